@@ -1,0 +1,1 @@
+//! Printing result batches: table, ndjson, json, csv, parquet.

@@ -1,0 +1,1 @@
+//! The only writer to standard output and standard error.

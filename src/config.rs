@@ -1,0 +1,1 @@
+//! The configuration file: what the user wrote, checked, and what is in force.

@@ -1,0 +1,223 @@
+//! The columns of every log type: one table each, which drives schema, decoder, documentation and `describe`.
+//!
+//! Must never hold decoding logic: a column is data.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+/// How a column is filled and what type it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A string of the source, unescaped.
+    Text,
+    /// The source's own bytes of a JSON value.
+    Json,
+    /// A JSON boolean.
+    Bool,
+    /// A boolean that the source writes as the string `"true"` or `"false"`.
+    BoolText,
+    /// A 32-bit integer.
+    Int32,
+    /// A 64-bit integer.
+    Int64,
+    /// A time the source writes as ISO 8601 text; microseconds, UTC.
+    Timestamp,
+    /// A time the source writes as Unix seconds; microseconds, UTC.
+    Seconds,
+    /// A day.
+    Date,
+    /// Text computed from other fields.
+    Derived,
+    /// What had no column or did not fit: a JSON object.
+    OtherFields,
+    /// Names of source fields that were an explicit null.
+    NullFields,
+    /// The id of the source object.
+    SourceObject,
+    /// The row's number in the source object.
+    SourceRow,
+    /// The partition: the UTC day of the table's time column.
+    EventDate,
+}
+
+/// One column: its name in SQL, the path of the field in the source, how it is filled, and a line of documentation.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// The name in SQL, `snake_case`.
+    pub name: &'static str,
+    /// The dotted path in the source record; empty when no single field is behind it.
+    pub source: &'static str,
+    /// How it is filled.
+    pub kind: Kind,
+    /// One line for a person.
+    pub doc: &'static str,
+}
+
+/// Builds a column: for the tables of columns only.
+pub const fn column(name: &'static str, source: &'static str, kind: Kind, doc: &'static str) -> Column {
+    Column { name, source, kind, doc }
+}
+
+impl Kind {
+    /// The Arrow type of such a column in the lake.
+    pub fn data_type(self) -> DataType {
+        match self {
+            Kind::Text | Kind::Json | Kind::Derived | Kind::OtherFields | Kind::NullFields | Kind::SourceObject => {
+                DataType::Utf8
+            }
+            Kind::Bool | Kind::BoolText => DataType::Boolean,
+            Kind::Int32 | Kind::SourceRow => DataType::Int32,
+            Kind::Int64 => DataType::Int64,
+            Kind::Timestamp | Kind::Seconds => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Kind::Date | Kind::EventDate => DataType::Date32,
+        }
+    }
+}
+
+/// A table of the lake: its name, its columns, and the column that says when a row happened.
+#[derive(Debug, Clone, Copy)]
+pub struct Table {
+    /// The name in SQL and the directory in the lake.
+    pub name: &'static str,
+    /// What it holds, one line.
+    pub doc: &'static str,
+    /// The column with the time of the row.
+    pub time_column: &'static str,
+    /// The columns in order; the partition column `event_date` is the last.
+    pub columns: &'static [Column],
+}
+
+impl Table {
+    /// The Arrow schema: every column nullable, in table order, the partition column last.
+    pub fn schema(&self) -> SchemaRef {
+        let fields: Vec<Field> =
+            self.columns.iter().map(|c| Field::new(c.name, c.kind.data_type(), true)).collect();
+        Arc::new(Schema::new(fields))
+    }
+
+    /// The position of a column by name.
+    pub fn index_of(&self, name: &str) -> Option<usize> {
+        self.columns.iter().position(|c| c.name == name)
+    }
+}
+
+/// CloudTrail management, data and network activity events.
+pub static CLOUDTRAIL: Table = Table {
+    name: "cloudtrail",
+    doc: "AWS API calls and sign-ins, one row per CloudTrail event.",
+    time_column: "event_time",
+    columns: CLOUDTRAIL_COLUMNS,
+};
+
+/// VPC Flow Logs.
+pub static VPC_FLOW: Table = Table {
+    name: "vpc_flow",
+    doc: "Network flows, one row per VPC flow log record.",
+    time_column: "start_time",
+    columns: VPC_FLOW_COLUMNS,
+};
+
+static CLOUDTRAIL_COLUMNS: &[Column] = &[
+    column("event_time", "eventTime", Kind::Timestamp, "When the call completed, UTC."),
+    column("event_name", "eventName", Kind::Text, "The API action, e.g. `CreateAccessKey`."),
+    column("event_source", "eventSource", Kind::Text, "The service called, e.g. `iam.amazonaws.com`."),
+    column("aws_region", "awsRegion", Kind::Text, "The region the call was made to."),
+    column("recipient_account_id", "recipientAccountId", Kind::Text, "The account that received the event: the one the log file belongs to."),
+    column("source_ip_address", "sourceIPAddress", Kind::Text, "Where the call came from: an address, a service name, or `AWS Internal`."),
+    column("user_agent", "userAgent", Kind::Text, "The client program, as it described itself."),
+    column("error_code", "errorCode", Kind::Text, "Why the call failed, e.g. `AccessDenied`; null when it succeeded."),
+    column("error_message", "errorMessage", Kind::Text, "The failure in words."),
+    column("actor_arn", "", Kind::Derived, "Who acted: the session issuer's ARN for a role, else the identity's ARN, else its principal id, else the service."),
+    column("identity_type", "userIdentity.type", Kind::Text, "`IAMUser`, `AssumedRole`, `Root`, `AWSService`, ..."),
+    column("identity_arn", "userIdentity.arn", Kind::Text, "The identity's ARN."),
+    column("identity_user_name", "userIdentity.userName", Kind::Text, "The identity's friendly name."),
+    column("identity_principal_id", "userIdentity.principalId", Kind::Text, "The identity's unique id, e.g. `AROA...:session`."),
+    column("identity_account_id", "userIdentity.accountId", Kind::Text, "The account that owns the identity."),
+    column("access_key_id", "userIdentity.accessKeyId", Kind::Text, "The access key that signed the call: `AKIA` is long-term, `ASIA` temporary."),
+    column("invoked_by", "userIdentity.invokedBy", Kind::Text, "The AWS service that made the call on somebody's behalf."),
+    column("identity_provider", "userIdentity.identityProvider", Kind::Text, "The external identity provider of a federated identity."),
+    column("session_issuer_type", "userIdentity.sessionContext.sessionIssuer.type", Kind::Text, "What the temporary credentials were issued from: `Role`, `IAMUser`, `Root`."),
+    column("session_issuer_arn", "userIdentity.sessionContext.sessionIssuer.arn", Kind::Text, "The ARN the temporary credentials were issued from."),
+    column("session_issuer_user_name", "userIdentity.sessionContext.sessionIssuer.userName", Kind::Text, "The name of the role or user the credentials were issued from."),
+    column("session_issuer_principal_id", "userIdentity.sessionContext.sessionIssuer.principalId", Kind::Text, "The unique id of the issuer."),
+    column("session_issuer_account_id", "userIdentity.sessionContext.sessionIssuer.accountId", Kind::Text, "The account of the issuer."),
+    column("session_created_at", "userIdentity.sessionContext.attributes.creationDate", Kind::Timestamp, "When the temporary credentials were issued, UTC."),
+    column("mfa_authenticated", "userIdentity.sessionContext.attributes.mfaAuthenticated", Kind::BoolText, "Whether the session was opened with a second factor."),
+    column("source_identity", "userIdentity.sessionContext.sourceIdentity", Kind::Text, "The source identity set when the role was assumed."),
+    column("read_only", "readOnly", Kind::Bool, "Whether the call only reads."),
+    column("management_event", "managementEvent", Kind::Bool, "Whether the event is a management event."),
+    column("event_id", "eventID", Kind::Text, "The event's GUID, unique per event."),
+    column("request_id", "requestID", Kind::Text, "The called service's own id for the request."),
+    column("shared_event_id", "sharedEventID", Kind::Text, "The same action delivered to several accounts shares this GUID."),
+    column("event_type", "eventType", Kind::Text, "`AwsApiCall`, `AwsServiceEvent`, `AwsConsoleSignIn`, `AwsConsoleAction`, `AwsVpceEvent`."),
+    column("event_category", "eventCategory", Kind::Text, "`Management`, `Data`, `NetworkActivity`."),
+    column("event_version", "eventVersion", Kind::Text, "The record format's version, e.g. `1.08`."),
+    column("api_version", "apiVersion", Kind::Text, "The version of the called API."),
+    column("vpc_endpoint_id", "vpcEndpointId", Kind::Text, "The VPC endpoint the call went through."),
+    column("vpc_endpoint_account_id", "vpcEndpointAccountId", Kind::Text, "The account that owns the VPC endpoint."),
+    column("session_credential_from_console", "sessionCredentialFromConsole", Kind::BoolText, "True when the credentials came from a console session."),
+    column("tls_version", "tlsDetails.tlsVersion", Kind::Text, "The TLS version of the call, e.g. `TLSv1.3`."),
+    column("user_identity", "userIdentity", Kind::Json, "The whole identity, as JSON text."),
+    column("request_parameters", "requestParameters", Kind::Json, "The call's parameters, as JSON text."),
+    column("response_elements", "responseElements", Kind::Json, "The call's answer, as JSON text."),
+    column("additional_event_data", "additionalEventData", Kind::Json, "Facts outside request and response, as JSON text."),
+    column("resources", "resources", Kind::Json, "The resources touched, a JSON array of `ARN`, `accountId`, `type`."),
+    column("service_event_details", "serviceEventDetails", Kind::Json, "What a service event is about, as JSON text."),
+    column("tls_details", "tlsDetails", Kind::Json, "TLS version, cipher suite and host name, as JSON text."),
+    column("addendum", "addendum", Kind::Json, "Why an event was delayed or corrected, as JSON text."),
+    column("edge_device_details", "edgeDeviceDetails", Kind::Json, "The edge device of an Outposts call, as JSON text."),
+    column("event_context", "eventContext", Kind::Json, "Condition keys and tags, where enrichment is on, as JSON text."),
+    column("other_fields", "", Kind::OtherFields, "Every field that has no column or did not fit its column, as a JSON object."),
+    column("null_fields", "", Kind::NullFields, "Top-level fields that were present with a JSON null, comma separated; their columns are null."),
+    column("source_object", "", Kind::SourceObject, "The `object_id` in `objects` of the log object this row came from."),
+    column("source_row", "", Kind::SourceRow, "The row's number in its log object, from 0."),
+    column("event_date", "", Kind::EventDate, "The UTC day of the event: the partition; null when the time is missing or absurd."),
+];
+
+static VPC_FLOW_COLUMNS: &[Column] = &[
+    column("start_time", "start", Kind::Seconds, "When the first packet of the flow was seen, UTC."),
+    column("end_time", "end", Kind::Seconds, "When the last packet of the flow was seen, UTC."),
+    column("action", "action", Kind::Text, "`ACCEPT` or `REJECT`; null for NODATA and SKIPDATA."),
+    column("srcaddr", "srcaddr", Kind::Text, "Source address."),
+    column("dstaddr", "dstaddr", Kind::Text, "Destination address."),
+    column("srcport", "srcport", Kind::Int32, "Source port."),
+    column("dstport", "dstport", Kind::Int32, "Destination port."),
+    column("protocol", "protocol", Kind::Int32, "IANA protocol number: 1 ICMP, 6 TCP, 17 UDP."),
+    column("packets", "packets", Kind::Int64, "Packets in the flow."),
+    column("bytes", "bytes", Kind::Int64, "Bytes in the flow."),
+    column("account_id", "account-id", Kind::Text, "The account that owns the network interface."),
+    column("interface_id", "interface-id", Kind::Text, "The network interface."),
+    column("log_status", "log-status", Kind::Text, "`OK`, `NODATA` (no traffic) or `SKIPDATA` (records lost by the service)."),
+    column("version", "version", Kind::Int32, "The flow log format's version."),
+    column("vpc_id", "vpc-id", Kind::Text, "The VPC."),
+    column("subnet_id", "subnet-id", Kind::Text, "The subnet."),
+    column("instance_id", "instance-id", Kind::Text, "The EC2 instance, when the interface belongs to one."),
+    column("tcp_flags", "tcp-flags", Kind::Int32, "TCP flags or-ed over the interval: 1 FIN, 2 SYN, 4 RST, 18 SYN-ACK."),
+    column("type", "type", Kind::Text, "`IPv4`, `IPv6` or `EFA`."),
+    column("pkt_srcaddr", "pkt-srcaddr", Kind::Text, "The packet's own source address, behind NAT and gateways."),
+    column("pkt_dstaddr", "pkt-dstaddr", Kind::Text, "The packet's own destination address, behind NAT and gateways."),
+    column("region", "region", Kind::Text, "The region of the interface."),
+    column("az_id", "az-id", Kind::Text, "The availability zone's id."),
+    column("sublocation_type", "sublocation-type", Kind::Text, "`wavelength`, `outpost` or `localzone`."),
+    column("sublocation_id", "sublocation-id", Kind::Text, "The sublocation's id."),
+    column("pkt_src_aws_service", "pkt-src-aws-service", Kind::Text, "The AWS service the source address belongs to."),
+    column("pkt_dst_aws_service", "pkt-dst-aws-service", Kind::Text, "The AWS service the destination address belongs to."),
+    column("flow_direction", "flow-direction", Kind::Text, "`ingress` or `egress`, seen from the interface."),
+    column("traffic_path", "traffic-path", Kind::Int32, "The path egress traffic takes: 1 same VPC ... 8 internet gateway."),
+    column("ecs_cluster_arn", "ecs-cluster-arn", Kind::Text, "The ECS cluster ARN."),
+    column("ecs_cluster_name", "ecs-cluster-name", Kind::Text, "The ECS cluster name."),
+    column("ecs_container_instance_arn", "ecs-container-instance-arn", Kind::Text, "The ECS container instance ARN."),
+    column("ecs_container_instance_id", "ecs-container-instance-id", Kind::Text, "The ECS container instance id."),
+    column("ecs_container_id", "ecs-container-id", Kind::Text, "The ECS container id."),
+    column("ecs_second_container_id", "ecs-second-container-id", Kind::Text, "The ECS second container id."),
+    column("ecs_service_name", "ecs-service-name", Kind::Text, "The ECS service name."),
+    column("ecs_task_definition_arn", "ecs-task-definition-arn", Kind::Text, "The ECS task definition ARN."),
+    column("ecs_task_arn", "ecs-task-arn", Kind::Text, "The ECS task ARN."),
+    column("ecs_task_id", "ecs-task-id", Kind::Text, "The ECS task id."),
+    column("reject_reason", "reject-reason", Kind::Text, "Why traffic was rejected, e.g. `BPA` (block public access)."),
+    column("other_fields", "", Kind::OtherFields, "Every field that has no column or did not fit its column, as a JSON object of strings."),
+    column("source_object", "", Kind::SourceObject, "The `object_id` in `objects` of the log object this row came from."),
+    column("source_row", "", Kind::SourceRow, "The row's number in its log object, from 0."),
+    column("event_date", "", Kind::EventDate, "The UTC day of `start_time`: the partition; null when the time is missing or absurd."),
+];

@@ -1,0 +1,1 @@
+//! Gzip to bytes, bounded.

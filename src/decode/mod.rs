@@ -1,0 +1,76 @@
+//! Bytes to `RecordBatch`: pure, with no tokio, no AWS and no clock.
+//!
+//! Must never drop a record silently: an object decodes whole or not at all.
+
+pub mod columns;
+pub mod gzip;
+pub mod vpc_flow;
+
+use arrow::record_batch::RecordBatch;
+
+use columns::Table;
+
+/// The rows of one object, in the table's schema.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The table the rows belong to.
+    pub table: &'static Table,
+    /// The rows, in source order; `source_row` counts from 0.
+    pub batch: RecordBatch,
+}
+
+/// Why an object could not be decoded: what, and where in it.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind}{}", place(*.record, *.offset))]
+pub struct Error {
+    /// What is wrong.
+    pub kind: ErrorKind,
+    /// The record it was found in, from 0.
+    pub record: Option<usize>,
+    /// The byte offset in the decompressed content.
+    pub offset: Option<usize>,
+}
+
+/// What can be wrong with the content of an object.
+#[derive(Debug, thiserror::Error)]
+pub enum ErrorKind {
+    /// The gzip data is corrupt or ends early.
+    #[error("corrupt gzip: {0}")]
+    Gzip(String),
+    /// The content would be larger than the limit.
+    #[error("content is larger than the limit of {limit_bytes} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit_bytes: usize,
+    },
+    /// The content is not valid JSON.
+    #[error("invalid JSON: {0}")]
+    Json(String),
+    /// The content is not UTF-8.
+    #[error("not valid UTF-8")]
+    Utf8,
+    /// The content is well formed but not of the expected shape.
+    #[error("{0}")]
+    Shape(String),
+}
+
+impl ErrorKind {
+    /// The error with no place.
+    pub fn nowhere(self) -> Error {
+        Error { kind: self, record: None, offset: None }
+    }
+
+    /// The error at a record and a byte offset of the decompressed content.
+    pub fn at(self, record: Option<usize>, offset: usize) -> Error {
+        Error { kind: self, record, offset: Some(offset) }
+    }
+}
+
+fn place(record: Option<usize>, offset: Option<usize>) -> String {
+    match (record, offset) {
+        (Some(record), Some(offset)) => format!(" (record {record}, byte {offset})"),
+        (Some(record), None) => format!(" (record {record})"),
+        (None, Some(offset)) => format!(" (byte {offset})"),
+        (None, None) => String::new(),
+    }
+}

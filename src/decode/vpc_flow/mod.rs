@@ -1,0 +1,1 @@
+//! VPC Flow Logs in text form, driven by the header line.

@@ -1,0 +1,1 @@
+//! The parts of a detection: what a `.sql` file of `detections/` says.

@@ -1,0 +1,3 @@
+//! Findings from rules.
+
+pub mod detection;

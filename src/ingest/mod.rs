@@ -1,0 +1,3 @@
+//! Objects into the lake: notifications, folders and listings in, commits out.
+
+pub mod notification;

@@ -1,0 +1,1 @@
+//! What a queue message says: which objects are new.

@@ -1,0 +1,11 @@
+//! Trailhound: AWS audit logs into a searchable, self-watching lake.
+
+pub mod alert;
+pub mod cli;
+pub mod config;
+pub mod decode;
+pub mod detect;
+pub mod generate;
+pub mod ingest;
+pub mod query;
+pub mod queue;

@@ -1,0 +1,3 @@
+//! The `trailhound` binary.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Reading the lake with SQL.
+
+pub mod saved;

@@ -1,0 +1,1 @@
+//! Saved queries: SQL with named parameters.

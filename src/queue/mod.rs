@@ -1,0 +1,60 @@
+//! A queue of notifications, at least once: receive, extend, delete, give back.
+//!
+//! Must never delete a message by itself.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+/// A message as received.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// The queue's id of the message, for logs.
+    pub id: String,
+    /// The handle of this receive: the newest one deletes.
+    pub receipt: String,
+    /// The body as sent.
+    pub body: String,
+    /// How often the message was received, this time included.
+    pub receive_count: u32,
+}
+
+/// A queue with at-least-once delivery and a visibility timeout, as SQS defines them.
+#[async_trait]
+pub trait Queue: Send + Sync + 'static {
+    /// Up to `max` (1 to 10) messages, waiting up to `wait` for the first.
+    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, Error>;
+    /// Keeps a message invisible for `visibility` from now; zero gives it back at once.
+    async fn change_visibility(&self, receipt: &str, visibility: Duration) -> Result<(), Error>;
+    /// Deletes messages; returns those that could not be deleted (harmless: they come back).
+    async fn delete(&self, receipts: &[String]) -> Result<Vec<String>, Error>;
+}
+
+/// What can go wrong with a queue.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The queue could not be reached or answered with a passing fault.
+    #[error("queue `{queue}` did not answer")]
+    Unavailable {
+        /// The queue's name or URL.
+        queue: String,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The queue does not exist or may not be used.
+    #[error("queue `{queue}` refused")]
+    Refused {
+        /// The queue's name or URL.
+        queue: String,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The receipt is no longer valid: the message was received again, or is gone.
+    #[error("receipt is no longer valid on queue `{queue}`")]
+    StaleReceipt {
+        /// The queue's name or URL.
+        queue: String,
+    },
+}

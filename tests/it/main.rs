@@ -1,0 +1,2 @@
+//! The integration tests: one crate, one module per area.
+#![allow(missing_docs)]
