@@ -1,1 +1,405 @@
 //! Gzip to bytes, bounded.
+//!
+//! Must never return part of the content as the whole of it, and never hold more memory than the content needs:
+//! what the data claims about itself is believed only up to [`TRUSTED_BYTES`].
+
+use std::io::Read;
+
+use flate2::bufread::GzDecoder;
+use libdeflater::Decompressor;
+use memchr::memmem;
+
+use super::{Error, ErrorKind};
+
+/// Up to this size the content is inflated straight into memory; more is counted first, in constant memory, so that
+/// a bomb is refused before it is held.
+const TRUSTED_BYTES: usize = 64 << 20;
+
+/// The DEFLATE format cannot expand more than this.
+const MAX_RATIO: usize = 1032;
+
+/// A gzip member ends with the CRC-32 and the size (modulo 2^32) of its content.
+const TRAILER_BYTES: usize = 8;
+
+/// What the streaming inflater hands over at a time.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// What an object may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The most bytes of gzip data.
+    pub compressed_bytes: usize,
+    /// The most bytes of content.
+    pub content_bytes: usize,
+    /// The most gzip members in one object.
+    pub members: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { compressed_bytes: 256 << 20, content_bytes: 2 << 30, members: 100_000 }
+    }
+}
+
+/// Whether the bytes claim to be gzip data.
+pub fn is_gzip(input: &[u8]) -> bool {
+    input.starts_with(&[0x1f, 0x8b])
+}
+
+/// Inflates all members of gzip data into `out`, whose earlier content is replaced.
+///
+/// Empty input has empty content, and zeros after the last member (padding to a block size) are ignored; anything
+/// else after it is an error. The checksum of every member is checked. The one loss that gzip cannot show is a cut
+/// exactly between two members. After an error `out` is empty. Errors name the byte offset in the compressed data.
+pub fn inflate(input: &[u8], limits: &Limits, out: &mut Vec<u8>) -> Result<(), Error> {
+    let outcome = inflate_into(input, limits, out);
+    if outcome.is_err() {
+        out.clear();
+    }
+    outcome
+}
+
+fn inflate_into(input: &[u8], limits: &Limits, out: &mut Vec<u8>) -> Result<(), Error> {
+    if input.len() > limits.compressed_bytes {
+        return Err(ErrorKind::TooLarge { limit_bytes: limits.compressed_bytes }.nowhere());
+    }
+    if inflate_single(input, limits.content_bytes.min(TRUSTED_BYTES), out) {
+        return Ok(());
+    }
+    let trusted = Limits { content_bytes: limits.content_bytes.min(TRUSTED_BYTES), ..*limits };
+    match stream(input, &trusted, out) {
+        Err(Error { kind: ErrorKind::TooLarge { .. }, .. }) if limits.content_bytes > TRUSTED_BYTES => {
+            out.clear();
+            out.shrink_to(CHUNK_BYTES);
+            let content_bytes = measure(input, limits)?;
+            if inflate_single(input, content_bytes, out) {
+                return Ok(());
+            }
+            stream(input, &Limits { content_bytes, ..*limits }, out)
+        }
+        outcome => outcome,
+    }
+}
+
+/// Inflates data of one member in one call, when the size that the trailer claims is at most `most_bytes`.
+///
+/// False when that does not work out for any reason: the streaming inflater then finds out why. `libdeflater` does
+/// not say where the member ended. The member's trailer is known once its content is, though, and when those eight
+/// bytes are found only at the very end of the data, the member ends there and is the only one.
+fn inflate_single(input: &[u8], most_bytes: usize, out: &mut Vec<u8>) -> bool {
+    let Some((body, trailer)) = input.split_last_chunk::<TRAILER_BYTES>() else { return false };
+    let claimed = u32::from_le_bytes([trailer[4], trailer[5], trailer[6], trailer[7]]) as usize;
+    if claimed > most_bytes || claimed > input.len().saturating_mul(MAX_RATIO) {
+        return false;
+    }
+    // Whatever `out` holds is overwritten: only what it grows by has to be zeroed.
+    out.resize(claimed, 0);
+    if Decompressor::new().gzip_decompress(input, out) != Ok(claimed) {
+        return false;
+    }
+    let checksum = libdeflater::crc32(out).to_le_bytes();
+    trailer.starts_with(&checksum) && memmem::find(input, trailer) == Some(body.len())
+}
+
+/// Inflates member by member, growing `out` as content appears.
+fn stream(input: &[u8], limits: &Limits, out: &mut Vec<u8>) -> Result<(), Error> {
+    out.clear();
+    let mut filled = 0;
+    for_each_member(input, limits, |member| {
+        loop {
+            if filled == out.len() {
+                out.resize(grown(filled, limits.content_bytes), 0);
+            }
+            match member.read(&mut out[filled..])? {
+                0 => return Ok(true),
+                read => filled += read,
+            }
+            if filled > limits.content_bytes {
+                return Ok(false);
+            }
+        }
+    })?;
+    out.truncate(filled);
+    Ok(())
+}
+
+/// The size to grow to from a full buffer: doubled, and at most one byte over the limit, which shows an excess.
+fn grown(filled: usize, content_bytes: usize) -> usize {
+    filled.saturating_mul(2).max(CHUNK_BYTES).min(content_bytes.saturating_add(1)).max(filled + 1)
+}
+
+/// The size of the content, found by inflating it into a small buffer; checks everything that [`stream`] checks.
+fn measure(input: &[u8], limits: &Limits) -> Result<usize, Error> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut content_bytes = 0;
+    for_each_member(input, limits, |member| {
+        loop {
+            match member.read(&mut chunk)? {
+                0 => return Ok(true),
+                read => content_bytes += read,
+            }
+            if content_bytes > limits.content_bytes {
+                return Ok(false);
+            }
+        }
+    })?;
+    Ok(content_bytes)
+}
+
+/// Calls `drain` with each member; it reads the member to its end, or returns false when the content is over the
+/// limit.
+fn for_each_member(
+    input: &[u8],
+    limits: &Limits,
+    mut drain: impl FnMut(&mut GzDecoder<&[u8]>) -> std::io::Result<bool>,
+) -> Result<(), Error> {
+    let mut rest = input;
+    // One inflater serves all members: its state is larger than a small member.
+    let mut member: GzDecoder<&[u8]> = GzDecoder::new(rest);
+    let mut members = 0;
+    while rest.iter().any(|byte| *byte != 0) || (members == 0 && !rest.is_empty()) {
+        let start = input.len() - rest.len();
+        if !is_gzip(rest) {
+            return Err(corrupt(if members == 0 { "no gzip header" } else { "trailing garbage" }, start));
+        }
+        if members == limits.members {
+            return Err(corrupt(&format!("more than {members} members"), start));
+        }
+        member.reset(rest);
+        match drain(&mut member) {
+            Ok(true) => {}
+            Ok(false) => return Err(ErrorKind::TooLarge { limit_bytes: limits.content_bytes }.nowhere()),
+            Err(error) => return Err(corrupt(&reason(&error), input.len() - member.get_ref().len())),
+        }
+        rest = member.get_ref();
+        members += 1;
+    }
+    Ok(())
+}
+
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => "ends early".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn corrupt(what: &str, offset: usize) -> Error {
+    ErrorKind::Gzip(format!("{what} at compressed byte {offset}")).nowhere()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, GzBuilder, write::GzEncoder};
+    use rand::{Rng, SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    fn gzip(content: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn inflated(input: &[u8]) -> Result<Vec<u8>, String> {
+        inflated_within(input, &Limits::default())
+    }
+
+    /// Inflates into a buffer that already holds something.
+    fn inflated_within(input: &[u8], limits: &Limits) -> Result<Vec<u8>, String> {
+        let mut out = b"left over from the object before".to_vec();
+        let outcome = inflate(input, limits, &mut out);
+        assert!(outcome.is_ok() || out.is_empty());
+        outcome.map(|()| out).map_err(|error| error.to_string())
+    }
+
+    /// Text that repeats itself about as much as a log.
+    fn sample(bytes: usize) -> Vec<u8> {
+        let mut random = StdRng::seed_from_u64(11);
+        let mut text = Vec::with_capacity(bytes + 64);
+        while text.len() < bytes {
+            let port = random.random_range(1024..65_535);
+            writeln!(text, "2 123456789010 eni-1235b8ca 172.31.16.139 10.0.0.9 {port} 22 6 20 4249").unwrap();
+        }
+        text.truncate(bytes);
+        text
+    }
+
+    #[test]
+    fn whole_contents() {
+        for bytes in [0, 1, 17, 1000, 70_000, 1_000_000] {
+            let content = sample(bytes);
+            let input = gzip(&content);
+            let mut out = Vec::new();
+            assert!(inflate_single(&input, TRUSTED_BYTES, &mut out), "{bytes}");
+            assert_eq!(out, content);
+            assert_eq!(inflated(&input).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn header_fields_are_skipped() {
+        let mut encoder = GzBuilder::new()
+            .filename("events.json")
+            .comment("no comment")
+            .extra(vec![7; 300])
+            .mtime(1_700_000_000)
+            .write(Vec::new(), Compression::best());
+        encoder.write_all(b"content").unwrap();
+        assert_eq!(inflated(&encoder.finish().unwrap()).unwrap(), b"content");
+    }
+
+    #[test]
+    fn empty_input_is_empty_content() {
+        assert_eq!(inflated(b"").unwrap(), b"");
+    }
+
+    #[test]
+    fn members_are_joined() {
+        let (first, second) = (sample(5000), sample(300));
+        let input = [gzip(&first), gzip(b""), gzip(&second), gzip(&first)].concat();
+        assert_eq!(inflated(&input).unwrap(), [first.clone(), second, first].concat());
+    }
+
+    #[test]
+    fn equal_members_are_both_kept() {
+        let content = sample(2000);
+        let input = gzip(&content).repeat(2);
+        assert_eq!(inflated(&input).unwrap(), content.repeat(2));
+    }
+
+    #[test]
+    fn many_tiny_members() {
+        let limits = Limits { members: 3000, ..Limits::default() };
+        let input = gzip(b"x").repeat(3000);
+        assert_eq!(inflated_within(&input, &limits).unwrap(), vec![b'x'; 3000]);
+        let input = gzip(b"").repeat(3001);
+        let error = inflated_within(&input, &limits).unwrap_err();
+        assert_eq!(error, "corrupt gzip: more than 3000 members at compressed byte 60000");
+    }
+
+    #[test]
+    fn what_follows_the_last_member() {
+        let content = sample(3000);
+        let input = gzip(&content);
+        for zeros in [1, 7, 8, 9, 511, 100_000] {
+            let padded = [input.clone(), vec![0; zeros]].concat();
+            assert_eq!(inflated(&padded).unwrap(), content, "{zeros}");
+        }
+        let end = input.len();
+        let cases: [(&[u8], &str); 5] = [
+            (b"garbage", "trailing garbage"),
+            (b"\0\0\0x", "trailing garbage"),
+            (b"\x1f", "trailing garbage"),
+            (b"\x1f\x8b", "ends early"),
+            (&input[end - 8..], "trailing garbage"),
+        ];
+        for (tail, what) in cases {
+            let error = inflated(&[&input, tail].concat()).unwrap_err();
+            assert!(error.starts_with(&format!("corrupt gzip: {what} at compressed byte {end}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn not_gzip_at_all() {
+        for input in [&b"{\"Records\":[]}"[..], b"\0", b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"] {
+            assert!(!is_gzip(input));
+            assert_eq!(inflated(input).unwrap_err(), "corrupt gzip: no gzip header at compressed byte 0");
+        }
+    }
+
+    #[test]
+    fn cut_anywhere_is_an_error() {
+        let input = gzip(&sample(3000));
+        for end in 1..input.len() {
+            let error = inflated(&input[..end]).unwrap_err();
+            assert!(error.starts_with("corrupt gzip: "), "cut at {end}: {error}");
+        }
+    }
+
+    #[test]
+    fn cut_between_members_is_all_that_goes_unseen() {
+        let members = [sample(900), sample(500), sample(900)].map(|content| (gzip(&content), content));
+        let input = members.iter().flat_map(|(data, _)| data.clone()).collect::<Vec<u8>>();
+        let mut boundaries = Vec::new();
+        for end in 1..input.len() {
+            if let Ok(content) = inflated(&input[..end]) {
+                boundaries.push((end, content));
+            }
+        }
+        let first = members[0].0.len();
+        let second = first + members[1].0.len();
+        let (one, two) = (members[0].1.clone(), [members[0].1.clone(), members[1].1.clone()].concat());
+        assert_eq!(boundaries, [(first, one), (second, two)]);
+    }
+
+    #[test]
+    fn damage_anywhere_is_an_error_or_harmless() {
+        let content = sample(1200);
+        let twins = gzip(&content).repeat(2);
+        for (input, content) in [(gzip(&content), content.clone()), (twins, content.repeat(2))] {
+            for at in 0..input.len() {
+                for mask in [0x01, 0x80, 0xff] {
+                    let mut damaged = input.clone();
+                    damaged[at] ^= mask;
+                    if let Ok(inflated) = inflated(&damaged) {
+                        assert_eq!(inflated, content, "byte {at}, mask {mask:#x}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bombs_are_refused_without_holding_them() {
+        let input = gzip(&vec![b'0'; 4_000_000]);
+        assert!(input.len() < 8000);
+        let limits = Limits { content_bytes: 100_000, ..Limits::default() };
+        let mut out = Vec::new();
+        let error = inflate(&input, &limits, &mut out).unwrap_err();
+        assert_eq!(error.to_string(), "content is larger than the limit of 100000 bytes");
+        assert!(out.capacity() <= 200_002, "{}", out.capacity());
+        let members = gzip(&vec![b'0'; 30_000]).repeat(4);
+        assert!(inflated_within(&members, &limits).unwrap_err().contains("larger than the limit"));
+        assert_eq!(inflated_within(&members[..members.len() / 4 * 3], &limits).unwrap().len(), 90_000);
+    }
+
+    #[test]
+    fn exactly_at_the_limit() {
+        let content = sample(100_000);
+        let (one, two) = (gzip(&content), [gzip(&content[..40_000]), gzip(&content[40_000..])].concat());
+        for input in [one, two] {
+            let within =
+                |content_bytes| inflated_within(&input, &Limits { content_bytes, ..Limits::default() });
+            assert_eq!(within(100_000).unwrap(), content);
+            assert_eq!(within(99_999).unwrap_err(), "content is larger than the limit of 99999 bytes");
+        }
+    }
+
+    #[test]
+    fn a_claimed_size_is_not_believed() {
+        let mut input = gzip(&sample(3000));
+        let end = input.len();
+        input[end - 4..].copy_from_slice(&(60_u32 << 20).to_le_bytes());
+        let mut out = Vec::new();
+        assert!(inflate(&input, &Limits::default(), &mut out).is_err());
+        assert!(out.capacity() < 1 << 20, "{}", out.capacity());
+    }
+
+    #[test]
+    fn compressed_data_over_its_limit() {
+        let limits = Limits { compressed_bytes: 20, ..Limits::default() };
+        let error = inflated_within(&gzip(&sample(3000)), &limits).unwrap_err();
+        assert_eq!(error, "content is larger than the limit of 20 bytes");
+    }
+
+    #[test]
+    fn measured_sizes_are_right() {
+        let input = [gzip(&sample(70_000)), gzip(b"x")].concat();
+        assert_eq!(measure(&input, &Limits::default()).unwrap(), 70_001);
+        assert!(measure(&input, &Limits { content_bytes: 70_000, ..Limits::default() }).is_err());
+        assert!(measure(&input[..input.len() - 1], &Limits::default()).is_err());
+    }
+}

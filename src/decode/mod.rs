@@ -4,6 +4,7 @@
 
 pub mod columns;
 pub mod gzip;
+pub mod time;
 pub mod vpc_flow;
 
 use arrow::record_batch::RecordBatch;
