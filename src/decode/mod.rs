@@ -2,6 +2,7 @@
 //!
 //! Must never drop a record silently: an object decodes whole or not at all.
 
+pub mod cloudtrail;
 pub mod columns;
 pub mod gzip;
 pub mod time;

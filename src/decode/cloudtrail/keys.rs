@@ -1,0 +1,125 @@
+//! Which column a key of a record fills: the paths of the column table, laid out for fast look-up.
+//!
+//! Must never know a field by name: everything comes from the table of columns.
+
+use crate::decode::columns::Table;
+
+/// The longest key that has a bucket of its own; no CloudTrail field is longer.
+const LONGEST: usize = 40;
+
+/// What a key leads to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Target {
+    /// The column filled by the value, as an index into the table's columns.
+    pub column: Option<u16>,
+    /// The level the value's own keys are looked up in.
+    pub level: Option<u16>,
+}
+
+/// The keys of one object of the record, by length.
+#[derive(Debug)]
+struct Level {
+    by_length: Vec<Vec<(&'static [u8], Target)>>,
+}
+
+impl Level {
+    fn new() -> Self {
+        Level { by_length: vec![Vec::new(); LONGEST + 1] }
+    }
+
+    fn entry(&mut self, key: &'static str) -> &mut Target {
+        let bucket = &mut self.by_length[key.len().min(LONGEST)];
+        let at = match bucket.iter().position(|(known, _)| *known == key.as_bytes()) {
+            Some(at) => at,
+            None => {
+                bucket.push((key.as_bytes(), Target::default()));
+                bucket.len() - 1
+            }
+        };
+        &mut bucket[at].1
+    }
+}
+
+/// All paths of a table's columns.
+#[derive(Debug)]
+pub struct Keys {
+    levels: Vec<Level>,
+}
+
+impl Keys {
+    /// Lays out the paths of a table.
+    pub fn new(table: &Table) -> Self {
+        let mut keys = Keys { levels: vec![Level::new()] };
+        for (index, column) in table.columns.iter().enumerate().filter(|(_, c)| !c.source.is_empty()) {
+            keys.insert(column.source, u16::try_from(index).unwrap_or(u16::MAX));
+        }
+        keys
+    }
+
+    fn insert(&mut self, path: &'static str, column: u16) {
+        let mut level = 0;
+        let mut parts = path.split('.').peekable();
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                self.levels[level].entry(part).column = Some(column);
+                return;
+            }
+            let next = self.levels[level].entry(part).level;
+            level = if let Some(next) = next {
+                usize::from(next)
+            } else {
+                self.levels.push(Level::new());
+                let new = self.levels.len() - 1;
+                self.levels[level].entry(part).level = Some(u16::try_from(new).unwrap_or(u16::MAX));
+                new
+            };
+        }
+    }
+
+    /// What a key at a level leads to; level 0 is the record itself.
+    #[inline]
+    pub fn find(&self, level: u16, key: &str) -> Option<Target> {
+        let bucket = self.levels[usize::from(level)].by_length.get(key.len())?;
+        bucket.iter().find(|(known, _)| *known == key.as_bytes()).map(|(_, target)| *target)
+    }
+
+    /// The columns filled from inside a level, its own levels included.
+    pub fn columns_below(&self, level: u16) -> Vec<u16> {
+        let mut found = Vec::new();
+        for (_, target) in self.levels[usize::from(level)].by_length.iter().flatten() {
+            found.extend(target.column);
+            if let Some(deeper) = target.level {
+                found.extend(self.columns_below(deeper));
+            }
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::columns::CLOUDTRAIL;
+
+    #[test]
+    fn every_source_path_is_found() {
+        let keys = Keys::new(&CLOUDTRAIL);
+        for (index, column) in CLOUDTRAIL.columns.iter().enumerate().filter(|(_, c)| !c.source.is_empty()) {
+            let mut level = 0;
+            let mut target = Target::default();
+            for part in column.source.split('.') {
+                target = keys.find(level, part).unwrap_or_else(|| panic!("`{part}` of `{}`", column.source));
+                level = target.level.unwrap_or(0);
+            }
+            assert_eq!(target.column.map(usize::from), Some(index), "{}", column.source);
+        }
+    }
+
+    #[test]
+    fn unknown_keys_lead_nowhere() {
+        let keys = Keys::new(&CLOUDTRAIL);
+        for key in ["", "eventtime", "EventTime", "x", &"k".repeat(500)] {
+            assert_eq!(keys.find(0, key), None, "{key}");
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! From positions to columns: where every value of a document is, then one loop per column.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanBuilder, Date32Builder, Int32Builder, StringBuilder, TimestampMicrosecondBuilder,
+};
+use arrow::record_batch::RecordBatch;
+use simd_json::{Node, StaticNode};
+
+use super::document::{Document, Place, Span};
+use super::keys::{Keys, Target};
+use crate::decode::columns::{Kind, Table};
+use crate::decode::time;
+use crate::decode::{Error, ErrorKind};
+
+/// More records than this in one object are refused: `source_row` has 32 bits, and no log file comes near.
+const MAX_RECORDS: usize = 20_000_000;
+
+/// The rows decoded so far, column by column.
+pub struct Rows {
+    table: &'static Table,
+    source_object: String,
+    builders: Vec<Builder>,
+    rows: usize,
+    matrix: Matrix,
+}
+
+/// Where the values of one document are: a row per record, a column per column of the table.
+#[derive(Default)]
+struct Matrix {
+    width: usize,
+    /// Tape index of the value; 0, which is the root, for none.
+    nodes: Vec<u32>,
+    /// The value's bytes in the source, for columns of JSON.
+    spans: Vec<Span>,
+    /// Fields that have no column or do not fit theirs: record, key and value.
+    others: Vec<(u32, Span)>,
+    /// Fields that are an explicit null: record, start of the key, column.
+    nulls: Vec<(u32, u32, u16)>,
+    /// The top-level fields of the record at hand, to find duplicate keys: key and value.
+    seen: Vec<Span>,
+}
+
+enum Builder {
+    Text(StringBuilder),
+    Bool(BooleanBuilder),
+    Time(TimestampMicrosecondBuilder),
+    Int32(Int32Builder),
+    Date(Date32Builder),
+}
+
+impl Rows {
+    /// No rows yet, all of which come from one source object.
+    pub fn new(table: &'static Table, source_object: &str) -> Self {
+        let builders = table.columns.iter().map(|column| Builder::new(column.kind)).collect();
+        let matrix = Matrix { width: table.columns.len(), ..Matrix::default() };
+        Rows { table, source_object: source_object.to_owned(), builders, rows: 0, matrix }
+    }
+
+    /// Adds the records of a document.
+    pub fn read(&mut self, document: &Document, keys: &Keys) -> Result<(), Error> {
+        self.matrix.clear();
+        let records = self.records(document, keys)?;
+        for index in 0..self.table.columns.len() {
+            self.fill(index, records, document);
+        }
+        self.rows += records;
+        Ok(())
+    }
+
+    /// All rows as a batch in the table's schema.
+    pub fn finish(mut self) -> Result<RecordBatch, Error> {
+        let arrays: Vec<ArrayRef> = self.builders.iter_mut().map(Builder::finish).collect();
+        RecordBatch::try_new(self.table.schema(), arrays)
+            .map_err(|error| ErrorKind::Shape(format!("rows do not fit a batch: {error}")).nowhere())
+    }
+
+    /// Walks the document's envelope; returns the number of records in it.
+    fn records(&mut self, document: &Document, keys: &Keys) -> Result<usize, Error> {
+        let root = Document::root();
+        match document.node(0) {
+            Node::Array { len, .. } => self.array(document, keys, root, len),
+            Node::Object { len, .. } => match find_records(document, len)? {
+                Some((place, len)) => self.array(document, keys, place, len),
+                None if is_record(document, len) => {
+                    self.matrix.record(0, document, keys, self.table, root);
+                    Ok(1)
+                }
+                None => {
+                    let what = format!("no `Records` among the keys {}", some_keys(document, len));
+                    Err(document.shape_error(None, root, what))
+                }
+            },
+            _ => Err(document.shape_error(None, root, "expected a JSON object or array".to_owned())),
+        }
+    }
+
+    fn array(&mut self, document: &Document, keys: &Keys, place: Place, len: usize) -> Result<usize, Error> {
+        if self.rows + len > MAX_RECORDS {
+            let what = format!("more than {MAX_RECORDS} records");
+            return Err(document.shape_error(None, place, what));
+        }
+        let mut empties = place.empties;
+        let mut node = place.node + 1;
+        for record in 0..len {
+            let here = Place { node, depth: place.depth + 1, empties };
+            let Node::Object { .. } = document.node(node) else {
+                let what = "record is not a JSON object".to_owned();
+                return Err(document.shape_error(Some(self.rows + record), here, what));
+            };
+            empties = self.matrix.record(record, document, keys, self.table, here);
+            node += document.count(node);
+        }
+        Ok(len)
+    }
+
+    /// Copies one column out of the document.
+    fn fill(&mut self, index: usize, records: usize, document: &Document) {
+        if self.table.columns[index].kind == Kind::Derived {
+            self.fill_actor(records, document, index);
+            return;
+        }
+        let matrix = &self.matrix;
+        match (self.table.columns[index].kind, &mut self.builders[index]) {
+            (Kind::Text, Builder::Text(builder)) => matrix.fill_text(index, records, document, builder),
+            (Kind::Json, Builder::Text(builder)) => matrix.fill_json(index, records, document, builder),
+            (Kind::Bool | Kind::BoolText, Builder::Bool(builder)) => {
+                matrix.fill_bool(index, records, document, builder);
+            }
+            (Kind::Timestamp, Builder::Time(builder)) => {
+                for record in 0..records {
+                    builder.append_option(matrix.time(index, record, document));
+                }
+            }
+            (Kind::OtherFields, Builder::Text(builder)) => matrix.fill_others(records, document, builder),
+            (Kind::NullFields, Builder::Text(builder)) => matrix.fill_nulls(records, self.table, builder),
+            (Kind::SourceObject, Builder::Text(builder)) => {
+                (0..records).for_each(|_| builder.append_value(&self.source_object));
+            }
+            (Kind::SourceRow, Builder::Int32(builder)) => {
+                let first = self.rows;
+                (first..first + records).for_each(|row| builder.append_option(i32::try_from(row).ok()));
+            }
+            (Kind::EventDate, Builder::Date(builder)) => {
+                let time_index = self.table.index_of(self.table.time_column).unwrap_or(0);
+                for record in 0..records {
+                    let time = matrix.time(time_index, record, document);
+                    builder.append_option(time.and_then(time::event_date));
+                }
+            }
+            (kind, _) => unreachable!("no CloudTrail column is filled from {kind:?}"),
+        }
+    }
+
+    /// Who acted: the first of these fields that is there and not empty.
+    fn fill_actor(&mut self, records: usize, document: &Document, index: usize) {
+        const SOURCES: [&str; 5] = [
+            "session_issuer_arn",
+            "identity_arn",
+            "identity_principal_id",
+            "identity_account_id",
+            "invoked_by",
+        ];
+        let sources = SOURCES.map(|name| self.table.index_of(name).unwrap_or(0));
+        let Builder::Text(builder) = &mut self.builders[index] else { return };
+        for record in 0..records {
+            let mut found = sources.iter().map(|source| self.matrix.string(*source, record, document));
+            builder.append_option(found.find_map(|text| text.filter(|text| !text.is_empty())));
+        }
+    }
+}
+
+/// The `Records` array of an object, when it has one.
+fn find_records(document: &Document, len: usize) -> Result<Option<(Place, usize)>, Error> {
+    let mut place = Place { node: 1, depth: 1, empties: 0 };
+    let mut found = None;
+    for _ in 0..len {
+        let value = Place { node: place.node + 1, ..place };
+        if document.key(place.node) == "Records" {
+            let Node::Array { len, .. } = document.node(value.node) else {
+                return Err(document.shape_error(None, value, "`Records` is not an array".to_owned()));
+            };
+            if found.is_some() {
+                return Err(document.shape_error(None, place, "`Records` is there twice".to_owned()));
+            }
+            found = Some((value, len));
+        }
+        place.empties += document.empties_in(value.node);
+        place.node = value.node + document.count(value.node);
+    }
+    Ok(found)
+}
+
+fn is_record(document: &Document, len: usize) -> bool {
+    let keys = top_keys(document, len);
+    ["eventVersion", "eventTime", "eventName"].iter().filter(|key| keys.contains(key)).count() >= 2
+}
+
+fn top_keys<'a>(document: &Document<'a>, len: usize) -> Vec<&'a str> {
+    let mut node = 1;
+    let mut keys = Vec::new();
+    for _ in 0..len {
+        keys.push(document.key(node));
+        node += 1 + document.count(node + 1);
+    }
+    keys
+}
+
+fn some_keys(document: &Document, len: usize) -> String {
+    let keys = top_keys(document, len.min(5));
+    let shown: Vec<String> =
+        keys.iter().map(|key| format!("`{}`", key.chars().take(40).collect::<String>())).collect();
+    if shown.is_empty() { "(none)".to_owned() } else { shown.join(", ") }
+}
+
+impl Matrix {
+    fn clear(&mut self) {
+        self.nodes.clear();
+        self.spans.clear();
+        self.others.clear();
+        self.nulls.clear();
+    }
+
+    /// Notes where the values of one record are; returns the empty containers seen up to its end.
+    fn record(
+        &mut self,
+        record: usize,
+        document: &Document,
+        keys: &Keys,
+        table: &Table,
+        place: Place,
+    ) -> usize {
+        self.nodes.resize((record + 1) * self.width, 0);
+        self.spans.resize((record + 1) * self.width, (0, 0));
+        self.seen.clear();
+        self.seen.resize(self.width, (0, 0));
+        let Node::Object { len, .. } = document.node(place.node) else { return place.empties };
+        let mut key = Place { node: place.node + 1, depth: place.depth + 1, empties: place.empties };
+        if len == 0 {
+            return place.empties + 1;
+        }
+        for _ in 0..len {
+            let value = Place { node: key.node + 1, ..key };
+            let inside = document.empties_in(value.node);
+            let (_, end) = document.span(value, inside);
+            let field = (u32::try_from(document.start(key)).unwrap_or(u32::MAX), end);
+            match keys.find(0, document.key(key.node)) {
+                Some(target) => self.field(record, document, keys, table, target, value, inside, field),
+                None => self.others.push((row(record), field)),
+            }
+            key.empties += inside;
+            key.node = value.node + document.count(value.node);
+        }
+        key.empties
+    }
+
+    /// Notes a known top-level field: into its column, or among the nulls or the others.
+    #[allow(clippy::too_many_arguments)] // The walk's whole state; a struct would be built and taken apart per field.
+    fn field(
+        &mut self,
+        record: usize,
+        document: &Document,
+        keys: &Keys,
+        table: &Table,
+        target: Target,
+        value: Place,
+        inside: usize,
+        field: Span,
+    ) {
+        if let Some(column) = target.column {
+            let index = usize::from(column);
+            if self.seen[index].1 != 0 {
+                self.forget(record, keys, target, index);
+            }
+            self.seen[index] = field;
+            let at = record * self.width + index;
+            match fit(table.columns[index].kind, document.node(value.node)) {
+                Fit::Column => {
+                    self.nodes[at] = row(value.node);
+                    if table.columns[index].kind == Kind::Json {
+                        self.spans[at] = document.span(value, inside);
+                    }
+                }
+                Fit::ColumnAndOther => {
+                    self.nodes[at] = row(value.node);
+                    self.others.push((row(record), field));
+                }
+                Fit::Null => self.nulls.push((row(record), field.0, column)),
+                Fit::Other => self.others.push((row(record), field)),
+            }
+        }
+        if let Some(level) = target.level {
+            self.nested(record, document, keys, table, level, value.node);
+        }
+    }
+
+    /// A key is there again: the last one counts, and the one before it moves to the others.
+    fn forget(&mut self, record: usize, keys: &Keys, target: Target, index: usize) {
+        let before = self.seen[index];
+        let record = row(record);
+        self.others.retain(|other| *other != (record, before));
+        self.nulls.retain(|(row, start, _)| (*row, *start) != (record, before.0));
+        self.others.push((record, before));
+        let below = target.level.map_or_else(Vec::new, |level| keys.columns_below(level));
+        for column in below.into_iter().map(usize::from).chain([index]) {
+            self.nodes[record as usize * self.width + column] = 0;
+            self.spans[record as usize * self.width + column] = (0, 0);
+        }
+    }
+
+    /// Notes the values inside an object that have columns; the object itself is kept as JSON, whatever is in it.
+    fn nested(
+        &mut self,
+        record: usize,
+        document: &Document,
+        keys: &Keys,
+        table: &Table,
+        level: u16,
+        node: usize,
+    ) {
+        let Node::Object { len, .. } = document.node(node) else { return };
+        let mut key = node + 1;
+        for _ in 0..len {
+            let value = key + 1;
+            if let Some(target) = keys.find(level, document.key(key)) {
+                if let Some(column) = target.column {
+                    let index = usize::from(column);
+                    let fits = fit(table.columns[index].kind, document.node(value));
+                    let fits = matches!(fits, Fit::Column | Fit::ColumnAndOther);
+                    self.nodes[record * self.width + index] = if fits { row(value) } else { 0 };
+                }
+                if let Some(deeper) = target.level {
+                    self.nested(record, document, keys, table, deeper, value);
+                }
+            }
+            key = value + document.count(value);
+        }
+    }
+
+    #[inline]
+    fn string<'a>(&self, index: usize, record: usize, document: &Document<'a>) -> Option<&'a str> {
+        match self.nodes[record * self.width + index] {
+            0 => None,
+            node => match document.node(node as usize) {
+                Node::String(text) => Some(text),
+                _ => None,
+            },
+        }
+    }
+
+    #[inline]
+    fn time(&self, index: usize, record: usize, document: &Document) -> Option<i64> {
+        self.string(index, record, document).and_then(|text| time::parse_iso8601(text.as_bytes()))
+    }
+
+    fn fill_text(&self, index: usize, records: usize, document: &Document, builder: &mut StringBuilder) {
+        for record in 0..records {
+            builder.append_option(self.string(index, record, document));
+        }
+    }
+
+    fn fill_json(&self, index: usize, records: usize, document: &Document, builder: &mut StringBuilder) {
+        for record in 0..records {
+            match self.spans[record * self.width + index] {
+                (_, 0) => builder.append_null(),
+                span => builder.append_value(source_text(document.text(span))),
+            }
+        }
+    }
+
+    fn fill_bool(&self, index: usize, records: usize, document: &Document, builder: &mut BooleanBuilder) {
+        for record in 0..records {
+            let value = match self.nodes[record * self.width + index] {
+                0 => None,
+                node => match document.node(node as usize) {
+                    Node::Static(StaticNode::Bool(value)) => Some(value),
+                    Node::String(text) => Some(text == "true"),
+                    _ => None,
+                },
+            };
+            builder.append_option(value);
+        }
+    }
+
+    fn fill_others(&self, records: usize, document: &Document, builder: &mut StringBuilder) {
+        let mut others = self.others.clone();
+        others.sort_unstable();
+        let mut others = others.into_iter().peekable();
+        for record in 0..records {
+            let mut text = String::new();
+            while let Some((_, span)) = others.next_if(|(row, _)| *row as usize == record) {
+                text.push(if text.is_empty() { '{' } else { ',' });
+                text.push_str(source_text(document.text(span)));
+            }
+            if text.is_empty() {
+                builder.append_null();
+            } else {
+                text.push('}');
+                builder.append_value(text);
+            }
+        }
+    }
+
+    fn fill_nulls(&self, records: usize, table: &Table, builder: &mut StringBuilder) {
+        let mut nulls = self.nulls.iter().peekable();
+        for record in 0..records {
+            let mut names: Vec<&str> = Vec::new();
+            while let Some((_, _, column)) = nulls.next_if(|(row, _, _)| *row as usize == record) {
+                names.push(table.columns[usize::from(*column)].source);
+            }
+            if names.is_empty() {
+                builder.append_null();
+            } else {
+                builder.append_value(names.join(","));
+            }
+        }
+    }
+}
+
+/// Whether a value fits a column.
+enum Fit {
+    /// It does, and the column holds all of it.
+    Column,
+    /// It does, but the source's own form is kept besides.
+    ColumnAndOther,
+    /// It is an explicit null.
+    Null,
+    /// It does not.
+    Other,
+}
+
+#[inline]
+fn fit(kind: Kind, node: Node) -> Fit {
+    match (kind, node) {
+        (_, Node::Static(StaticNode::Null)) => Fit::Null,
+        (Kind::Json, _) | (Kind::Text, Node::String(_)) | (Kind::Bool, Node::Static(StaticNode::Bool(_))) => {
+            Fit::Column
+        }
+        (Kind::BoolText, Node::String("true" | "false")) => Fit::Column,
+        (Kind::Timestamp, Node::String(text)) => match time::parse_iso8601(text.as_bytes()) {
+            Some(_) if text.len() == "2026-01-31T12:00:00Z".len() && text.ends_with('Z') => Fit::Column,
+            Some(_) => Fit::ColumnAndOther,
+            None => Fit::Other,
+        },
+        _ => Fit::Other,
+    }
+}
+
+/// The source was checked to be UTF-8 when it was parsed, and spans begin and end at ASCII characters.
+#[inline]
+fn source_text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+#[inline]
+fn row(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+impl Builder {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Bool | Kind::BoolText => Builder::Bool(BooleanBuilder::new()),
+            Kind::Timestamp | Kind::Seconds => {
+                Builder::Time(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
+            }
+            Kind::Int32 | Kind::SourceRow | Kind::Int64 => Builder::Int32(Int32Builder::new()),
+            Kind::Date | Kind::EventDate => Builder::Date(Date32Builder::new()),
+            Kind::Text
+            | Kind::Json
+            | Kind::Derived
+            | Kind::OtherFields
+            | Kind::NullFields
+            | Kind::SourceObject => Builder::Text(StringBuilder::new()),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Builder::Text(builder) => Arc::new(builder.finish()),
+            Builder::Bool(builder) => Arc::new(builder.finish()),
+            Builder::Time(builder) => Arc::new(builder.finish()),
+            Builder::Int32(builder) => Arc::new(builder.finish()),
+            Builder::Date(builder) => Arc::new(builder.finish()),
+        }
+    }
+}
