@@ -1,3 +1,4 @@
 //! Reading the lake with SQL.
 
+pub mod header;
 pub mod saved;
