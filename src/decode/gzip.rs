@@ -233,7 +233,8 @@ mod tests {
             let content = sample(bytes);
             let input = gzip(&content);
             let mut out = Vec::new();
-            assert!(inflate_single(&input, TRUSTED_BYTES, &mut out), "{bytes}");
+            // The trailer of empty content is all zeros, and so is the byte before it.
+            assert_eq!(inflate_single(&input, TRUSTED_BYTES, &mut out), bytes > 0, "{bytes}");
             assert_eq!(out, content);
             assert_eq!(inflated(&input).unwrap(), content);
         }
@@ -289,16 +290,16 @@ mod tests {
             assert_eq!(inflated(&padded).unwrap(), content, "{zeros}");
         }
         let end = input.len();
-        let cases: [(&[u8], &str); 5] = [
-            (b"garbage", "trailing garbage"),
-            (b"\0\0\0x", "trailing garbage"),
-            (b"\x1f", "trailing garbage"),
-            (b"\x1f\x8b", "ends early"),
-            (&input[end - 8..], "trailing garbage"),
+        let cases: [(&[u8], &str, usize); 5] = [
+            (b"garbage", "trailing garbage", end),
+            (b"\0\0\0x", "trailing garbage", end),
+            (b"\x1f", "trailing garbage", end),
+            (b"\x1f\x8b", "ends early", end + 2),
+            (&input[end - 8..], "trailing garbage", end),
         ];
-        for (tail, what) in cases {
+        for (tail, what, at) in cases {
             let error = inflated(&[&input, tail].concat()).unwrap_err();
-            assert!(error.starts_with(&format!("corrupt gzip: {what} at compressed byte {end}")), "{error}");
+            assert_eq!(error, format!("corrupt gzip: {what} at compressed byte {at}"));
         }
     }
 

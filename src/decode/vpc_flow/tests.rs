@@ -1,0 +1,347 @@
+use std::fmt::Write;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Date32Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
+
+use super::*;
+use crate::decode::columns::{Kind, VPC_FLOW};
+
+const DEFAULT_HEADER: &str = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes \
+                              start end action log-status";
+const ACCEPTED: &str = "2 123456789010 eni-1235b8ca123456789 172.31.16.139 172.31.16.21 20641 22 6 20 4249 \
+                        1418530010 1418530070 ACCEPT OK";
+const NO_DATA: &str = "2 123456789010 eni-1235b8ca123456789 - - - - - - - 1431280876 1431280934 - NODATA";
+
+fn decoded(text: &str) -> RecordBatch {
+    decode(text.as_bytes(), "object-1").unwrap()
+}
+
+/// A cell as text; times as microseconds, days as days.
+fn cell(batch: &RecordBatch, row: usize, name: &str) -> Option<String> {
+    let array = batch.column_by_name(name).unwrap();
+    if array.is_null(row) {
+        return None;
+    }
+    Some(match VPC_FLOW.columns[VPC_FLOW.index_of(name).unwrap()].kind {
+        Kind::Int32 | Kind::SourceRow => array.as_primitive::<Int32Type>().value(row).to_string(),
+        Kind::Int64 => array.as_primitive::<Int64Type>().value(row).to_string(),
+        Kind::Seconds => array.as_primitive::<TimestampMicrosecondType>().value(row).to_string(),
+        Kind::EventDate => array.as_primitive::<Date32Type>().value(row).to_string(),
+        _ => array.as_string::<i32>().value(row).to_owned(),
+    })
+}
+
+/// Checks that the cells of a row are these, and that every other cell but its place is null.
+fn check_row(batch: &RecordBatch, row: usize, expect: &[(&str, &str)]) {
+    for column in VPC_FLOW.columns.iter().filter(|column| !column.name.starts_with("source_")) {
+        let expected = expect.iter().find(|(name, _)| *name == column.name).map(|(_, value)| *value);
+        assert_eq!(cell(batch, row, column.name).as_deref(), expected, "row {row}, `{}`", column.name);
+    }
+    assert_eq!(cell(batch, row, "source_object").as_deref(), Some("object-1"));
+    assert_eq!(cell(batch, row, "source_row"), Some(row.to_string()));
+}
+
+fn check_error(text: &[u8], expect: &str) {
+    assert_eq!(decode(text, "object-1").unwrap_err().to_string(), expect);
+}
+
+const ACCEPTED_CELLS: [(&str, &str); 15] = [
+    ("version", "2"),
+    ("account_id", "123456789010"),
+    ("interface_id", "eni-1235b8ca123456789"),
+    ("srcaddr", "172.31.16.139"),
+    ("dstaddr", "172.31.16.21"),
+    ("srcport", "20641"),
+    ("dstport", "22"),
+    ("protocol", "6"),
+    ("packets", "20"),
+    ("bytes", "4249"),
+    ("start_time", "1418530010000000"),
+    ("end_time", "1418530070000000"),
+    ("action", "ACCEPT"),
+    ("log_status", "OK"),
+    ("event_date", "16418"),
+];
+
+#[test]
+fn the_default_format() {
+    let no_data = [
+        ("version", "2"),
+        ("account_id", "123456789010"),
+        ("interface_id", "eni-1235b8ca123456789"),
+        ("start_time", "1431280876000000"),
+        ("end_time", "1431280934000000"),
+        ("log_status", "NODATA"),
+        ("event_date", "16565"),
+    ];
+    let with_header = format!("{DEFAULT_HEADER}\n{ACCEPTED}\n{NO_DATA}\n");
+    let headerless = format!("{ACCEPTED}\n{NO_DATA}\n");
+    for text in [with_header, headerless] {
+        let batch = decoded(&text);
+        assert_eq!(batch.num_rows(), 2);
+        check_row(&batch, 0, &ACCEPTED_CELLS);
+        check_row(&batch, 1, &no_data);
+    }
+}
+
+#[test]
+fn the_schema_is_the_table() {
+    for text in ["", DEFAULT_HEADER, ACCEPTED] {
+        assert_eq!(decoded(text).schema(), VPC_FLOW.schema());
+    }
+}
+
+#[test]
+fn blanks_and_line_ends() {
+    let texts = [
+        format!("{DEFAULT_HEADER}\r\n{ACCEPTED}\r\n"),
+        format!("{DEFAULT_HEADER}\n{ACCEPTED}"),
+        format!("{DEFAULT_HEADER}\r\n{ACCEPTED}\r"),
+        format!("\n  \n{DEFAULT_HEADER}  \n\r\n \t\n{ACCEPTED}\n\n"),
+        format!("{DEFAULT_HEADER}\n{}\n", ACCEPTED.replace(' ', "   ")),
+        format!("{DEFAULT_HEADER}\n {} \n", ACCEPTED.replace(' ', "\t")),
+        format!("{DEFAULT_HEADER}\n{DEFAULT_HEADER}\n{ACCEPTED}\n{DEFAULT_HEADER}\n"),
+    ];
+    for text in texts {
+        let batch = decoded(&text);
+        assert_eq!(batch.num_rows(), 1, "{text:?}");
+        check_row(&batch, 0, &ACCEPTED_CELLS);
+    }
+}
+
+#[test]
+fn texts_without_records() {
+    let headers = format!("{DEFAULT_HEADER}\n{DEFAULT_HEADER}\n");
+    for text in ["", "\n", "\r\n \n", DEFAULT_HEADER, &headers] {
+        assert_eq!(decoded(text).num_rows(), 0, "{text:?}");
+    }
+}
+
+#[test]
+fn fields_without_a_column_are_kept() {
+    let text = "end resource-id version what-is-this interface-tag start\n\
+                1418530070 nat-1 9 a\"b\\c\u{1}é - 1418530010\n\
+                - - - - - -\n\
+                1418530070 - 9 - - 1418530010\n\
+                - - - x %20 -\n";
+    let batch = decoded(text);
+    let times =
+        [("end_time", "1418530070000000"), ("start_time", "1418530010000000"), ("event_date", "16418")];
+    let other = r#"{"resource-id":"nat-1","what-is-this":"a\"b\\c\u0001é"}"#;
+    check_row(&batch, 0, &[times.as_slice(), &[("version", "9"), ("other_fields", other)]].concat());
+    check_row(&batch, 1, &[]);
+    check_row(&batch, 2, &[times.as_slice(), &[("version", "9")]].concat());
+    check_row(&batch, 3, &[("other_fields", r#"{"what-is-this":"x","interface-tag":"%20"}"#)]);
+}
+
+#[test]
+fn values_that_do_not_fit_are_kept() {
+    let cases = [
+        ("0", Some("0")),
+        ("65535", Some("65535")),
+        ("-1", Some("-1")),
+        ("2147483647", Some("2147483647")),
+        ("-2147483648", Some("-2147483648")),
+        ("2147483648", None),
+        ("-2147483649", None),
+        ("99999999999999999999999", None),
+        ("6.0", None),
+        ("+6", None),
+        ("06", None),
+        ("-0", None),
+        ("--", None),
+        ("0x6", None),
+        ("٣", None),
+        ("tcp", None),
+    ];
+    for (value, expect) in cases {
+        let batch = decoded(&format!("protocol action\n{value} REJECT\n"));
+        let kept = format!(r#"{{"protocol":"{value}"}}"#);
+        let cells = match expect {
+            Some(number) => [("action", "REJECT"), ("protocol", number)],
+            None => [("action", "REJECT"), ("other_fields", &kept)],
+        };
+        check_row(&batch, 0, &cells);
+    }
+}
+
+#[test]
+fn long_integers() {
+    let cases = [
+        ("999999999999999999", true),
+        ("9223372036854775807", true),
+        ("-9223372036854775808", true),
+        ("9223372036854775808", false),
+        ("1234567890123456789a", false),
+    ];
+    for (value, fits) in cases {
+        let batch = decoded(&format!("bytes action\n{value} -\n"));
+        assert_eq!(cell(&batch, 0, "bytes").as_deref(), fits.then_some(value));
+        assert_eq!(cell(&batch, 0, "other_fields").is_some(), !fits, "{value}");
+    }
+}
+
+#[test]
+fn times_out_of_range() {
+    let cases = [
+        ("0", Some("0"), None),
+        ("946684800", Some("946684800000000"), Some("10957")),
+        ("946684799", Some("946684799000000"), None),
+        ("253402300799", Some("253402300799000000"), None),
+        ("253402300800", None, None),
+        ("9223372036854775807", None, None),
+        ("1418530010.5", None, None),
+        ("now", None, None),
+    ];
+    for (value, time, date) in cases {
+        let batch = decoded(&format!("start end\n{value} {value}\n"));
+        assert_eq!(cell(&batch, 0, "start_time").as_deref(), time, "{value}");
+        assert_eq!(cell(&batch, 0, "end_time").as_deref(), time, "{value}");
+        assert_eq!(cell(&batch, 0, "event_date").as_deref(), date, "{value}");
+        let kept = format!(r#"{{"start":"{value}","end":"{value}"}}"#);
+        assert_eq!(cell(&batch, 0, "other_fields"), time.is_none().then_some(kept), "{value}");
+    }
+}
+
+#[test]
+fn a_repeated_name() {
+    let batch = decoded("action srcaddr action new-one new-one\nACCEPT 10.0.0.1 REJECT x y\n");
+    let other = r#"{"action":"ACCEPT","new-one":"x","new-one":"y"}"#;
+    check_row(&batch, 0, &[("action", "REJECT"), ("srcaddr", "10.0.0.1"), ("other_fields", other)]);
+}
+
+#[test]
+fn lines_of_another_width_are_errors() {
+    let header = DEFAULT_HEADER.len() + 1;
+    let line = ACCEPTED.len() + 1;
+    let cut = ACCEPTED.rsplit_once(' ').unwrap().0;
+    check_error(
+        format!("{DEFAULT_HEADER}\n{ACCEPTED}\n{cut}").as_bytes(),
+        &format!("13 fields where the header names 14 (record 1, byte {})", header + line),
+    );
+    check_error(
+        format!("{DEFAULT_HEADER}\n\n{ACCEPTED} 7\n{ACCEPTED}\n").as_bytes(),
+        &format!("15 fields where the header names 14 (record 0, byte {})", header + 1),
+    );
+    check_error(
+        format!("{ACCEPTED}\n{ACCEPTED}\n2 1\n").as_bytes(),
+        &format!("2 fields where the header names 14 (record 2, byte {})", 2 * line),
+    );
+}
+
+#[test]
+fn another_header_is_an_error() {
+    check_error(
+        b"srcaddr dstaddr\n10.0.0.1 10.0.0.2\ndstaddr srcaddr\n10.0.0.1 10.0.0.2\n",
+        "a second header that differs from the first (record 1, byte 34)",
+    );
+}
+
+#[test]
+fn names_as_values_are_not_a_header() {
+    let batch = decoded("region az-id\nregion use1-az1\nregion region-7\n");
+    assert_eq!(batch.num_rows(), 2);
+    assert_eq!(cell(&batch, 1, "az_id").as_deref(), Some("region-7"));
+}
+
+#[test]
+fn not_utf8() {
+    check_error(b"action srcaddr\nACCEPT 10.0.0.\xff\n", "not valid UTF-8 (byte 29)");
+}
+
+#[test]
+fn not_a_flow_log() {
+    let refused = "the first line is neither a flow log header nor a record in the default format";
+    check_error(b"{\"Records\":[]}", &format!("{refused} (byte 0)"));
+    check_error(b"\n\nversion;account-id;action\n", &format!("{refused} (byte 2)"));
+    check_error(b"the end of the action\n", &format!("{refused} (byte 0)"));
+    let tgw = "version resource-type account-id tgw-id srcaddr dstaddr log-status\n";
+    check_error(tgw.as_bytes(), "transit gateway flow logs are not supported yet (byte 0)");
+}
+
+#[test]
+fn limits() {
+    let long = format!("action srcaddr\nACCEPT {}\n", "x".repeat(1 << 20));
+    check_error(long.as_bytes(), "a line longer than 1048576 bytes (record 0, byte 15)");
+    let wide = "action ".repeat(257);
+    check_error(wide.as_bytes(), "a header of 257 fields, more than 256 (byte 0)");
+    assert_eq!(decoded(&wide[7..]).num_rows(), 0);
+}
+
+/// More records than one chunk, with misfits in some of them.
+#[test]
+fn many_records() {
+    let mut text = "srcport new-one action\n".to_owned();
+    for row in 0..5000 {
+        let port = if row % 700 == 3 { "many".to_owned() } else { row.to_string() };
+        let new = if row % 1100 == 5 { "x" } else { "-" };
+        writeln!(text, "{port} {new} ACCEPT").unwrap();
+    }
+    let batch = decoded(&text);
+    assert_eq!(batch.num_rows(), 5000);
+    for row in 0..5000 {
+        let misfit = row % 700 == 3;
+        let other = match (misfit, row % 1100 == 5) {
+            (true, true) => Some(r#"{"srcport":"many","new-one":"x"}"#),
+            (true, false) => Some(r#"{"srcport":"many"}"#),
+            (false, true) => Some(r#"{"new-one":"x"}"#),
+            (false, false) => None,
+        };
+        assert_eq!(cell(&batch, row, "other_fields").as_deref(), other, "{row}");
+        assert_eq!(cell(&batch, row, "srcport"), (!misfit).then(|| row.to_string()));
+        assert_eq!(cell(&batch, row, "source_row"), Some(row.to_string()));
+    }
+}
+
+#[test]
+fn what_looks_like_a_flow_log() {
+    let tgw = "version resource-type account-id tgw-id srcaddr dstaddr log-status\n";
+    let v9 = "version resource-id encryption-status an-unheard-of-field start\n";
+    let cases: [(&str, bool, bool); 10] = [
+        (DEFAULT_HEADER, true, false),
+        (ACCEPTED, true, false),
+        (NO_DATA, true, false),
+        (v9, true, false),
+        (tgw, false, true),
+        ("", false, false),
+        ("{\"Records\":[]}", false, false),
+        ("action", false, false),
+        ("the type of a resource-type\n{}", false, false),
+        ("2 the end\n", false, false),
+    ];
+    for (text, flow, transit_gateway) in cases {
+        assert_eq!(looks_like(text.as_bytes()), flow, "{text}");
+        assert_eq!(is_transit_gateway(text.as_bytes()), transit_gateway, "{text}");
+    }
+    assert!(!looks_like(b"\xff\xfe"));
+    assert!(!looks_like(b"\0\0\0"));
+}
+
+/// A cut text is an error, or gives the rows before the cut and at most a shorter last field.
+#[test]
+fn cut_anywhere() {
+    let text = format!("{DEFAULT_HEADER}\n{ACCEPTED}\n{NO_DATA}\n");
+    let whole = decoded(&text);
+    for end in DEFAULT_HEADER.len()..text.len() {
+        let Ok(batch) = decode(&text.as_bytes()[..end], "object-1") else { continue };
+        let same = batch.num_rows().saturating_sub(1);
+        assert_eq!(batch.slice(0, same), whole.slice(0, same), "cut at {end}");
+        for column in
+            VPC_FLOW.columns.iter().filter(|column| batch.num_rows() > 0 && column.name != "log_status")
+        {
+            assert_eq!(cell(&batch, same, column.name), cell(&whole, same, column.name), "cut at {end}");
+        }
+    }
+}
+
+#[test]
+fn every_field_has_a_builder_of_its_kind() {
+    for column in VPC_FLOW.columns.iter().filter(|column| !column.source.is_empty()) {
+        assert!(
+            matches!(column.kind, Kind::Text | Kind::Int32 | Kind::Int64 | Kind::Seconds),
+            "`{}` has a kind that the decoder does not fill",
+            column.name
+        );
+    }
+}
