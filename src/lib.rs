@@ -2,6 +2,7 @@
 
 pub mod alert;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod decode;
 pub mod detect;
@@ -9,3 +10,5 @@ pub mod generate;
 pub mod ingest;
 pub mod query;
 pub mod queue;
+pub mod telemetry;
+pub mod text;
