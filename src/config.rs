@@ -608,10 +608,10 @@ impl Config {
         let mut text = String::new();
         for block in &self.blocks {
             if !block.section.name.is_empty() {
-                text.push_str(&format!("\n{}\n", block.section.header()));
+                text.extend(["\n", &block.section.header(), "\n"]);
             }
             if let Some(variant) = block.section.variant {
-                text.push_str(&format!("kind = \"{variant}\"\n"));
+                text.extend(["kind = ", &quote(variant), "\n"]);
             }
             for setting in &block.settings {
                 text.push_str(&show_setting(setting));
@@ -662,7 +662,7 @@ fn quote(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c.is_control() => quoted += &format!("\\u{:04X}", u32::from(c)),
             c => quoted.push(c),
         }
     }

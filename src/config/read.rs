@@ -125,14 +125,13 @@ impl Fault {
 pub(super) fn read(text: &str, file: &Arc<Path>) -> (Vec<Block>, Vec<Problem>) {
     let mut reader = Reader { text, file, blocks: Vec::new(), problems: Vec::new() };
     let (table, errors) = DeTable::parse_recoverable(text);
-    for error in &errors {
-        let span = error.span().unwrap_or(0..0);
-        reader.report(span, "", Fault::new(printable(error.message())));
-    }
     reader.top(table.get_ref());
     // What is missing from a file that does not parse is noise: the recovery may have dropped it.
     if errors.is_empty() {
         reader.require();
+    }
+    for error in &errors {
+        reader.syntax(error);
     }
     let Reader { mut blocks, problems, .. } = reader;
     for section in SECTIONS {
@@ -196,6 +195,19 @@ impl Reader<'_> {
     fn report(&mut self, span: Range<usize>, key: &str, fault: Fault) {
         let origin = self.origin(&span);
         self.problems.push(problem(origin, printable(key), fault));
+    }
+
+    /// A line that is not TOML; what the recovery made of it says nothing.
+    fn syntax(&mut self, error: &toml::de::Error) {
+        let span = error.span().unwrap_or(0..0);
+        let (line, _) = position(self.text, span.start);
+        self.problems.retain(|other| !matches!(other.origin, Origin::File { line: at, .. } if at == line));
+        let text = self.text.get(span.clone()).filter(|_| error.message() == "duplicate key");
+        let message = match text {
+            Some(name) => format!("duplicate key `{name}`"),
+            None => error.message().to_owned(),
+        };
+        self.report(span, "", Fault::new(printable(&message)));
     }
 
     fn top(&mut self, table: &DeTable<'_>) {
@@ -634,6 +646,25 @@ mod tests {
             "t.toml:3:18: `sink.minimum_severity` takes one of `informational`, `low`, `medium`, `high`, `critical`, not `hgih`\n  \
              hint: did you mean `high`?",
         );
+    }
+
+    #[test]
+    fn text_that_is_not_toml() {
+        check(
+            "lake = \n[aws]\nreg = 'x'\n",
+            "t.toml:1:8: string values must be quoted, expected literal string\n\
+             t.toml:3:1: unknown key `reg`\n  hint: did you mean `region`?",
+        );
+        check(
+            "lake = 'a'\nlake = 'b'\nlakes = 1",
+            "t.toml:2:1: duplicate key `lake`\n\
+             t.toml:3:1: unknown key `lakes`\n  hint: did you mean `lake`?",
+        );
+        check(
+            "lake = 'a\u{1b}\n[aws]\nregion = 'x'",
+            "t.toml:1:10: invalid literal string, expected non-single-quote visible characters",
+        );
+        check("[[source]]\nkind = 'sqs' x", "t.toml:2:14: unexpected key or value, expected newline, `#`");
     }
 
     #[test]
