@@ -2,9 +2,21 @@
 //!
 //! Must never delete a message by itself.
 
+pub mod memory;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
+
+/// The most messages of one receive, and of one delete request to SQS.
+pub const MAX_BATCH: usize = 10;
+/// The longest wait of one receive: longer ones count as this.
+pub const MAX_WAIT: Duration = Duration::from_secs(20);
+/// How long a message can stay invisible after one receive, however often that is extended.
+pub const MAX_INVISIBLE: Duration = Duration::from_secs(43_200);
+/// The longest visibility timeout that can be asked for: longer ones count as this. A little less than
+/// `MAX_INVISIBLE`, since the time that passed since the receive counts too.
+pub const MAX_VISIBILITY: Duration = Duration::from_secs(43_195);
 
 /// A message as received.
 #[derive(Debug, Clone)]
@@ -24,9 +36,13 @@ pub struct Message {
 pub trait Queue: Send + Sync + 'static {
     /// Up to `max` (1 to 10) messages, waiting up to `wait` for the first.
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message>, Error>;
-    /// Keeps a message invisible for `visibility` from now; zero gives it back at once.
+    /// Keeps a message invisible for `visibility` from now; zero gives it back at once. Answers
+    /// `StaleReceipt` when the message can no longer be kept: it became visible or was received again, it is
+    /// gone, or it would be invisible for more than `MAX_INVISIBLE` after its receive.
     async fn change_visibility(&self, receipt: &str, visibility: Duration) -> Result<(), Error>;
-    /// Deletes messages; returns those that could not be deleted (harmless: they come back).
+    /// Deletes any number of messages; returns the receipts of those that could not be deleted (harmless:
+    /// they come back). That a receipt is not among them does not mean that its message is gone: SQS accepts
+    /// a stale receipt and does nothing. On an error some may be deleted; deleting twice does no harm.
     async fn delete(&self, receipts: &[String]) -> Result<Vec<String>, Error>;
 }
 
