@@ -16,7 +16,7 @@ use url::Url;
 
 pub use keys::{Default, Key, Kind, SECTIONS, Section, reference};
 
-use crate::alert::Severity;
+use crate::severity::Severity;
 use read::{Block, Value};
 
 /// The file that is read when none is named.

@@ -7,21 +7,7 @@ pub mod sinks;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-/// How bad it is if the alert is right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Worth knowing.
-    Informational,
-    /// Worth a look this week.
-    Low,
-    /// Worth a look today.
-    Medium,
-    /// Worth a look now.
-    High,
-    /// Worth waking somebody.
-    Critical,
-}
+pub use crate::severity::Severity;
 
 /// A finding, as stored in the `alerts` table and handed to sinks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,9 +11,9 @@ use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::alert::Severity;
 use crate::decode::columns::{CLOUDTRAIL, Table, VPC_FLOW};
 use crate::query::header::{self, nearest, printable, suggestion};
+use crate::severity::Severity;
 
 /// The longest value of a column shown in a summary, in characters.
 const MAX_VALUE_CHARS: usize = 200;

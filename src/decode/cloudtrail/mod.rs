@@ -117,6 +117,15 @@ pub fn decode(text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
     Decoder::new().decode(text, source_object)
 }
 
+/// Whether the beginning of some JSON reads like CloudTrail: a `Records` array, or fields of a record.
+pub fn looks_like(head: &[u8]) -> bool {
+    let has = |key: &[u8]| memchr::memmem::find(head, key).is_some();
+    let start = head.trim_ascii_start();
+    let envelope =
+        start.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"Records\""));
+    (envelope || has(b"\"eventVersion\"")) && !has(b"\"insightDetails\"")
+}
+
 /// Whether the content may be one document per line: a line that ends a value is followed by one that begins one.
 fn is_lines(text: &[u8]) -> bool {
     let first = text.trim_ascii_start();

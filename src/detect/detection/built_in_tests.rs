@@ -112,7 +112,9 @@ async fn every_rule_passes_its_tests() {
 #[tokio::test]
 async fn show_plan() {
     let session = sample::session(&CLOUDTRAIL, b"");
-    for sql in ["select event_id, json_get_str(request_parameters,'name') as n from cloudtrail where event_name = 'x' and json_get_bool(request_parameters,'a')"] {
+    for sql in [
+        "select event_id, json_get_str(request_parameters,'name') as n from cloudtrail where event_name = 'x' and json_get_bool(request_parameters,'a')",
+    ] {
         let f = session.sql(&format!("explain {sql}")).await.unwrap();
         println!("{}", f.to_string().await.unwrap());
     }

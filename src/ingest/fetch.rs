@@ -1,0 +1,57 @@
+//! The bytes of an object on S3, with the identity of exactly those bytes.
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{GetOptions, ObjectStore};
+
+use super::load::too_large;
+use super::read::Fetched;
+
+/// Why an object could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such object, or it may not be read: S3 says the same for both without the right to list.
+    #[error("the object is missing or may not be read")]
+    Missing(#[source] object_store::Error),
+    /// A passing fault.
+    #[error("the object could not be fetched: {0}")]
+    Passing(#[source] object_store::Error),
+    /// Larger than objects may be.
+    #[error("{0}")]
+    TooLarge(String),
+    /// S3 did not say which version of the object it sent.
+    #[error("the answer has no etag")]
+    NoEtag,
+}
+
+/// Fetches an object whole; the etag is that of the answer the bytes came with.
+pub async fn object(
+    bucket: &str,
+    store: &dyn ObjectStore,
+    key: &str,
+    limit: usize,
+) -> Result<Fetched, Error> {
+    let path = Path::parse(key).map_err(|error| Error::Missing(error.into()))?;
+    let failed = |error: object_store::Error| match error {
+        object_store::Error::NotFound { .. }
+        | object_store::Error::PermissionDenied { .. }
+        | object_store::Error::Unauthenticated { .. } => Error::Missing(error),
+        other => Error::Passing(other),
+    };
+    let answer = store.get_opts(&path, GetOptions::default()).await.map_err(failed)?;
+    let size = answer.meta.size;
+    if usize::try_from(size).map_or(true, |size| size > limit) {
+        return Err(Error::TooLarge(too_large(size, limit)));
+    }
+    let etag = answer.meta.e_tag.as_deref().ok_or(Error::NoEtag)?.trim_matches('"').to_owned();
+    let version_id = answer.meta.version.clone();
+    let bytes: Bytes = answer.bytes().await.map_err(failed)?;
+    Ok(Fetched {
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+        etag: Some(etag),
+        version_id,
+        announced_at: None,
+        bytes,
+    })
+}

@@ -1,0 +1,256 @@
+//! Loading what there is, once: read and decode side by side, commit in batches, tell what happened.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use object_store::ObjectStore;
+
+use super::Error;
+use super::fetch;
+use super::listing::Found;
+use super::read::{Fetched, LOCAL_BUCKET, Reader};
+use crate::lake::{self, Lake, ObjectId, ReadObject, State};
+
+/// When a batch is committed.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchLimits {
+    /// Bytes of decompressed content.
+    pub bytes: usize,
+    /// Rows.
+    pub rows: usize,
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        BatchLimits { bytes: 64 << 20, rows: 250_000 }
+    }
+}
+
+/// Where the objects are.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// Files; keys are absolute paths.
+    Files,
+    /// A bucket.
+    Bucket {
+        /// Its name.
+        name: String,
+        /// Its store.
+        store: Arc<dyn ObjectStore>,
+    },
+}
+
+/// An object that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// The key or path.
+    pub key: String,
+    /// Why, and where in the object.
+    pub reason: String,
+}
+
+/// What a load did. Every object found is in exactly one of `added`, `empty`, `known`, `unsupported`, `rejected`.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Objects found.
+    pub found: usize,
+    /// Objects whose rows were added.
+    pub added: usize,
+    /// Objects without rows.
+    pub empty: usize,
+    /// Objects the lake had already.
+    pub known: usize,
+    /// Objects of known kinds that are not read yet, by kind.
+    pub unsupported: BTreeMap<String, usize>,
+    /// Objects that could not be read.
+    pub rejected: Vec<Rejected>,
+    /// Rows added, by table.
+    pub rows: BTreeMap<&'static str, u64>,
+    /// Bytes read, as stored.
+    pub stored_bytes: u64,
+    /// Bytes of decompressed content that was decoded and added.
+    pub content_bytes: u64,
+}
+
+/// What one object became.
+enum Outcome {
+    Read(Box<ReadObject>),
+    Known,
+    Unreachable(Rejected),
+}
+
+/// A loader of one origin into one lake.
+pub struct Loader {
+    /// The lake.
+    pub lake: Arc<Lake>,
+    /// The reader.
+    pub reader: Arc<Reader>,
+    /// Where the objects are.
+    pub origin: Origin,
+    /// When to commit.
+    pub limits: BatchLimits,
+    /// How many objects are read at once.
+    pub at_once: usize,
+}
+
+/// Commits under way at once: while one waits for the disk, another is encoded.
+const COMMITS_AT_ONCE: usize = 2;
+
+impl Loader {
+    /// Loads the objects; `progress` hears the stored size of each as it is done with.
+    pub async fn load(&self, found: Vec<Found>, mut progress: impl FnMut(u64)) -> Result<Tally, Error> {
+        let mut tally = Tally { found: found.len(), ..Tally::default() };
+        let mut read = futures::stream::iter(found)
+            .map(|found| async move { (found.size_bytes, self.one(&found).await) })
+            .buffer_unordered(self.at_once.max(1));
+        let mut batch = Batch::default();
+        let mut commits: Vec<tokio::task::JoinHandle<Result<lake::Report, lake::Error>>> = Vec::new();
+        while let Some((size, outcome)) = read.next().await {
+            progress(size);
+            match outcome? {
+                Outcome::Known => tally.known += 1,
+                Outcome::Unreachable(rejected) => tally.rejected.push(rejected),
+                Outcome::Read(object) => {
+                    tally.stored_bytes += size;
+                    tally.note(&object);
+                    batch.push(*object);
+                }
+            }
+            if batch.is_full(self.limits) {
+                if commits.len() >= COMMITS_AT_ONCE {
+                    tally.settle(commits.remove(0).await)?;
+                }
+                commits.push(self.commit(std::mem::take(&mut batch)));
+            }
+        }
+        if !batch.objects.is_empty() {
+            commits.push(self.commit(batch));
+        }
+        for commit in commits {
+            tally.settle(commit.await)?;
+        }
+        self.lake.update_index().await?;
+        Ok(tally)
+    }
+
+    fn commit(&self, batch: Batch) -> tokio::task::JoinHandle<Result<lake::Report, lake::Error>> {
+        let lake = Arc::clone(&self.lake);
+        tokio::spawn(async move { lake.commit(batch.objects).await })
+    }
+
+    async fn one(&self, found: &Found) -> Result<Outcome, Error> {
+        let fetched = match &self.origin {
+            Origin::Files => file(found, self.reader.max_object_bytes()).await,
+            Origin::Bucket { name, store } => {
+                if let Some(etag) = &found.etag {
+                    let id = ObjectId::new(name, &found.key, etag);
+                    if self.lake.states(&[id]).await?[0].is_some_and(State::is_final) {
+                        return Ok(Outcome::Known);
+                    }
+                }
+                object(name, store, found, self.reader.max_object_bytes()).await
+            }
+        };
+        let fetched = match fetched {
+            Ok(fetched) => fetched,
+            Err(reason) => return Ok(Outcome::Unreachable(Rejected { key: found.key.clone(), reason })),
+        };
+        let reader = Arc::clone(&self.reader);
+        let object = lake::on_cpu(move || reader.read(&fetched)).await?;
+        Ok(Outcome::Read(Box::new(object)))
+    }
+}
+
+async fn file(found: &Found, limit: usize) -> Result<Fetched, String> {
+    let path = Path::new(&found.key).to_owned();
+    if usize::try_from(found.size_bytes).map_or(true, |size| size > limit) {
+        return Err(too_large(found.size_bytes, limit));
+    }
+    let bytes = tokio::fs::read(&path).await.map_err(|error| error.to_string())?;
+    Ok(Fetched {
+        bucket: LOCAL_BUCKET.to_owned(),
+        key: found.key.clone(),
+        etag: None,
+        version_id: None,
+        announced_at: None,
+        bytes: Bytes::from(bytes),
+    })
+}
+
+async fn object(
+    bucket: &str,
+    store: &Arc<dyn ObjectStore>,
+    found: &Found,
+    limit: usize,
+) -> Result<Fetched, String> {
+    fetch::object(bucket, store.as_ref(), &found.key, limit).await.map_err(|error| error.to_string())
+}
+
+/// The reason for an object beyond the limit.
+pub fn too_large(size: u64, limit: usize) -> String {
+    format!("is {size} bytes, and the limit is {limit}")
+}
+
+/// Objects that were read and not committed yet.
+#[derive(Default)]
+struct Batch {
+    objects: Vec<ReadObject>,
+    bytes: usize,
+    rows: usize,
+}
+
+impl Batch {
+    fn push(&mut self, object: ReadObject) {
+        self.bytes += usize::try_from(object.record.content_bytes).unwrap_or(0);
+        self.rows += usize::try_from(object.record.row_count).unwrap_or(0);
+        self.objects.push(object);
+    }
+
+    fn is_full(&self, limits: BatchLimits) -> bool {
+        // Objects without rows weigh something too.
+        self.bytes >= limits.bytes || self.rows >= limits.rows || self.objects.len() >= 10_000
+    }
+}
+
+impl Tally {
+    /// Notes objects that end here, whatever the commit says of them; rows are counted when it is done.
+    fn note(&mut self, object: &ReadObject) {
+        let record = &object.record;
+        if record.state == State::Quarantined {
+            let reason = record.reason.clone().unwrap_or_default();
+            self.rejected.push(Rejected { key: record.key.clone(), reason });
+        }
+    }
+
+    fn settle(
+        &mut self,
+        outcome: Result<Result<lake::Report, lake::Error>, tokio::task::JoinError>,
+    ) -> Result<(), Error> {
+        let report = outcome.map_err(|_| lake::Error::Worker)??;
+        for record in &report.added {
+            match record.state {
+                State::Committed => {
+                    self.added += 1;
+                    self.content_bytes += u64::try_from(record.content_bytes).unwrap_or(0);
+                    let table = if record.kind == "vpc_flow" { "vpc_flow" } else { "cloudtrail" };
+                    *self.rows.entry(table).or_default() += u64::try_from(record.row_count).unwrap_or(0);
+                }
+                State::Empty => self.empty += 1,
+                State::Unsupported => *self.unsupported.entry(record.kind.clone()).or_default() += 1,
+                State::Quarantined => {}
+            }
+        }
+        // A quarantined object that is known is read again each time, and was noted when it was read.
+        self.known += report.known.iter().filter(|id| report.committed.settles(**id)).count();
+        Ok(())
+    }
+}
+
+/// How fast something went, in MB of content a second.
+pub fn megabytes_per_second(bytes: u64, elapsed: Duration) -> f64 {
+    bytes as f64 / 1e6 / elapsed.as_secs_f64().max(1e-9)
+}

@@ -1,0 +1,178 @@
+//! One object: its bytes into rows, or into the reason why not.
+//!
+//! Must never fail for what is in the bytes: that is a quarantined object, which is a result like any other.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampMicrosecondType;
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::route::{self, Kind, Route};
+use crate::clock::Clock;
+use crate::decode::cloudtrail::Decoder;
+use crate::decode::columns::{CLOUDTRAIL, Table, VPC_FLOW};
+use crate::decode::{self, ErrorKind, gzip, vpc_flow};
+use crate::lake::{ObjectId, ObjectRecord, ReadObject, State};
+
+/// The bucket of local files in object identities.
+pub const LOCAL_BUCKET: &str = "file";
+
+/// An object whose bytes are at hand.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// The bucket, or `file`.
+    pub bucket: String,
+    /// The key, or the absolute path.
+    pub key: String,
+    /// The etag of these bytes; none for a local file, whose hash takes its place.
+    pub etag: Option<String>,
+    /// The S3 version of these bytes.
+    pub version_id: Option<String>,
+    /// When a notification said the object was written, microseconds since the epoch.
+    pub announced_at: Option<i64>,
+    /// The object as stored.
+    pub bytes: Bytes,
+}
+
+/// Reads objects; buffers are reused from one to the next.
+#[derive(Debug)]
+pub struct Reader {
+    limits: gzip::Limits,
+    clock: Arc<dyn Clock>,
+    spare: Mutex<Vec<Buffers>>,
+}
+
+#[derive(Debug, Default)]
+struct Buffers {
+    content: Vec<u8>,
+    decoder: Decoder,
+}
+
+/// Buffers that have grown beyond this are not kept for the next object.
+const KEPT_BUFFER_BYTES: usize = 64 << 20;
+
+/// What reading one object's content gave.
+struct Content {
+    kind: Kind,
+    bytes: usize,
+    rows: Option<(&'static Table, RecordBatch)>,
+}
+
+impl Reader {
+    /// A reader that refuses objects beyond the limits.
+    pub fn new(limits: gzip::Limits, clock: Arc<dyn Clock>) -> Self {
+        Reader { limits, clock, spare: Mutex::new(Vec::new()) }
+    }
+
+    /// The largest object that is read, in bytes as stored.
+    pub fn max_object_bytes(&self) -> usize {
+        self.limits.compressed_bytes
+    }
+
+    /// Inflates, recognizes and decodes an object. CPU work: not for a thread that serves I/O.
+    pub fn read(&self, fetched: &Fetched) -> ReadObject {
+        let etag = fetched.etag.clone().unwrap_or_else(|| sha256_hex(&fetched.bytes));
+        let object_id = ObjectId::new(&fetched.bucket, &fetched.key, &etag);
+        let route = route::by_key(&fetched.key);
+        let mut buffers = self.lock().pop().unwrap_or_default();
+        let content = self.content(&mut buffers, fetched, &route, &object_id.to_string());
+        if buffers.content.capacity() <= KEPT_BUFFER_BYTES {
+            buffers.content.clear();
+            self.lock().push(buffers);
+        }
+        let mut record = ObjectRecord {
+            object_id,
+            state: State::Quarantined,
+            kind: route.kind.name().to_owned(),
+            bucket: fetched.bucket.clone(),
+            key: fetched.key.clone(),
+            etag,
+            version_id: fetched.version_id.clone(),
+            size_bytes: i64::try_from(fetched.bytes.len()).unwrap_or(i64::MAX),
+            content_bytes: 0,
+            row_count: 0,
+            first_event_time: None,
+            last_event_time: None,
+            account_id: route.account_id,
+            region: route.region,
+            delivery_date: route.date,
+            reason: None,
+            announced_at: fetched.announced_at,
+            read_at: self.clock.now().timestamp_micros(),
+        };
+        let rows = match content {
+            Ok(content) => settle(&mut record, content),
+            Err(error) => {
+                record.reason = Some(error.to_string());
+                None
+            }
+        };
+        ReadObject { record, rows }
+    }
+
+    fn content(
+        &self,
+        buffers: &mut Buffers,
+        fetched: &Fetched,
+        route: &Route,
+        object_id: &str,
+    ) -> Result<Content, decode::Error> {
+        if let Kind::Unsupported(_) = route.kind {
+            return Ok(Content { kind: route.kind.clone(), bytes: 0, rows: None });
+        }
+        let Buffers { content, decoder } = buffers;
+        let text: &[u8] = if gzip::is_gzip(&fetched.bytes) {
+            gzip::inflate(&fetched.bytes, &self.limits, content)?;
+            content
+        } else if fetched.bytes.len() > self.limits.content_bytes {
+            return Err(ErrorKind::TooLarge { limit_bytes: self.limits.content_bytes }.nowhere());
+        } else {
+            &fetched.bytes
+        };
+        let kind = route::by_content(route.kind.clone(), text);
+        let rows = match kind {
+            Kind::CloudTrail => Some((&CLOUDTRAIL, decoder.decode(text, object_id)?)),
+            Kind::VpcFlow => Some((&VPC_FLOW, vpc_flow::decode(text, object_id)?)),
+            Kind::Unsupported(_) => None,
+            Kind::Unknown if text.trim_ascii().is_empty() => None,
+            Kind::Unknown => {
+                let what = "neither CloudTrail nor VPC Flow Logs".to_owned();
+                return Err(ErrorKind::Shape(what).nowhere());
+            }
+        };
+        Ok(Content { kind, bytes: text.len(), rows })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Buffers>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Notes what the content turned out to be; returns the rows, when there are any.
+fn settle(record: &mut ObjectRecord, content: Content) -> Option<(&'static Table, RecordBatch)> {
+    content.kind.name().clone_into(&mut record.kind);
+    record.content_bytes = i64::try_from(content.bytes).unwrap_or(i64::MAX);
+    record.state = if let Kind::Unsupported(_) = content.kind { State::Unsupported } else { State::Empty };
+    let (table, batch) = content.rows.filter(|(_, batch)| batch.num_rows() > 0)?;
+    record.state = State::Committed;
+    record.row_count = i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
+    if let Some(times) = batch.column_by_name(table.time_column) {
+        let times = times.as_primitive::<TimestampMicrosecondType>();
+        record.first_event_time = arrow::compute::min(times);
+        record.last_event_time = arrow::compute::max(times);
+    }
+    Some((table, batch))
+}
+
+/// The SHA-256 of some bytes, in hex.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

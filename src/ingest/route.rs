@@ -1,0 +1,238 @@
+//! What an object is: by the segments of its key, confirmed by its content.
+//!
+//! The layouts are those of the CloudTrail and Amazon VPC user guides: `AWSLogs/[o-org/]<account>/<service>/<region>/
+//! YYYY/MM/DD/`, and its Hive-style form `aws-account-id=.../aws-service=.../aws-region=.../year=.../`.
+
+use chrono::NaiveDate;
+
+use crate::decode::{cloudtrail, vpc_flow};
+
+/// What kind of log an object is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// CloudTrail events: management, data, network activity.
+    CloudTrail,
+    /// VPC Flow Logs as text.
+    VpcFlow,
+    /// A known kind that is not read yet, by its name.
+    Unsupported(&'static str),
+    /// The key does not say.
+    Unknown,
+}
+
+impl Kind {
+    /// The word in the `kind` column.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::CloudTrail => "cloudtrail",
+            Kind::VpcFlow => "vpc_flow",
+            Kind::Unsupported(name) => name,
+            Kind::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a key says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The kind of log.
+    pub kind: Kind,
+    /// The account in the key.
+    pub account_id: Option<String>,
+    /// The region in the key.
+    pub region: Option<String>,
+    /// The day in the key: of delivery, not of the events.
+    pub date: Option<NaiveDate>,
+}
+
+/// Kinds by the segment after the account, as AWS writes it.
+const SERVICES: [(&str, Kind); 13] = [
+    ("CloudTrail", Kind::CloudTrail),
+    ("CloudTrail-NetworkActivity", Kind::CloudTrail),
+    ("CloudTrail-Digest", Kind::Unsupported("cloudtrail_digest")),
+    ("CloudTrail-Insight", Kind::Unsupported("cloudtrail_insight")),
+    ("CloudTrail-Aggregated", Kind::Unsupported("cloudtrail_aggregated")),
+    ("CloudTrail-Lake", Kind::Unsupported("cloudtrail_lake")),
+    ("vpcflowlogs", Kind::VpcFlow),
+    ("Config", Kind::Unsupported("config")),
+    ("GuardDuty", Kind::Unsupported("guardduty")),
+    ("WAFLogs", Kind::Unsupported("waf")),
+    ("elasticloadbalancing", Kind::Unsupported("load_balancer")),
+    ("vpcdnsquerylogs", Kind::Unsupported("dns_query")),
+    ("network-firewall", Kind::Unsupported("network_firewall")),
+];
+
+/// Reads a key; a key of any other shape says nothing, which is no error.
+pub fn by_key(key: &str) -> Route {
+    let segments: Vec<&str> = key.split('/').collect();
+    let mut route = Route { kind: Kind::Unknown, account_id: None, region: None, date: None };
+    let Some(logs) = segments.iter().rposition(|segment| *segment == "AWSLogs") else { return route };
+    let mut rest = &segments[logs + 1..];
+    if rest.first().is_some_and(|first| first.starts_with("o-")) {
+        rest = &rest[1..];
+    }
+    if rest.first().is_some_and(|first| first.starts_with("aws-account-id=")) {
+        hive(rest, &mut route);
+    } else {
+        classic(rest, &mut route);
+    }
+    if route.kind == Kind::VpcFlow && key.ends_with(".parquet") {
+        route.kind = Kind::Unsupported("vpc_flow_parquet");
+    }
+    route
+}
+
+fn classic(rest: &[&str], route: &mut Route) {
+    let [account, service, rest @ ..] = rest else { return };
+    route.account_id = is_account(account).then(|| (*account).to_owned());
+    route.kind = service_kind(service);
+    let Some((region, rest)) = rest.split_first() else { return };
+    route.region = is_region(region).then(|| (*region).to_owned());
+    if let [year, month, day, ..] = rest {
+        route.date = date(year, month, day);
+    }
+}
+
+fn hive(rest: &[&str], route: &mut Route) {
+    let value = |name: &str| rest.iter().find_map(|segment| segment.strip_prefix(name)?.strip_prefix('='));
+    route.account_id = value("aws-account-id").filter(|text| is_account(text)).map(str::to_owned);
+    route.region = value("aws-region").filter(|text| is_region(text)).map(str::to_owned);
+    route.kind = value("aws-service").map_or(Kind::Unknown, service_kind);
+    if let (Some(year), Some(month), Some(day)) = (value("year"), value("month"), value("day")) {
+        route.date = date(year, month, day);
+    }
+}
+
+fn service_kind(service: &str) -> Kind {
+    SERVICES.iter().find(|(name, _)| *name == service).map_or(Kind::Unknown, |(_, kind)| kind.clone())
+}
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_region(text: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (5..=24).contains(&text.len()) && text.contains('-') && text.bytes().all(word)
+}
+
+fn date(year: &str, month: &str, day: &str) -> Option<NaiveDate> {
+    NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)
+}
+
+/// What the content is, given what the key says: content decides wherever it is clear.
+pub fn by_content(kind: Kind, text: &[u8]) -> Kind {
+    if let Kind::Unsupported(_) = kind {
+        return kind;
+    }
+    if text.starts_with(b"PAR1") {
+        return Kind::Unsupported("parquet");
+    }
+    let start = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
+    match start.first() {
+        None => kind,
+        Some(b'{' | b'[') => json_kind(start),
+        Some(_) if vpc_flow::is_transit_gateway(text) => Kind::Unsupported("transit_gateway_flow"),
+        Some(_) if vpc_flow::looks_like(text) => Kind::VpcFlow,
+        Some(_) => kind,
+    }
+}
+
+/// JSON is CloudTrail unless one of the first keys is one that only its siblings have.
+fn json_kind(text: &[u8]) -> Kind {
+    const SIBLINGS: [(&[u8], &str); 4] = [
+        (b"\"digestPublicKeyFingerprint\"", "cloudtrail_digest"),
+        (b"\"configurationItems\"", "config"),
+        (b"\"webaclId\"", "waf"),
+        (b"\"AwsCloudTrailInsight\"", "cloudtrail_insight"),
+    ];
+    let head = &text[..text.len().min(4096)];
+    let sibling = SIBLINGS.iter().find(|(key, _)| memchr::memmem::find(head, key).is_some());
+    // A CloudTrail record may quote anything in its parameters; what begins with `Records` of events is CloudTrail.
+    let is_trail = cloudtrail::looks_like(head);
+    match sibling {
+        Some((_, name)) if !is_trail => Kind::Unsupported(name),
+        _ => Kind::CloudTrail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(key: &str, kind: Kind, account: Option<&str>, region: Option<&str>, date: Option<&str>) {
+        let route = by_key(key);
+        assert_eq!(route.kind, kind, "{key}");
+        assert_eq!(route.account_id.as_deref(), account, "{key}");
+        assert_eq!(route.region.as_deref(), region, "{key}");
+        assert_eq!(route.date.map(|day| day.to_string()).as_deref(), date, "{key}");
+    }
+
+    #[test]
+    fn keys_are_read_by_segment() {
+        let account = Some("111122223333");
+        let day = Some("2015-08-01");
+        check(
+            "my/pfx/AWSLogs/o-abc123def4/111122223333/CloudTrail/us-east-2/2015/08/01/111122223333_x.json.gz",
+            Kind::CloudTrail,
+            account,
+            Some("us-east-2"),
+            day,
+        );
+        check(
+            "AWSLogs/111122223333/CloudTrail-Digest/us-east-2/2015/08/01/x.json.gz",
+            Kind::Unsupported("cloudtrail_digest"),
+            account,
+            Some("us-east-2"),
+            day,
+        );
+        check(
+            "AWSLogs/aws-account-id=111122223333/aws-service=vpcflowlogs/aws-region=eu-west-1/year=2015/month=08/day=01/x.log.gz",
+            Kind::VpcFlow,
+            account,
+            Some("eu-west-1"),
+            day,
+        );
+        check(
+            "AWSLogs/111122223333/vpcflowlogs/eu-west-1/2015/08/01/x.log.parquet",
+            Kind::Unsupported("vpc_flow_parquet"),
+            account,
+            Some("eu-west-1"),
+            day,
+        );
+        check(
+            "AWSLogs/111122223333/Config/eu-west-1/2015/8/1/ConfigHistory/x.json.gz",
+            Kind::Unsupported("config"),
+            account,
+            Some("eu-west-1"),
+            day,
+        );
+        check("logs/CloudTrail/x.json.gz", Kind::Unknown, None, None, None);
+        check("AWSLogs/1/Weird/../2015/99/01", Kind::Unknown, None, None, None);
+    }
+
+    #[test]
+    fn content_decides_where_it_is_clear() {
+        let flows = b"2 123456789010 eni-1235b8ca123456789 172.31.16.139 172.31.16.21 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK\n";
+        for (kind, text, expected) in [
+            (Kind::CloudTrail, &flows[..], Kind::VpcFlow),
+            (Kind::VpcFlow, br#"{"Records":[]}"#, Kind::CloudTrail),
+            (
+                Kind::Unknown,
+                br#"{"awsAccountId":"1","digestPublicKeyFingerprint":"x"}"#,
+                Kind::Unsupported("cloudtrail_digest"),
+            ),
+            (Kind::Unknown, br#"{"Records":[{"eventVersion":"1.08","x":"\"webaclId\""}]}"#, Kind::CloudTrail),
+            (Kind::Unknown, b"hello", Kind::Unknown),
+            (Kind::CloudTrail, b"", Kind::CloudTrail),
+            (Kind::Unsupported("config"), flows, Kind::Unsupported("config")),
+        ] {
+            assert_eq!(
+                by_content(kind.clone(), text),
+                expected,
+                "{kind:?} {}",
+                String::from_utf8_lossy(text)
+            );
+        }
+    }
+}

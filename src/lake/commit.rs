@@ -1,0 +1,255 @@
+//! Adding objects to the lake: each exactly once, whoever else is adding.
+//!
+//! The identities of the objects are part of the commit that adds their rows. Before every try the log is read to
+//! its head and objects that are there already are left out; after anything but success it is read again. A later
+//! version is never tried before the next one was seen to be taken.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+use serde_json::json;
+
+use super::file::{self, EncodedFile};
+use super::ledger::{self, ObjectId, ObjectRecord, Placed, State};
+use super::log::{Action, Add, TableLog};
+use super::tables::OBJECTS;
+use super::{Error, Lake};
+use crate::decode::columns::Table;
+
+/// Tries without the log moving on, after which a commit is given up and its objects are given back.
+const FUTILE_TRIES: u32 = 6;
+
+/// An object that was read: what it is, and its rows.
+#[derive(Debug, Clone)]
+pub struct ReadObject {
+    /// Identity and facts.
+    pub record: ObjectRecord,
+    /// Its rows and their table; none unless the state is `Committed`.
+    pub rows: Option<(&'static Table, RecordBatch)>,
+}
+
+/// Proof that objects are in the lake: only a commit makes one, and only with one can messages be acknowledged.
+#[derive(Debug)]
+pub struct Committed {
+    objects: Vec<(ObjectId, State)>,
+}
+
+impl Committed {
+    /// Whether an object is settled: its rows, or the fact that it has none, are in the lake.
+    pub fn settles(&self, id: ObjectId) -> bool {
+        self.objects.iter().any(|(object, state)| *object == id && *state != State::Quarantined)
+    }
+}
+
+/// What a commit did.
+#[derive(Debug)]
+pub struct Report {
+    /// The proof.
+    pub committed: Committed,
+    /// The objects this commit added.
+    pub added: Vec<ObjectRecord>,
+    /// The objects that were in the lake already.
+    pub known: Vec<ObjectId>,
+}
+
+impl Lake {
+    /// Adds objects to the lake, leaving out those it has; when it returns, all of them are settled and on disk.
+    pub async fn commit(&self, objects: Vec<ReadObject>) -> Result<Report, Error> {
+        let mut report =
+            Report { committed: Committed { objects: Vec::new() }, added: Vec::new(), known: Vec::new() };
+        let mut groups: BTreeMap<&'static str, Vec<ReadObject>> = BTreeMap::new();
+        for object in objects {
+            let table = object.rows.as_ref().map_or(OBJECTS.name, |(table, _)| table.name);
+            groups.entry(table).or_default().push(object);
+        }
+        for (table, group) in groups {
+            self.commit_group(self.log(table)?, group, &mut report).await?;
+        }
+        Ok(report)
+    }
+
+    async fn commit_group(
+        &self,
+        log: &TableLog,
+        mut group: Vec<ReadObject>,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let mut files: Option<Vec<(String, EncodedFile)>> = None;
+        let mut futile = 0;
+        let mut last_head = None;
+        let mut last_error = None;
+        loop {
+            let before = group.len();
+            let (head, kept) = self.leave_out_known(log, group, report).await?;
+            if kept.len() != before {
+                files = None;
+            }
+            group = kept;
+            if group.is_empty() {
+                return Ok(());
+            }
+            if last_head == Some(head) {
+                futile += 1;
+                if futile >= FUTILE_TRIES {
+                    return Err(
+                        last_error.unwrap_or(Error::Contended { table: log.table().name, tries: futile })
+                    );
+                }
+                tokio::time::sleep(pause(futile)).await;
+            } else {
+                futile = 0;
+            }
+            last_head = Some(head);
+            let stored = match files.take() {
+                Some(files) => files,
+                None => match self.store_files(log, &group).await {
+                    Ok(stored) => stored,
+                    Err(error) => {
+                        last_error = Some(error);
+                        continue;
+                    }
+                },
+            };
+            match log.try_commit(head + 1, &self.actions(&group, &stored)).await {
+                Ok(()) => {
+                    for object in group {
+                        report.committed.objects.push((object.record.object_id, object.record.state));
+                        report.added.push(object.record);
+                    }
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::debug!(table = log.table().name, version = head + 1, %error, "commit not seen to succeed");
+                    last_error = Some(error);
+                    files = Some(stored);
+                }
+            }
+        }
+    }
+
+    /// Reads the log to its head and leaves out what it holds.
+    async fn leave_out_known(
+        &self,
+        log: &TableLog,
+        group: Vec<ReadObject>,
+        report: &mut Report,
+    ) -> Result<(i64, Vec<ReadObject>), Error> {
+        let mut ledger = self.ledger().await?;
+        // An object may be settled in any table: a file can turn out to be something else after an upgrade.
+        for other in self.logs() {
+            if other.table().name != log.table().name {
+                ledger.catch_up(other).await?;
+            }
+        }
+        let head = ledger.catch_up(log).await?;
+        let mut kept: Vec<ReadObject> = Vec::with_capacity(group.len());
+        let mut names = HashSet::new();
+        for object in group {
+            let id = object.record.object_id;
+            if ledger.covers(&object.record) || !names.insert(id) {
+                report.committed.objects.push((id, ledger.state(id).unwrap_or(object.record.state)));
+                report.known.push(id);
+            } else {
+                kept.push(object);
+            }
+        }
+        Ok((head, kept))
+    }
+
+    /// Encodes the rows of objects and stores the files under new names; a file no commit names is never read.
+    async fn store_files(
+        &self,
+        log: &TableLog,
+        group: &[ReadObject],
+    ) -> Result<Vec<(String, EncodedFile)>, Error> {
+        let table = log.table();
+        let batches: Vec<RecordBatch> = if table.name == OBJECTS.name {
+            let placed: Vec<Placed> =
+                group.iter().map(|object| Placed { record: object.record.clone(), rows_in: None }).collect();
+            vec![ledger::rows(&placed)?]
+        } else {
+            group.iter().filter_map(|object| object.rows.as_ref()).map(|(_, batch)| batch.clone()).collect()
+        };
+        self.encode_and_store(log, batches).await
+    }
+
+    /// Encodes batches on a CPU thread and stores the files; returns their paths below the table.
+    pub(crate) async fn encode_and_store(
+        &self,
+        log: &TableLog,
+        batches: Vec<RecordBatch>,
+    ) -> Result<Vec<(String, EncodedFile)>, Error> {
+        let table = log.table();
+        let encoded = super::on_cpu(move || file::encode(table, &batches)).await??;
+        let mut stored = Vec::with_capacity(encoded.len());
+        for encoded in encoded {
+            let path = encoded.new_path();
+            log.put_file(&path, encoded.bytes.clone()).await?;
+            stored.push((path, encoded));
+        }
+        Ok(stored)
+    }
+
+    fn actions(&self, group: &[ReadObject], files: &[(String, EncodedFile)]) -> Vec<Action> {
+        let now = self.now_millis();
+        let objects: Vec<&ObjectRecord> = group.iter().map(|object| &object.record).collect();
+        let mut actions = vec![Action::info("WRITE", now, json!({ "objects": objects }))];
+        let adds = files.iter().map(|(path, encoded)| -> Add { encoded.add(path, now) });
+        actions.extend(adds.map(Action::add));
+        actions
+    }
+
+    /// Brings the `objects` table up to date with the commits of the data tables. Safe to repeat and to race.
+    pub async fn update_index(&self) -> Result<(), Error> {
+        let objects = self.log(OBJECTS.name)?;
+        let data: Vec<&TableLog> = self.data_logs().collect();
+        let app_ids: Vec<String> = data.iter().map(|log| ledger::index_app_id(log.table().name)).collect();
+        let mut last_error = None;
+        for attempt in 0..FUTILE_TRIES {
+            if attempt > 0 {
+                tokio::time::sleep(pause(attempt)).await;
+            }
+            let (version, progress) = objects.progress(&app_ids).await?;
+            let mut placed = Vec::new();
+            let mut actions = vec![Action::info("WRITE", self.now_millis(), json!({ "index": true }))];
+            for ((log, app_id), done) in data.iter().zip(&app_ids).zip(progress) {
+                let head = unindexed(log, done.unwrap_or(-1), &mut placed).await?;
+                if Some(head) != done && head >= 0 {
+                    actions.push(Action::txn(app_id, head));
+                }
+            }
+            if actions.len() == 1 {
+                return Ok(());
+            }
+            if !placed.is_empty() {
+                let now = self.now_millis();
+                let files = self.encode_and_store(objects, vec![ledger::rows(&placed)?]).await?;
+                actions.extend(files.iter().map(|(path, encoded)| Action::add(encoded.add(path, now))));
+            }
+            match objects.try_commit(version + 1, &actions).await {
+                Ok(()) => return Ok(()),
+                Err(error) => last_error = Some(error),
+            }
+        }
+        Err(last_error.unwrap_or(Error::Contended { table: OBJECTS.name, tries: FUTILE_TRIES }))
+    }
+}
+
+/// Collects the objects of the versions after `done`; returns the newest version.
+async fn unindexed(log: &TableLog, done: i64, placed: &mut Vec<Placed>) -> Result<i64, Error> {
+    let mut version = done;
+    while let Some(actions) = log.actions(version + 1).await? {
+        version += 1;
+        placed.extend(
+            ledger::objects_of(&actions)
+                .map(|record| Placed { record, rows_in: Some((log.table().name, version)) }),
+        );
+    }
+    Ok(version)
+}
+
+/// The pause before a repeated try: 20 ms doubling to 640 ms.
+fn pause(attempt: u32) -> Duration {
+    Duration::from_millis(10 << attempt.min(6))
+}

@@ -1,0 +1,369 @@
+//! A Delta table's log: what a version changed, the files that are live, and the one way to add a version.
+//!
+//! Must never retry a commit: whoever commits reads the log again and decides.
+
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use chrono::NaiveDate;
+use deltalake::logstore::{LogStore, StorageConfig, default_logstore};
+use deltalake::{DeltaTable, checkpoints};
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::Error;
+use super::tables::delta_schema;
+use crate::decode::columns::Table;
+
+/// A checkpoint is written every so many versions.
+const CHECKPOINT_INTERVAL: i64 = 50;
+
+/// The log of one table.
+pub struct TableLog {
+    table: &'static Table,
+    store: Arc<dyn ObjectStore>,
+    log_store: Arc<dyn LogStore>,
+}
+
+/// A data file that is live at some version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DataFile {
+    /// The path below the table's directory.
+    pub path: String,
+    /// The size in bytes.
+    pub size_bytes: u64,
+    /// The partition; none for rows without a usable time.
+    pub event_date: Option<NaiveDate>,
+    /// Rows, from the statistics.
+    pub rows: Option<u64>,
+    /// The earliest time in it, microseconds since the epoch, from the statistics.
+    pub min_time: Option<i64>,
+    /// The latest time in it, never too early, microseconds since the epoch, from the statistics.
+    pub max_time: Option<i64>,
+}
+
+/// The state of a table at one version.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The table version.
+    pub version: i64,
+    /// The live data files, by path.
+    pub files: Vec<DataFile>,
+}
+
+/// An `add` action.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Add {
+    /// The path below the table's directory, URL-encoded.
+    pub path: String,
+    /// Partition column to value.
+    pub partition_values: Map<String, Value>,
+    /// The size in bytes.
+    pub size: u64,
+    /// Milliseconds since the epoch.
+    pub modification_time: i64,
+    /// False when the rows were in the table before.
+    pub data_change: bool,
+    /// Statistics as JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stats: Option<String>,
+}
+
+/// A `remove` action.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Remove {
+    /// The path below the table's directory, URL-encoded.
+    pub path: String,
+    /// Milliseconds since the epoch.
+    #[serde(default)]
+    pub deletion_timestamp: Option<i64>,
+    /// False when the rows are still in the table, in another file.
+    #[serde(default)]
+    pub data_change: bool,
+}
+
+/// A `txn` action: how far an application has come.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Txn {
+    /// The application.
+    pub app_id: String,
+    /// How far.
+    pub version: i64,
+}
+
+/// What one version changed, as far as it matters here; other actions are ignored, as the protocol asks.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Action {
+    /// A file is added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add: Option<Add>,
+    /// A file is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remove: Option<Remove>,
+    /// An application's progress.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub txn: Option<Txn>,
+    /// Who committed, and what: holds the identities of objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_info: Option<Map<String, Value>>,
+    /// The protocol, in version 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Value>,
+    /// The schema, in version 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta_data: Option<Value>,
+}
+
+impl Action {
+    /// An action that adds a file.
+    pub fn add(add: Add) -> Self {
+        Action { add: Some(add), ..Action::default() }
+    }
+
+    /// An action that removes a file.
+    pub fn remove(path: &str, at_millis: i64) -> Self {
+        let path = path.to_owned();
+        let remove = Remove { path, deletion_timestamp: Some(at_millis), data_change: true };
+        Action { remove: Some(remove), ..Action::default() }
+    }
+
+    /// An action that notes an application's progress.
+    pub fn txn(app_id: impl Into<String>, version: i64) -> Self {
+        Action { txn: Some(Txn { app_id: app_id.into(), version }), ..Action::default() }
+    }
+
+    /// The commit's information; `operation` is a word such as `WRITE`.
+    pub fn info(operation: &str, at_millis: i64, trailhound: Value) -> Self {
+        let mut info = Map::new();
+        info.insert("timestamp".to_owned(), json!(at_millis));
+        info.insert("operation".to_owned(), json!(operation));
+        info.insert("operationParameters".to_owned(), json!({}));
+        info.insert("engineInfo".to_owned(), json!(concat!("trailhound/", env!("CARGO_PKG_VERSION"))));
+        info.insert("trailhound".to_owned(), trailhound);
+        Action { commit_info: Some(info), ..Action::default() }
+    }
+}
+
+impl TableLog {
+    /// The log of a table in the directory `root` names.
+    pub fn new(table: &'static Table, root_store: &Arc<dyn ObjectStore>, root: &Url) -> Result<Self, Error> {
+        let url = root.join(&format!("{}/", table.name)).map_err(|error| Error::table(table, error))?;
+        let prefix = Path::from_url_path(url.path()).map_err(|error| Error::table(table, error))?;
+        let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(Arc::clone(root_store), prefix));
+        let options = StorageConfig::default();
+        let log_store = default_logstore(Arc::clone(&store), Arc::clone(root_store), &url, &options);
+        Ok(TableLog { table, store, log_store })
+    }
+
+    /// The table's columns.
+    pub fn table(&self) -> &'static Table {
+        self.table
+    }
+
+    /// The object store rooted at the table's directory.
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// Creates the table when it is not there; losing the race to another process is as good as winning.
+    pub async fn create_if_missing(&self, at_millis: i64) -> Result<(), Error> {
+        if self.actions(0).await?.is_some() {
+            return Ok(());
+        }
+        let protocol = json!({ "minReaderVersion": 1, "minWriterVersion": 2 });
+        let metadata = json!({
+            "id": uuid::Uuid::new_v4().to_string(),
+            "name": self.table.name,
+            "description": self.table.doc,
+            "format": { "provider": "parquet", "options": {} },
+            "schemaString": delta_schema(self.table),
+            "partitionColumns": ["event_date"],
+            "createdTime": at_millis,
+            // The log is the record of what was ingested: no writer may clean it up by age.
+            "configuration": {
+                "delta.logRetentionDuration": "interval 36500 days",
+                "delta.enableExpiredLogCleanup": "false",
+            },
+        });
+        let actions = [
+            Action { protocol: Some(protocol), ..Action::default() },
+            Action { meta_data: Some(metadata), ..Action::default() },
+            Action::info("CREATE TABLE", at_millis, json!({})),
+        ];
+        match self.try_commit(0, &actions).await {
+            Ok(()) => Ok(()),
+            Err(error) => match self.actions(0).await? {
+                Some(_) => Ok(()),
+                None => Err(error),
+            },
+        }
+    }
+
+    /// The actions of one version; none when that version does not exist yet.
+    pub async fn actions(&self, version: i64) -> Result<Option<Vec<Action>>, Error> {
+        let path = log_path(version);
+        let bytes = match self.store.get(&path).await {
+            Ok(found) => found.bytes().await.map_err(|error| Error::table(self.table, error))?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(Error::table(self.table, error)),
+        };
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        let actions: Result<Vec<Action>, _> = lines.map(serde_json::from_slice).collect();
+        actions.map(Some).map_err(|source| Error::Log { table: self.table.name, version, source })
+    }
+
+    /// Adds a version, if nobody else has. Any error leaves the outcome open: read the version to know.
+    pub async fn try_commit(&self, version: i64, actions: &[Action]) -> Result<(), Error> {
+        let mut body = Vec::new();
+        for action in actions {
+            serde_json::to_writer(&mut body, action).map_err(|source| Error::Log {
+                table: self.table.name,
+                version,
+                source,
+            })?;
+            body.push(b'\n');
+        }
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        self.store
+            .put_opts(&log_path(version), body.into(), options)
+            .await
+            .map_err(|error| Error::table(self.table, error))?;
+        if version > 0 && version % CHECKPOINT_INTERVAL == 0 {
+            self.checkpoint().await;
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint; the table is whole without one, so a failure is only worth a warning.
+    async fn checkpoint(&self) {
+        let mut table = DeltaTable::new(Arc::clone(&self.log_store));
+        let written = match table.load().await {
+            Ok(()) => checkpoints::create_checkpoint(&table, None).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::warn!(table = self.table.name, %error, "could not write a checkpoint; reading the log gets slower");
+        }
+    }
+
+    /// Whether the table has been created.
+    pub async fn exists(&self) -> Result<bool, Error> {
+        let table = DeltaTable::new(Arc::clone(&self.log_store));
+        table.verify_deltatable_existence().await.map_err(|error| Error::table(self.table, error))
+    }
+
+    /// The newest state of the table.
+    pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        let table = self.load().await?;
+        let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
+        let views = state.snapshot().file_views(self.log_store.as_ref(), None);
+        let views: Vec<_> = views.try_collect().await.map_err(|error| Error::table(self.table, error))?;
+        let mut files = Vec::with_capacity(views.len());
+        for view in views {
+            let partition = view.partition_values_map().remove("event_date").flatten();
+            let size = u64::try_from(view.size()).unwrap_or(0);
+            files.push(self.data_file(&view.path(), size, partition.as_deref(), view.stats().as_deref()));
+        }
+        files.sort_by(|a: &DataFile, b| a.path.cmp(&b.path));
+        Ok(Snapshot { version: version_number(state.version()), files })
+    }
+
+    /// How far applications have come, by their id, at the newest version.
+    pub async fn progress(&self, app_ids: &[String]) -> Result<(i64, Vec<Option<i64>>), Error> {
+        let table = self.load().await?;
+        let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
+        let mut found = Vec::with_capacity(app_ids.len());
+        for app_id in app_ids {
+            let version = state.snapshot().transaction_version(self.log_store.as_ref(), app_id).await;
+            found.push(version.map_err(|error| Error::table(self.table, error))?);
+        }
+        Ok((version_number(state.version()), found))
+    }
+
+    async fn load(&self) -> Result<DeltaTable, Error> {
+        let mut table = DeltaTable::new(Arc::clone(&self.log_store));
+        table.load().await.map_err(|error| Error::table(self.table, error))?;
+        Ok(table)
+    }
+
+    /// Stores a data file; it is not in the table before a commit adds it.
+    pub async fn put_file(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
+        let stored = self.store.put(&Path::from(path), bytes.into()).await;
+        stored.map(|_| ()).map_err(|error| Error::table(self.table, error))
+    }
+
+    /// Some columns of a data file, whole.
+    pub async fn read_file(&self, path: &str, columns: &[&str]) -> Result<Vec<RecordBatch>, Error> {
+        let failed = |error: object_store::Error| Error::table(self.table, error);
+        let bytes = self.store.get(&Path::from(path)).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        let read = || -> Result<Vec<RecordBatch>, parquet::errors::ParquetError> {
+            let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
+            let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+            let reader = builder.with_projection(mask).build()?;
+            Ok(reader.collect::<Result<_, _>>()?)
+        };
+        read().map_err(|error| Error::table(self.table, error))
+    }
+
+    /// A file as an `add` action describes it.
+    pub fn added_file(&self, add: &Add) -> DataFile {
+        let partition = add.partition_values.get("event_date").and_then(Value::as_str);
+        self.data_file(&decoded_path(&add.path), add.size, partition, add.stats.as_deref())
+    }
+
+    fn data_file(
+        &self,
+        path: &str,
+        size_bytes: u64,
+        partition: Option<&str>,
+        stats: Option<&str>,
+    ) -> DataFile {
+        let stats: Stats = stats.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let time = |values: &Map<String, Value>| {
+            let text = values.get(self.table.time_column)?.as_str()?;
+            chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())
+        };
+        DataFile {
+            path: path.to_owned(),
+            size_bytes,
+            event_date: partition.and_then(|text| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()),
+            rows: stats.num_records,
+            min_time: time(&stats.min_values),
+            // Statistics of times are cut to milliseconds.
+            max_time: time(&stats.max_values).map(|micros| micros + 999),
+        }
+    }
+}
+
+/// The statistics of an `add` action that are used here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Stats {
+    num_records: Option<u64>,
+    min_values: Map<String, Value>,
+    max_values: Map<String, Value>,
+}
+
+fn log_path(version: i64) -> Path {
+    Path::from(format!("_delta_log/{version:020}.json"))
+}
+
+fn decoded_path(path: &str) -> String {
+    percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned()
+}
+
+fn version_number(version: impl TryInto<i64>) -> i64 {
+    version.try_into().unwrap_or(i64::MAX)
+}

@@ -1,0 +1,189 @@
+//! The lake: Delta tables in a directory or a bucket, and the protocol that adds each object exactly once.
+//!
+//! Must never acknowledge anything: it returns [`Committed`], and the queue's side asks for one.
+
+mod commit;
+mod file;
+mod ledger;
+mod log;
+mod tables;
+
+use std::sync::Arc;
+
+use chrono::DateTime;
+use object_store::ObjectStore;
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
+use url::Url;
+
+pub use commit::{Committed, ReadObject, Report};
+pub use file::{EncodedFile, batch, encode};
+pub use ledger::{Ledger, ObjectId, ObjectRecord, State};
+pub use log::{Action, Add, DataFile, Snapshot, TableLog};
+pub use tables::{ALERTS, DATA_TABLES, OBJECTS, TABLES, delta_schema, table};
+
+use crate::clock::Clock;
+use crate::decode::columns::Table;
+use crate::store::LakeStore;
+
+/// What can go wrong with the lake.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no lake at the place named.
+    #[error("no lake at `{place}`")]
+    Missing {
+        /// The directory or S3 URL.
+        place: String,
+    },
+    /// A table could not be read or written.
+    #[error("table `{table}` of the lake failed")]
+    Table {
+        /// The table.
+        table: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A version of the log is not what the Delta protocol says.
+    #[error("version {version} of table `{table}` is not a valid commit")]
+    Log {
+        /// The table.
+        table: &'static str,
+        /// The version.
+        version: i64,
+        /// The cause.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A version's commit is gone, so what it changed cannot be told.
+    #[error("version {version} of table `{table}` is no longer in the log")]
+    VersionGone {
+        /// The table.
+        table: &'static str,
+        /// The version.
+        version: i64,
+    },
+    /// Others kept committing first.
+    #[error("table `{table}` took no commit in {tries} tries")]
+    Contended {
+        /// The table.
+        table: &'static str,
+        /// How many tries.
+        tries: u32,
+    },
+    /// A worker thread ended before its work was done.
+    #[error("a worker thread ended early")]
+    Worker,
+}
+
+impl Error {
+    pub(crate) fn table(table: &Table, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Error::Table { table: table.name, source: source.into() }
+    }
+}
+
+/// A lake, opened.
+pub struct Lake {
+    place: LakeStore,
+    logs: Vec<TableLog>,
+    ledger: Mutex<Option<Ledger>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Lake {
+    /// Opens a lake for writing: tables that are missing are created.
+    pub async fn create(place: LakeStore, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let lake = Self::at(place, clock)?;
+        for log in &lake.logs {
+            log.create_if_missing(lake.now_millis()).await?;
+        }
+        Ok(lake)
+    }
+
+    /// Opens a lake that exists.
+    pub async fn open(place: LakeStore, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let lake = Self::at(place, clock)?;
+        // Tables are created in order, the last one last: with it, all are there.
+        for log in lake.logs.iter().rev() {
+            if log.actions(0).await?.is_none() {
+                return Err(Error::Missing { place: lake.place.to_string() });
+            }
+        }
+        Ok(lake)
+    }
+
+    fn at(place: LakeStore, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let logs: Result<_, _> =
+            TABLES.into_iter().map(|table| TableLog::new(table, &place.store, &place.url)).collect();
+        Ok(Lake { logs: logs?, place, ledger: Mutex::new(None), clock })
+    }
+
+    /// The log of a table.
+    pub fn log(&self, table: &str) -> Result<&TableLog, Error> {
+        self.logs
+            .iter()
+            .find(|log| log.table().name == table)
+            .ok_or_else(|| Error::Missing { place: format!("{}/{table}", self.place) })
+    }
+
+    /// The object store and the URL the lake's paths are below.
+    pub fn store(&self) -> (&Arc<dyn ObjectStore>, &Url) {
+        (&self.place.store, &self.place.url)
+    }
+
+    /// Where the lake is, for a person.
+    pub fn place(&self) -> String {
+        self.place.to_string()
+    }
+
+    /// What is known of an object, reading the logs to their heads first.
+    pub async fn states(&self, ids: &[ObjectId]) -> Result<Vec<Option<State>>, Error> {
+        let mut ledger = self.ledger().await?;
+        for log in self.logs() {
+            ledger.catch_up(log).await?;
+        }
+        Ok(ids.iter().map(|id| ledger.state(*id)).collect())
+    }
+
+    /// The logs that name objects: those of the data tables and of `objects`.
+    fn logs(&self) -> impl Iterator<Item = &TableLog> {
+        self.logs.iter().filter(|log| log.table().name != ALERTS.name)
+    }
+
+    fn data_logs(&self) -> impl Iterator<Item = &TableLog> {
+        self.logs.iter().filter(|log| DATA_TABLES.iter().any(|table| table.name == log.table().name))
+    }
+
+    async fn ledger(&self) -> Result<MappedMutexGuard<'_, Ledger>, Error> {
+        let mut guard = self.ledger.lock().await;
+        if guard.is_none() {
+            let data: Vec<&TableLog> = self.data_logs().collect();
+            *guard = Some(Ledger::load(self.log(OBJECTS.name)?, &data).await?);
+        }
+        MutexGuard::try_map(guard, Option::as_mut).map_err(|_| Error::Worker)
+    }
+
+    pub(crate) fn now_millis(&self) -> i64 {
+        self.clock.now().timestamp_millis()
+    }
+
+    /// The clock of this lake.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+}
+
+/// Runs CPU work on the rayon pool, so that it never blocks a thread that serves I/O.
+pub(crate) async fn on_cpu<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    rayon::spawn(move || {
+        // A receiver that is gone was cancelled: nobody waits for the result.
+        let _ = sender.send(work());
+    });
+    receiver.await.map_err(|_| Error::Worker)
+}
+
+/// A time in microseconds as a person reads it.
+pub fn time_text(micros: i64) -> String {
+    DateTime::from_timestamp_micros(micros)
+        .map_or_else(|| micros.to_string(), |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
+}

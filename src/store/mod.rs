@@ -1,0 +1,285 @@
+//! Where bytes are: the local file system and S3, behind one trait.
+//!
+//! Must never hold credentials: they come from the SDK's chain each time they are needed.
+
+pub mod aws;
+mod durable;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RetryConfig,
+};
+use url::Url;
+
+pub use durable::DurableLocal;
+
+/// A directory or a place in a bucket, as the user writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A local directory or file.
+    Local(PathBuf),
+    /// `s3://bucket/prefix`.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// The prefix, without slashes at its ends; may be empty.
+        prefix: String,
+    },
+}
+
+impl FromStr for Location {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let Some(rest) = text.strip_prefix("s3://") else {
+            if text.is_empty() || text.contains("://") {
+                return Err(Error::Location { text: text.to_owned() });
+            }
+            return Ok(Location::Local(PathBuf::from(text)));
+        };
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let bucket_character = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
+        if bucket.len() < 3 || !bucket.chars().all(bucket_character) {
+            return Err(Error::Location { text: text.to_owned() });
+        }
+        Ok(Location::S3 { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned() })
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Location::Local(path) => write!(f, "{}", path.display()),
+            Location::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            Location::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
+/// What can go wrong with opening a store.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text is neither a path nor an S3 URL.
+    #[error("`{text}` is neither a directory nor `s3://bucket/prefix`")]
+    Location {
+        /// What was given.
+        text: String,
+    },
+    /// A path cannot be used.
+    #[error("cannot use `{}`", path.display())]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// S3 cannot be used.
+    #[error("cannot use bucket `{bucket}`")]
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// The cause.
+        #[source]
+        source: aws::Error,
+    },
+}
+
+/// How AWS is reached; credentials always come from the SDK's chain.
+#[derive(Debug, Clone, Default)]
+pub struct AwsSettings {
+    /// The endpoint of an S3-compatible store.
+    pub endpoint: Option<String>,
+    /// The region, when the chain's is not wanted.
+    pub region: Option<String>,
+}
+
+impl AwsSettings {
+    /// A bucket's store, with the SDK's chain behind it.
+    pub async fn bucket(&self, bucket: &str, retry: RetryConfig) -> Result<Arc<dyn ObjectStore>, Error> {
+        let sdk = aws::sdk_config(self.endpoint.as_deref(), self.region.as_deref()).await;
+        let options = aws::S3Options { endpoint: self.endpoint.clone(), retry, ..aws::S3Options::default() };
+        let store = aws::s3(bucket, &sdk, options)
+            .map_err(|source| Error::S3 { bucket: bucket.to_owned(), source })?;
+        Ok(Arc::new(store))
+    }
+}
+
+/// Where a lake is kept.
+#[derive(Clone)]
+pub struct LakeStore {
+    /// The store: rooted at `/` for a directory, at the bucket for S3.
+    pub store: Arc<dyn ObjectStore>,
+    /// The lake's own URL, ending in a slash.
+    pub url: Url,
+    location: Location,
+}
+
+impl fmt::Display for LakeStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.location.fmt(f)
+    }
+}
+
+/// Opens the store of a lake. Nothing is created.
+pub async fn lake(location: &Location, aws: &AwsSettings) -> Result<LakeStore, Error> {
+    let location = location.clone();
+    let invalid = |text: String| Error::Location { text };
+    let (store, url) = match &location {
+        Location::Local(path) => {
+            let absolute = absolute(path)?;
+            let url =
+                Url::from_directory_path(&absolute).map_err(|()| invalid(absolute.display().to_string()))?;
+            (Arc::new(DurableLocal::default()) as Arc<dyn ObjectStore>, url)
+        }
+        Location::S3 { bucket, prefix } => {
+            let data = aws.bucket(bucket, RetryConfig::default()).await?;
+            let no_retry = RetryConfig {
+                max_retries: 0,
+                retry_timeout: Duration::from_secs(60),
+                ..RetryConfig::default()
+            };
+            let log = aws.bucket(bucket, no_retry).await?;
+            let slash = if prefix.is_empty() { "" } else { "/" };
+            let url = format!("s3://{bucket}/{prefix}{slash}");
+            let url = Url::parse(&url).map_err(|_| invalid(url))?;
+            (Arc::new(CreateOnce { data, log }) as Arc<dyn ObjectStore>, url)
+        }
+    };
+    Ok(LakeStore { store, url, location })
+}
+
+/// An absolute path with `.` and `..` taken out and links followed as far as it exists.
+fn absolute(path: &Path) -> Result<PathBuf, Error> {
+    let failed = |source| Error::Path { path: path.to_owned(), source };
+    if let Ok(real) = path.canonicalize() {
+        return Ok(real);
+    }
+    let absolute = std::path::absolute(path).map_err(failed)?;
+    let mut clean = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            std::path::Component::ParentDir => {
+                clean.pop();
+            }
+            std::path::Component::CurDir => {}
+            other => clean.push(other),
+        }
+    }
+    Ok(clean)
+}
+
+/// An S3 store that never repeats a conditional put by itself: a repeat of one's own write that landed looks like
+/// somebody else's, so whoever commits must read the log and decide.
+#[derive(Debug)]
+struct CreateOnce {
+    data: Arc<dyn ObjectStore>,
+    log: Arc<dyn ObjectStore>,
+}
+
+impl fmt::Display for CreateOnce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.data.fmt(f)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for CreateOnce {
+    async fn put_opts(
+        &self,
+        location: &object_store::path::Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> object_store::Result<PutResult> {
+        match options.mode {
+            PutMode::Create => self.log.put_opts(location, payload, options).await,
+            PutMode::Overwrite | PutMode::Update(_) => self.data.put_opts(location, payload, options).await,
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &object_store::path::Path,
+        options: PutMultipartOptions,
+    ) -> object_store::Result<Box<dyn MultipartUpload>> {
+        self.data.put_multipart_opts(location, options).await
+    }
+
+    async fn get_opts(
+        &self,
+        location: &object_store::path::Path,
+        options: GetOptions,
+    ) -> object_store::Result<GetResult> {
+        self.data.get_opts(location, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, object_store::Result<object_store::path::Path>>,
+    ) -> BoxStream<'static, object_store::Result<object_store::path::Path>> {
+        self.data.delete_stream(locations)
+    }
+
+    fn list(
+        &self,
+        prefix: Option<&object_store::path::Path>,
+    ) -> BoxStream<'static, object_store::Result<ObjectMeta>> {
+        self.data.list(prefix)
+    }
+
+    async fn list_with_delimiter(
+        &self,
+        prefix: Option<&object_store::path::Path>,
+    ) -> object_store::Result<ListResult> {
+        self.data.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(
+        &self,
+        from: &object_store::path::Path,
+        to: &object_store::path::Path,
+        options: CopyOptions,
+    ) -> object_store::Result<()> {
+        self.data.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(
+        &self,
+        from: &object_store::path::Path,
+        to: &object_store::path::Path,
+        options: RenameOptions,
+    ) -> object_store::Result<()> {
+        self.data.rename_opts(from, to, options).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_are_paths_or_buckets() {
+        let s3 =
+            |bucket: &str, prefix: &str| Some(Location::S3 { bucket: bucket.into(), prefix: prefix.into() });
+        for (text, expected) in [
+            ("s3://my-logs", s3("my-logs", "")),
+            ("s3://my-logs/a/b/", s3("my-logs", "a/b")),
+            ("./lake", Some(Location::Local("./lake".into()))),
+            ("/var/lake", Some(Location::Local("/var/lake".into()))),
+            ("", None),
+            ("s3://", None),
+            ("s3://UPPER/x", None),
+            ("https://x/y", None),
+        ] {
+            assert_eq!(text.parse::<Location>().ok(), expected, "{text}");
+        }
+    }
+}
