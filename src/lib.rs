@@ -9,3 +9,4 @@ pub mod generate;
 pub mod ingest;
 pub mod query;
 pub mod queue;
+pub mod store;

@@ -200,6 +200,7 @@ impl MemoryQueue {
     fn take(&self, max: usize) -> Taken {
         let mut guard = self.state();
         let state = &mut *guard;
+        let visibility = self.settings.visibility.min(MAX_VISIBILITY);
         let mut taken = Taken { messages: Vec::new(), passed_over: false };
         let mut died = Vec::new();
         for (&number, entry) in &mut state.messages {
@@ -217,7 +218,7 @@ impl MemoryQueue {
                 died.push(number);
                 continue;
             }
-            taken.messages.push(entry.receive(number, state.now, self.settings.visibility));
+            taken.messages.push(entry.receive(number, state.now, visibility));
             entry.duplicated = chance(&mut state.random, self.settings.faults.duplicate);
         }
         for number in died {
@@ -260,7 +261,7 @@ impl State {
             self.messages.get_mut(&number).filter(|entry| entry.receives == receive)
         });
         match entry {
-            Some(entry) if !entry.is_visible(now) && until - entry.received_at <= MAX_INVISIBLE => {
+            Some(entry) if !entry.is_visible(now) && until <= entry.received_at + MAX_INVISIBLE => {
                 entry.visible_at = until;
                 true
             }
