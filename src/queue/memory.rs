@@ -388,7 +388,7 @@ mod tests {
         let queue = queue(Settings::default());
         queue.send("a");
         one(&queue).await;
-        queue.advance(30 * SECOND - Duration::from_millis(1));
+        queue.advance(Duration::from_millis(29_999));
         assert!(queue.receive(10, NO_WAIT).await.unwrap().is_empty());
         assert_eq!(queue.counts(), Counts { visible: 0, in_flight: 1, dead: 0 });
         queue.advance(Duration::from_millis(1));
@@ -431,7 +431,7 @@ mod tests {
         queue.send("a");
         let receipt = one(&queue).await.receipt;
         queue.change_visibility(&receipt, Duration::from_secs(99_999)).await.unwrap();
-        queue.advance(MAX_VISIBILITY - SECOND);
+        queue.advance(Duration::from_secs(43_194));
         queue.change_visibility(&receipt, 6 * SECOND).await.unwrap();
         let over = queue.change_visibility(&receipt, 7 * SECOND).await;
         assert!(matches!(over, Err(Error::StaleReceipt { .. })), "{over:?}");

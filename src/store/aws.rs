@@ -227,10 +227,19 @@ mod tests {
         START + Duration::from_secs(seconds)
     }
 
-    /// Gives out its credentials in turn, numbered `key-N`, each with its expiry; `None` is a failure.
+    /// What a provider answers; times in seconds.
+    #[derive(Debug, Clone, Copy)]
+    enum Answer {
+        Until(u64),
+        Endless,
+        Fails,
+    }
+    use Answer::{Endless, Fails, Until};
+
+    /// Gives its answers in turn, with credentials numbered `key-N`; and then has none.
     #[derive(Debug)]
     struct Script {
-        expiries: Vec<Option<Option<SystemTime>>>,
+        answers: Vec<Answer>,
         asked: AtomicUsize,
     }
 
@@ -240,25 +249,33 @@ mod tests {
             Self: 'a,
         {
             let asked = self.asked.fetch_add(1, Ordering::Relaxed);
-            future::ProvideCredentials::ready(match self.expiries.get(asked) {
-                Some(Some(expiry)) => {
-                    Ok(Credentials::new(format!("key-{asked}"), "secret", Some("t".into()), *expiry, "test"))
+            let expiry = match self.answers.get(asked) {
+                Some(Until(end)) => Some(after(*end)),
+                Some(Endless) => None,
+                Some(Fails) => {
+                    let error = CredentialsError::provider_error("metadata service is away");
+                    return future::ProvideCredentials::ready(Err(error));
                 }
-                Some(None) => Err(CredentialsError::provider_error("metadata service is away")),
-                None => Err(CredentialsError::not_loaded("nothing found")),
-            })
+                None => {
+                    let error = CredentialsError::not_loaded("nothing found");
+                    return future::ProvideCredentials::ready(Err(error));
+                }
+            };
+            let key = format!("key-{asked}");
+            let credentials = Credentials::new(key, "secret", Some("t".into()), expiry, "test");
+            future::ProvideCredentials::ready(Ok(credentials))
         }
     }
 
-    fn scripted(expiries: &[Option<Option<SystemTime>>]) -> SdkConfig {
-        let script = Script { expiries: expiries.to_vec(), asked: AtomicUsize::new(0) };
+    fn scripted(answers: &[Answer]) -> SdkConfig {
+        let script = Script { answers: answers.to_vec(), asked: AtomicUsize::new(0) };
         let provider = SharedCredentialsProvider::new(script);
         SdkConfig::builder().credentials_provider(provider).region(Region::from_static("eu-west-1")).build()
     }
 
     /// Which credential is used at each of the times, in seconds.
-    async fn check(expiries: &[Option<Option<SystemTime>>], expect: &[(u64, Result<&str, &str>)]) {
-        let credentials = SdkCredentials::new(&scripted(expiries)).unwrap();
+    async fn check(answers: &[Answer], expect: &[(u64, Result<&str, &str>)]) {
+        let credentials = SdkCredentials::new(&scripted(answers)).unwrap();
         for (time, expect) in expect {
             let told = credentials.at(after(*time)).await;
             let told = told.map(|credential| credential.key_id.clone()).map_err(|error| error.to_string());
@@ -271,27 +288,25 @@ mod tests {
 
     #[tokio::test]
     async fn credentials_are_kept_until_shortly_before_they_expire() {
-        let hour = Some(Some(after(3600)));
         check(
-            &[hour, Some(Some(after(7200)))],
+            &[Until(3600), Until(7200)],
             &[(0, Ok("key-0")), (3299, Ok("key-0")), (3300, Ok("key-1")), (6899, Ok("key-1"))],
         )
         .await;
         // Shorter than the time before expiry at which they would be renewed.
-        check(&[Some(Some(after(60))), hour], &[(0, Ok("key-0")), (59, Ok("key-0")), (60, Ok("key-1"))])
-            .await;
-        check(&[Some(None), Some(None)], &[(0, Ok("key-0")), (899, Ok("key-0")), (900, Ok("key-1"))]).await;
+        check(&[Until(60), Until(3600)], &[(0, Ok("key-0")), (59, Ok("key-0")), (60, Ok("key-1"))]).await;
+        check(&[Endless, Endless], &[(0, Ok("key-0")), (899, Ok("key-0")), (900, Ok("key-1"))]).await;
     }
 
     #[tokio::test]
     async fn credentials_that_still_hold_survive_a_failed_renewal() {
-        let hour = Some(Some(after(3600)));
         check(
-            &[hour, None, Some(Some(after(7200)))],
+            &[Until(3600), Fails, Until(7200)],
             &[(0, Ok("key-0")), (3300, Ok("key-0")), (3314, Ok("key-0")), (3315, Ok("key-2"))],
         )
         .await;
-        check(&[hour, None], &[(0, Ok("key-0")), (3600, Err("AWS credentials could not be loaded"))]).await;
+        check(&[Until(3600), Fails], &[(0, Ok("key-0")), (3600, Err("AWS credentials could not be loaded"))])
+            .await;
         check(&[], &[(0, Err("no AWS credentials: set `AWS_PROFILE`"))]).await;
     }
 
@@ -301,7 +316,7 @@ mod tests {
         let error = credentials.get_credential().await.unwrap_err();
         let object_store::Error::Unauthenticated { source, .. } = error else { panic!("{error:?}") };
         assert!(source.is::<Error>());
-        assert!(check_credentials(&scripted(&[Some(None)])).await.is_ok());
+        assert!(check_credentials(&scripted(&[Endless])).await.is_ok());
         let none = SdkConfig::builder().build();
         assert!(matches!(check_credentials(&none).await, Err(Error::NoCredentials { source: None })));
     }
@@ -313,11 +328,12 @@ mod tests {
     }
 
     async fn address(bucket: &str, endpoint: Option<&str>) -> String {
-        let sdk = scripted(&[Some(None)]);
+        let sdk = scripted(&[Endless]);
         let options = S3Options { endpoint: endpoint.map(str::to_owned), ..S3Options::default() };
         let store = s3(bucket, &sdk, options).unwrap();
         let path = object_store::path::Path::from("a/b c");
-        let mut url = store.signed_url("GET".parse().unwrap(), &path, Duration::from_secs(60)).await.unwrap();
+        let get = "GET".parse().unwrap();
+        let mut url = store.signed_url(get, &path, Duration::from_mins(1)).await.unwrap();
         url.set_query(None);
         url.into()
     }

@@ -196,12 +196,26 @@ impl Moto {
         (attributes.visible, attributes.in_flight)
     }
 
-    /// Has the bucket announce created and removed objects on the queue, which S3 first sends a test to.
-    pub async fn put_bucket_notification(&self, bucket: &str, queue_arn: &str) {
+    /// A topic that the queue subscribes to: its ARN. With `raw` the queue gets messages without envelope.
+    pub async fn create_topic(&self, name: &str, queue_arn: &str, raw: bool) -> String {
+        let arn = format!("arn:aws:sns:{REGION}:123456789012:{name}");
+        self.sns(&format!("Action=CreateTopic&Name={name}")).await;
+        self.sns(&format!(
+            "Action=Subscribe&TopicArn={arn}&Protocol=sqs&Endpoint={queue_arn}\
+             &Attributes.entry.1.key=RawMessageDelivery&Attributes.entry.1.value={raw}"
+        ))
+        .await;
+        arn
+    }
+
+    /// Has the bucket announce created and removed objects on the queue or topic, which S3 first sends a
+    /// test to.
+    pub async fn put_bucket_notification(&self, bucket: &str, arn: &str) {
+        let kind = if arn.contains(":sns:") { "Topic" } else { "Queue" };
         let body = format!(
-            "<NotificationConfiguration><QueueConfiguration><Id>all</Id><Queue>{queue_arn}</Queue>\
+            "<NotificationConfiguration><{kind}Configuration><Id>all</Id><{kind}>{arn}</{kind}>\
              <Event>s3:ObjectCreated:*</Event><Event>s3:ObjectRemoved:*</Event>\
-             </QueueConfiguration></NotificationConfiguration>"
+             </{kind}Configuration></NotificationConfiguration>"
         );
         self.put(&format!("{bucket}?notification"), body.into_bytes()).await;
     }
@@ -215,13 +229,21 @@ impl Moto {
 
     async fn put(&self, path: &str, body: Vec<u8>) {
         let request = self.http.put(format!("{}/{path}", self.endpoint)).body(body);
+        self.send_as("s3", request).await;
+    }
+
+    async fn sns(&self, form: &str) {
+        let request = self.http.post(&self.endpoint).body(format!("{form}&Version=2010-03-31"));
+        self.send_as("sns", request.header("Content-Type", "application/x-www-form-urlencoded")).await;
+    }
+
+    async fn send_as(&self, service: &str, request: reqwest::RequestBuilder) {
         // moto reads the region and the service from this, and checks nothing.
-        let signed = format!(
-            "AWS4-HMAC-SHA256 Credential=test/20260101/{REGION}/s3/aws4_request, SignedHeaders=host, Signature=0"
-        );
+        let scope = format!("test/20260101/{REGION}/{service}/aws4_request");
+        let signed = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0");
         let answer = request.header("Authorization", signed).send().await.unwrap();
         let status = answer.status();
-        assert!(status.is_success(), "{path}: {status} {}", answer.text().await.unwrap());
+        assert!(status.is_success(), "{service}: {status} {}", answer.text().await.unwrap());
     }
 }
 
@@ -288,6 +310,34 @@ async fn objects_put_into_s3_are_announced() {
         assert!(object.event_time.is_some());
     }
     assert_eq!(moto.queue_counts(&created.url).await, (0, 0));
+}
+
+#[tokio::test]
+async fn objects_are_announced_through_a_topic() {
+    let moto = Moto::start();
+    for raw in [false, true] {
+        let bucket = format!("logs-{raw}");
+        moto.create_bucket(&bucket).await;
+        let (url, queue_arn) = moto.create_plain_queue(&bucket).await;
+        let topic_arn = moto.create_topic(&bucket, &queue_arn, raw).await;
+        moto.put_bucket_notification(&bucket, &topic_arn).await;
+        moto.put_object(&bucket, "a b+c", b"hello").await;
+        let queue = moto.queue(&url).await;
+        let messages = queue.receive(10, Duration::ZERO).await.unwrap();
+        let wrapped = messages.iter().filter(|message| message.body.contains("TopicArn")).count();
+        assert_eq!(wrapped, if raw { 0 } else { messages.len() });
+        for message in &messages {
+            queue.change_visibility(&message.receipt, Duration::ZERO).await.unwrap();
+        }
+        let mut keys = Vec::new();
+        for notification in notifications(&queue).await {
+            match notification {
+                Notification::Objects(objects) => keys.extend(objects.into_iter().map(|object| object.key)),
+                other => assert_eq!(other, Notification::Test),
+            }
+        }
+        assert_eq!(keys, ["a b+c"]);
+    }
 }
 
 #[tokio::test]
