@@ -200,6 +200,7 @@ impl MemoryQueue {
     fn take(&self, max: usize) -> Taken {
         let mut guard = self.state();
         let state = &mut *guard;
+        let visibility = self.settings.visibility.min(MAX_VISIBILITY);
         let mut taken = Taken { messages: Vec::new(), passed_over: false };
         let mut died = Vec::new();
         for (&number, entry) in &mut state.messages {
@@ -217,7 +218,7 @@ impl MemoryQueue {
                 died.push(number);
                 continue;
             }
-            taken.messages.push(entry.receive(number, state.now, self.settings.visibility));
+            taken.messages.push(entry.receive(number, state.now, visibility));
             entry.duplicated = chance(&mut state.random, self.settings.faults.duplicate);
         }
         for number in died {
@@ -260,7 +261,7 @@ impl State {
             self.messages.get_mut(&number).filter(|entry| entry.receives == receive)
         });
         match entry {
-            Some(entry) if !entry.is_visible(now) && until - entry.received_at <= MAX_INVISIBLE => {
+            Some(entry) if !entry.is_visible(now) && until <= entry.received_at + MAX_INVISIBLE => {
                 entry.visible_at = until;
                 true
             }
@@ -387,7 +388,7 @@ mod tests {
         let queue = queue(Settings::default());
         queue.send("a");
         one(&queue).await;
-        queue.advance(30 * SECOND - Duration::from_millis(1));
+        queue.advance(Duration::from_millis(29_999));
         assert!(queue.receive(10, NO_WAIT).await.unwrap().is_empty());
         assert_eq!(queue.counts(), Counts { visible: 0, in_flight: 1, dead: 0 });
         queue.advance(Duration::from_millis(1));
@@ -430,7 +431,7 @@ mod tests {
         queue.send("a");
         let receipt = one(&queue).await.receipt;
         queue.change_visibility(&receipt, Duration::from_secs(99_999)).await.unwrap();
-        queue.advance(MAX_VISIBILITY - SECOND);
+        queue.advance(Duration::from_secs(43_194));
         queue.change_visibility(&receipt, 6 * SECOND).await.unwrap();
         let over = queue.change_visibility(&receipt, 7 * SECOND).await;
         assert!(matches!(over, Err(Error::StaleReceipt { .. })), "{over:?}");

@@ -3,6 +3,7 @@
 //! Must never delete a message by itself.
 
 pub mod memory;
+pub mod sqs;
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ pub const MAX_BATCH: usize = 10;
 /// The longest wait of one receive: longer ones count as this.
 pub const MAX_WAIT: Duration = Duration::from_secs(20);
 /// How long a message can stay invisible after one receive, however often that is extended.
-pub const MAX_INVISIBLE: Duration = Duration::from_secs(43_200);
+pub const MAX_INVISIBLE: Duration = Duration::from_hours(12);
 /// The longest visibility timeout that can be asked for: longer ones count as this. A little less than
 /// `MAX_INVISIBLE`, since the time that passed since the receive counts too.
 pub const MAX_VISIBILITY: Duration = Duration::from_secs(43_195);
