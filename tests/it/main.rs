@@ -4,3 +4,6 @@
 
 mod moto;
 mod queue;
+mod decode_vpc_flow;
+mod reference;
+mod samples;

@@ -1,0 +1,373 @@
+//! Slow, obvious decoders: what every row of a log must be, read with the plainest means.
+//!
+//! The fast decoders are held against them. They must never share code with them, save the table of columns and the
+//! reading of ISO 8601 times, which has a reference of its own in its module's tests.
+//!
+//! # The rules for CloudTrail
+//!
+//! A column's value is found at its dotted path; of a repeated key the last one counts, on every level.
+//!
+//! - `Text` is a JSON string, unescaped. `Timestamp` is a JSON string that is an ISO 8601 time. `Bool` is a JSON
+//!   boolean. `BoolText` is the JSON string `"true"` or `"false"`. Anything else is null.
+//! - `Json` is the source's own text of the value; a JSON null is null.
+//! - `null_fields` are the names of top-level fields that have a column and are a JSON null, in source order.
+//! - `other_fields` is a JSON object of the top-level fields that are not wholly in a column, in source order, each as
+//!   its key and its value in the source's own text: fields that have no column, values that do not fit their
+//!   column, times that do but in another form than `YYYY-MM-DDTHH:MM:SSZ`, and of a repeated key all but the last.
+//!   Null when there are none. Fields inside an object that is itself kept as `Json` never go there.
+//! - `actor_arn` is the first of these that is there and not empty: the session issuer's ARN, the identity's ARN, its
+//!   principal id, its account id, the service that invoked.
+//! - `event_date` is the UTC day of `event_time`, null before 2000 and after 2100.
+//!
+//! # The rules for VPC Flow Logs
+//!
+//! A line is fields between runs of blanks (space, tab, carriage return); lines without fields do not count. The first
+//! line names the fields, or is a record in the default format. A line equal to the header is not a record.
+//!
+//! - A field that is `-` is null. Of a repeated name the last one counts.
+//! - Integers are decimal, as a program would print them, and in the range of their column; `Seconds` are such
+//!   integers between the years 1 and 9999. Anything else is null.
+//! - `other_fields` is a JSON object of strings, in the order of the header: fields that have no column, values that
+//!   do not fit their column, and of a repeated name all but the last.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
+use chrono::{DateTime, Datelike};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use trailhound::decode::columns::{CLOUDTRAIL, Column, Kind, Table, VPC_FLOW};
+use trailhound::decode::time::parse_iso8601;
+
+/// A value of a column; times are microseconds since the epoch, days are days.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cell {
+    /// Text and JSON.
+    Text(String),
+    /// A boolean.
+    Bool(bool),
+    /// An integer, a time, a day.
+    Int(i64),
+}
+
+/// The values of one row by column name.
+pub type Row = BTreeMap<&'static str, Option<Cell>>;
+
+/// The rows of a CloudTrail log: `{"Records":[...]}`, an array, a record, or any of these line by line.
+pub fn cloudtrail_rows(text: &str, source_object: &str) -> Result<Vec<Row>, String> {
+    let records = cloudtrail_records(text)?;
+    records.iter().enumerate().map(|(row, record)| cloudtrail_row(record, source_object, row)).collect()
+}
+
+/// The source text of every record of a CloudTrail log.
+pub fn cloudtrail_records(text: &str) -> Result<Vec<String>, String> {
+    match document_records(text) {
+        Ok(records) => Ok(records),
+        Err(error) => {
+            let lines = text.lines().filter(|line| !line.trim().is_empty());
+            let records: Result<Vec<_>, _> = lines.map(document_records).collect();
+            Ok(records.map_err(|_| error)?.concat())
+        }
+    }
+}
+
+fn document_records(text: &str) -> Result<Vec<String>, String> {
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let root: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let array = if root.get().starts_with('{') {
+        match members(root.get())?.iter().rfind(|member| member.key == "Records") {
+            Some(member) => member.value,
+            None => return Ok(vec![root.get().to_owned()]),
+        }
+    } else {
+        root.get()
+    };
+    let records: Vec<&RawValue> = serde_json::from_str(array).map_err(|error| error.to_string())?;
+    if let Some(record) = records.iter().find(|record| !record.get().starts_with('{')) {
+        return Err(format!("a record is not an object: {record}"));
+    }
+    Ok(records.into_iter().map(|record| record.get().to_owned()).collect())
+}
+
+fn cloudtrail_row(record: &str, source_object: &str, row: usize) -> Result<Row, String> {
+    let mut cells = Row::new();
+    for column in CLOUDTRAIL.columns.iter().filter(|column| !column.source.is_empty()) {
+        let value = at_path(record, column.source)?;
+        cells.insert(column.name, value.and_then(|value| json_cell(column.kind, value)));
+    }
+    let members = members(record)?;
+    let (mut others, mut nulls) = (Vec::new(), Vec::new());
+    for (index, member) in members.iter().enumerate() {
+        let repeated = members[index + 1..].iter().any(|later| later.key == member.key);
+        let column = CLOUDTRAIL.columns.iter().find(|column| column.source == member.key);
+        match column.filter(|column| !repeated && !column.source.contains('.') && !column.source.is_empty()) {
+            Some(_) if member.value == "null" => nulls.push(member.key.clone()),
+            Some(column) if is_wholly_in(column, member.value) => {}
+            _ => others.push(member.as_source()),
+        }
+    }
+    let actor =
+        ["session_issuer_arn", "identity_arn", "identity_principal_id", "identity_account_id", "invoked_by"]
+            .into_iter()
+            .find_map(|name| cells[name].clone().filter(|cell| *cell != Cell::Text(String::new())));
+    let date = cells["event_time"].clone().and_then(|time| day_of(&time));
+    cells.insert("actor_arn", actor);
+    cells.insert(
+        "other_fields",
+        (!others.is_empty()).then(|| Cell::Text(format!("{{{}}}", others.join(",")))),
+    );
+    cells.insert("null_fields", (!nulls.is_empty()).then(|| Cell::Text(nulls.join(","))));
+    place(&mut cells, source_object, row, date);
+    Ok(cells)
+}
+
+/// Whether the record's top-level value can be told from the column's value.
+fn is_wholly_in(column: &Column, value: &str) -> bool {
+    let canonical_time = value.len() == "\"2026-01-31T12:00:00Z\"".len() && value.ends_with("Z\"");
+    json_cell(column.kind, value).is_some() && (column.kind != Kind::Timestamp || canonical_time)
+}
+
+fn json_cell(kind: Kind, value: &str) -> Option<Cell> {
+    let string = || serde_json::from_str::<String>(value).ok();
+    match kind {
+        Kind::Text => string().map(Cell::Text),
+        Kind::Json => (value != "null").then(|| Cell::Text(value.to_owned())),
+        Kind::Bool => serde_json::from_str::<bool>(value).ok().map(Cell::Bool),
+        Kind::BoolText => string()?.parse::<bool>().ok().map(Cell::Bool),
+        Kind::Timestamp => parse_iso8601(string()?.as_bytes()).map(Cell::Int),
+        other => panic!("no rule for {other:?} in CloudTrail"),
+    }
+}
+
+/// The source text of the value at a dotted path.
+fn at_path<'a>(object: &'a str, path: &str) -> Result<Option<&'a str>, String> {
+    let mut value = object;
+    for part in path.split('.') {
+        if !value.starts_with('{') {
+            return Ok(None);
+        }
+        match members(value)?.iter().rfind(|member| member.key == part) {
+            Some(member) => value = member.value,
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(value))
+}
+
+/// One field of an object.
+struct Member<'a> {
+    /// The key as the source writes it, with its quotes.
+    source_key: &'a str,
+    key: String,
+    /// The value as the source writes it.
+    value: &'a str,
+}
+
+impl Member<'_> {
+    fn as_source(&self) -> String {
+        format!("{}:{}", self.source_key, self.value)
+    }
+}
+
+fn members(object: &str) -> Result<Vec<Member<'_>>, String> {
+    let pairs: Pairs<'_> = serde_json::from_str(object).map_err(|error| error.to_string())?;
+    let mut members = Vec::new();
+    for (key, value) in pairs.0 {
+        let unescaped = serde_json::from_str(key.get()).map_err(|error| error.to_string())?;
+        members.push(Member { source_key: key.get(), key: unescaped, value: value.get() });
+    }
+    Ok(members)
+}
+
+/// The fields of an object in source order, repeated ones too.
+struct Pairs<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Pairs<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PairsVisitor)
+    }
+}
+
+struct PairsVisitor;
+
+impl<'de> Visitor<'de> for PairsVisitor {
+    type Value = Pairs<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some(pair) = map.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(Pairs(pairs))
+    }
+}
+
+const DEFAULT_FORMAT: &str = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes \
+                              start end action log-status";
+
+/// The rows of a VPC flow log.
+pub fn flow_rows(text: &str, source_object: &str) -> Result<Vec<Row>, String> {
+    let lines = text.split('\n').map(|line| line.split([' ', '\t', '\r']).filter(|word| !word.is_empty()));
+    let mut lines: Vec<Vec<&str>> =
+        lines.map(Iterator::collect).filter(|line: &Vec<&str>| !line.is_empty()).collect();
+    if lines.first().is_some_and(|line| line[0].parse::<u8>().is_ok()) {
+        lines.insert(0, DEFAULT_FORMAT.split(' ').collect());
+    }
+    let Some(header) = lines.first().cloned() else { return Ok(Vec::new()) };
+    let mut rows = Vec::new();
+    for line in lines.iter().filter(|line| **line != header) {
+        if line.len() != header.len() {
+            return Err(format!("{} fields where the header names {}", line.len(), header.len()));
+        }
+        rows.push(flow_row(&header, line, source_object, rows.len()));
+    }
+    Ok(rows)
+}
+
+fn flow_row(header: &[&str], line: &[&str], source_object: &str, row: usize) -> Row {
+    let mut cells = Row::new();
+    for column in VPC_FLOW.columns.iter().filter(|column| !column.source.is_empty()) {
+        let value = header.iter().rposition(|name| *name == column.source).map(|position| line[position]);
+        cells.insert(column.name, value.and_then(|value| flow_cell(column.kind, value)));
+    }
+    let mut others = Vec::new();
+    for (position, name) in header.iter().enumerate().filter(|(position, _)| line[*position] != "-") {
+        let repeated = header[position + 1..].contains(name);
+        let column = VPC_FLOW.columns.iter().find(|column| column.source == *name);
+        if repeated || column.is_none_or(|column| flow_cell(column.kind, line[position]).is_none()) {
+            let (name, value) = (serde_json::Value::from(*name), serde_json::Value::from(line[position]));
+            others.push(format!("{name}:{value}"));
+        }
+    }
+    let date = cells["start_time"].clone().and_then(|time| day_of(&time));
+    cells.insert(
+        "other_fields",
+        (!others.is_empty()).then(|| Cell::Text(format!("{{{}}}", others.join(",")))),
+    );
+    place(&mut cells, source_object, row, date);
+    cells
+}
+
+fn flow_cell(kind: Kind, value: &str) -> Option<Cell> {
+    let integer = || value.parse::<i64>().ok().filter(|number| number.to_string() == value);
+    match kind {
+        _ if value == "-" => None,
+        Kind::Text => Some(Cell::Text(value.to_owned())),
+        Kind::Int32 => integer().filter(|number| i32::try_from(*number).is_ok()).map(Cell::Int),
+        Kind::Int64 => integer().map(Cell::Int),
+        Kind::Seconds => {
+            let time = DateTime::from_timestamp(integer()?, 0)?;
+            (1..=9999).contains(&time.year()).then(|| Cell::Int(time.timestamp_micros()))
+        }
+        other => panic!("no rule for {other:?} in flow logs"),
+    }
+}
+
+fn day_of(time: &Cell) -> Option<Cell> {
+    let Cell::Int(micros) = time else { return None };
+    let date = DateTime::from_timestamp_micros(*micros)?.date_naive();
+    let days = i64::from(date.num_days_from_ce()) - 719_163;
+    (2000..=2100).contains(&date.year()).then_some(Cell::Int(days))
+}
+
+fn place(cells: &mut Row, source_object: &str, row: usize, date: Option<Cell>) {
+    cells.insert("source_object", Some(Cell::Text(source_object.to_owned())));
+    cells.insert("source_row", i64::try_from(row).ok().map(Cell::Int));
+    cells.insert("event_date", date);
+}
+
+/// Panics unless the batch is in the table's schema and holds exactly these rows; the message begins with `what`.
+pub fn assert_rows(table: &Table, batch: &RecordBatch, rows: &[Row], what: &str) {
+    assert_eq!(batch.schema(), table.schema(), "{what}");
+    assert_eq!(batch.num_rows(), rows.len(), "{what}: rows");
+    for (index, expected) in rows.iter().enumerate() {
+        for (column, array) in table.columns.iter().zip(batch.columns()) {
+            let cell = cell_of(array, index);
+            assert_eq!(
+                cell, expected[column.name],
+                "{what}: row {index}, `{}` (decoded, reference)",
+                column.name
+            );
+        }
+    }
+}
+
+fn cell_of(array: &dyn Array, row: usize) -> Option<Cell> {
+    if array.is_null(row) {
+        return None;
+    }
+    Some(match array.data_type() {
+        DataType::Utf8 => Cell::Text(array.as_string::<i32>().value(row).to_owned()),
+        DataType::Boolean => Cell::Bool(array.as_boolean().value(row)),
+        DataType::Int32 => Cell::Int(array.as_primitive::<Int32Type>().value(row).into()),
+        DataType::Int64 => Cell::Int(array.as_primitive::<Int64Type>().value(row)),
+        DataType::Date32 => Cell::Int(array.as_primitive::<Date32Type>().value(row).into()),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            Cell::Int(array.as_primitive::<TimestampMicrosecondType>().value(row))
+        }
+        other => panic!("no cell of type {other}"),
+    })
+}
+
+#[test]
+fn a_cloudtrail_record_by_hand() {
+    let record = r#"{"userIdentity": {"type": "Root", "arn": "", "principalId": "p\u0061", "sessionContext": 5},
+        "eventTime": "2026-03-10T12:01:07.5Z", "eventNam\u0065": "first", "x y": [1.0, {}], "eventName": "last",
+        "readOnly": "true", "sessionCredentialFromConsole": "true", "errorCode": null, "new": null, "resources": []}"#;
+    let rows = cloudtrail_rows(&format!("[{record}]"), "key").unwrap();
+    let expect = [
+        ("actor_arn", "pa"),
+        ("identity_type", "Root"),
+        ("identity_arn", ""),
+        ("identity_principal_id", "pa"),
+        ("event_name", "last"),
+        ("user_identity", r#"{"type": "Root", "arn": "", "principalId": "p\u0061", "sessionContext": 5}"#),
+        ("resources", "[]"),
+        ("null_fields", "errorCode"),
+        (
+            "other_fields",
+            r#"{"eventTime":"2026-03-10T12:01:07.5Z","eventNam\u0065":"first","x y":[1.0, {}],"readOnly":"true","new":null}"#,
+        ),
+        ("source_object", "key"),
+    ];
+    for (name, cell) in &rows[0] {
+        let text = expect
+            .iter()
+            .find(|(expected, _)| expected == name)
+            .map(|(_, text)| Cell::Text((*text).to_owned()));
+        let expected = match *name {
+            "event_time" => Some(Cell::Int(1_773_144_067_500_000)),
+            "event_date" => Some(Cell::Int(20_522)),
+            "source_row" => Some(Cell::Int(0)),
+            "session_credential_from_console" => Some(Cell::Bool(true)),
+            _ => text,
+        };
+        assert_eq!(*cell, expected, "{name}");
+    }
+    assert_eq!(rows[0].len(), CLOUDTRAIL.columns.len());
+}
+
+#[test]
+fn cloudtrail_envelopes() {
+    let cases = [
+        ("", Some(0)),
+        (r#"{"Records":[]}"#, Some(0)),
+        (r#"{"Records":[{},{"a":1}]}"#, Some(2)),
+        ("[{}]", Some(1)),
+        ("{\"eventName\":\"x\"}\n{\"eventName\":\"y\"}\n", Some(2)),
+        (r#"{"Records":[1]}"#, None),
+        ("{\"a\":", None),
+    ];
+    for (text, records) in cases {
+        assert_eq!(cloudtrail_rows(text, "key").ok().map(|rows| rows.len()), records, "{text}");
+    }
+}
