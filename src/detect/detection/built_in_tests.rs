@@ -60,7 +60,7 @@ fn alerts(rule: &Detection, rows: &RecordBatch) -> BTreeSet<Vec<String>> {
 fn there_are_enough_and_none_shares_an_id() {
     let ids: BTreeSet<String> = rules().into_iter().map(|(_, rule)| rule.id).collect();
     assert_eq!(ids.len(), built_in().count());
-    assert!(ids.len() >= 5, "{}", ids.len());
+    assert!(ids.len() >= 22, "{}", ids.len());
 }
 
 #[tokio::test]
