@@ -2,8 +2,8 @@
 #![cfg(test)]
 #![allow(missing_docs)]
 
+mod decode_vpc_flow;
 mod moto;
 mod queue;
-mod decode_vpc_flow;
 mod reference;
 mod samples;

@@ -60,7 +60,7 @@ fn alerts(rule: &Detection, rows: &RecordBatch) -> BTreeSet<Vec<String>> {
 fn there_are_enough_and_none_shares_an_id() {
     let ids: BTreeSet<String> = rules().into_iter().map(|(_, rule)| rule.id).collect();
     assert_eq!(ids.len(), built_in().count());
-    assert!(ids.len() >= 5, "{}", ids.len());
+    assert!(ids.len() >= 22, "{}", ids.len());
 }
 
 #[tokio::test]
@@ -91,13 +91,16 @@ async fn every_rule_plans_with_the_columns_the_engine_needs() {
 
 #[tokio::test]
 async fn every_rule_passes_its_tests() {
+    let mut failures = Vec::new();
     for (file, rule) in rules() {
         let tests = parse_tests(file.file, file.tests).unwrap_or_else(|error| panic!("{}: {error}", rule.id));
         for test in tests.tests {
             let session = sample::session(rule.table, &test.object);
             let rows = run(&session, &rule).await;
             let found = alerts(&rule, &rows);
-            assert_eq!(found.len(), test.expect, "{}: {}: {found:?}", rule.id, test.name);
+            if found.len() != test.expect {
+                failures.push(format!("{}: {}: {found:?}", rule.id, test.name));
+            }
             for row in 0..rows.num_rows() {
                 let words = rule.render_summary(|column| {
                     let column = rows.column_by_name(column).unwrap();
@@ -107,16 +110,5 @@ async fn every_rule_passes_its_tests() {
             }
         }
     }
-}
-
-#[tokio::test]
-async fn show_plan() {
-    let session = sample::session(&CLOUDTRAIL, b"");
-    for sql in [
-        "select event_id, json_get_str(request_parameters,'name') as n from cloudtrail where event_name = 'x' and json_get_bool(request_parameters,'a')",
-    ] {
-        let f = session.sql(&format!("explain {sql}")).await.unwrap();
-        println!("{}", f.to_string().await.unwrap());
-    }
-    panic!();
+    assert!(failures.is_empty(), "{failures:#?}");
 }

@@ -12,7 +12,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Utc};
 use datafusion::datasource::MemTable;
-use datafusion::execution::context::SessionContext;
+use datafusion::prelude::{SessionConfig, SessionContext};
 use serde_json::{Map, Value};
 
 use crate::decode::columns::{CLOUDTRAIL, Column, Kind, Table, VPC_FLOW};
@@ -21,7 +21,10 @@ type Record = Map<String, Value>;
 
 /// A session over one object of `table`; the other table is empty. Text is read as string views, as from Parquet.
 pub(crate) fn session(table: &'static Table, object: &[u8]) -> SessionContext {
-    let mut session = SessionContext::new();
+    let mut config = SessionConfig::new();
+    // Off as in the lake: it would read JSON out of every row before the filters.
+    config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
+    let mut session = SessionContext::new_with_config(config);
     datafusion_functions_json::register_all(&mut session).unwrap();
     for each in [&CLOUDTRAIL, &VPC_FLOW] {
         let rows = if std::ptr::eq(each, table) { records(each, object) } else { Vec::new() };

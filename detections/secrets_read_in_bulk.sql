@@ -1,0 +1,72 @@
+/*
+id: aws-secrets-read-in-bulk
+title: Many secrets were read by one principal
+description: >
+  One principal read at least ten different secrets of Secrets Manager, or decrypted parameters of Parameter Store,
+  within an hour. A batch read by filter counts as its page: the secrets it names, else its page size, 20 at most.
+  Refused reads count too.
+severity: high
+mitre:
+  tactics: [TA0006]
+  techniques: [T1555.006]
+data_source: cloudtrail
+kind: aggregate
+window: 1h
+entity: [recipient_account_id, actor_arn]
+summary: "{actor_arn} read about {secrets} secrets in {event_count} calls from {source_addresses}"
+false_positives:
+  - A controller that copies all secrets, such as External Secrets Operator.
+  - A deployment that reads the settings of many services.
+next_steps: >
+  See which with `trailhound query secrets-read -p principal=<actor_arn>`. If nobody knows: end the principal's
+  sessions, then change every secret on the list.
+references:
+  - https://stratus-red-team.cloud/attack-techniques/AWS/aws.credential-access.secretsmanager-retrieve-secrets/
+  - https://stratus-red-team.cloud/attack-techniques/AWS/aws.credential-access.ssm-retrieve-securestring-parameters/
+*/
+with reading as (
+    select
+        event_id,
+        event_time,
+        recipient_account_id,
+        actor_arn,
+        source_ip_address,
+        case event_name
+            when 'GetSecretValue' then json_get_str(request_parameters, 'secretId')
+            when 'GetParameter' then json_get_str(request_parameters, 'name')
+        end as secret,
+        case event_name
+            when 'GetParameters' then coalesce(cast(json_length(request_parameters, 'names') as bigint), 0)
+            when 'BatchGetSecretValue' then coalesce(
+                cast(json_length(request_parameters, 'secretIdList') as bigint),
+                json_get_int(request_parameters, 'maxResults'),
+                20
+            )
+            when 'GetParametersByPath' then coalesce(json_get_int(request_parameters, 'maxResults'), 10)
+            else 0
+        end as secrets_of_batch
+    from cloudtrail
+    where event_source in ('secretsmanager.amazonaws.com', 'ssm.amazonaws.com')
+      and (
+          event_name in ('GetSecretValue', 'BatchGetSecretValue')
+          or (
+              event_name in ('GetParameter', 'GetParameters', 'GetParametersByPath')
+              and json_get_bool(request_parameters, 'withDecryption')
+          )
+      )
+      and coalesce(identity_type, '') <> 'AWSService'
+      and coalesce(actor_arn, '') not like '%:role/aws-service-role/%'
+)
+select
+    recipient_account_id,
+    actor_arn,
+    date_bin(interval '1 hour', event_time) as window_start,
+    min(event_time) as first_time,
+    max(event_time) as last_time,
+    count(*) as event_count,
+    array_agg(event_id) as event_ids,
+    count(distinct secret) + sum(secrets_of_batch) as secrets,
+    string_agg(distinct source_ip_address, ', ') as source_addresses
+from reading
+group by recipient_account_id, actor_arn, date_bin(interval '1 hour', event_time)
+having count(distinct secret) + sum(secrets_of_batch) >= 10
