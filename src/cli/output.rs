@@ -85,12 +85,10 @@ pub struct Streams {
     pub stdout: Box<dyn Write + Send>,
     /// Where everything else goes.
     pub stderr: Box<dyn Write + Send>,
-    /// Whether data goes to a terminal.
-    pub stdout_is_terminal: bool,
+    /// The width in columns of the terminal data goes to; `None` when it does not go to one.
+    pub width: Option<usize>,
     /// Whether everything else goes to a terminal.
     pub stderr_is_terminal: bool,
-    /// The width of the terminal in columns.
-    pub width: usize,
     /// Whether lines on standard error are coloured.
     pub color: bool,
     /// Whether notes and progress are left out.
@@ -101,8 +99,7 @@ pub struct Streams {
 pub struct Output {
     stdout: Sink,
     stderr: Sink,
-    stdout_is_terminal: bool,
-    width: usize,
+    width: Option<usize>,
     color: bool,
     quiet: bool,
     closed: Arc<AtomicBool>,
@@ -122,14 +119,12 @@ impl Output {
     /// The process's own streams.
     pub fn new(color: Color, quiet: bool) -> Output {
         let environment = |name: &str| std::env::var(name).ok();
-        let stdout_is_terminal = io::stdout().is_terminal();
         let stderr_is_terminal = io::stderr().is_terminal();
         Output::with(Streams {
             stdout: Box::new(io::stdout()),
             stderr: Box::new(io::stderr()),
-            stdout_is_terminal,
+            width: io::stdout().is_terminal().then(|| terminal_width(&environment)),
             stderr_is_terminal,
-            width: if stdout_is_terminal { terminal_width(&environment) } else { USUAL_WIDTH },
             color: color.decide(stderr_is_terminal, &environment),
             quiet,
         })
@@ -145,7 +140,6 @@ impl Output {
         Output {
             stdout: Arc::new(Mutex::new(streams.stdout)),
             stderr: Arc::new(Mutex::new(streams.stderr)),
-            stdout_is_terminal: streams.stdout_is_terminal,
             width: streams.width,
             color: streams.color,
             quiet: streams.quiet,
@@ -160,22 +154,22 @@ impl Output {
     pub fn data(&self) -> Box<dyn Write + Send> {
         let pipe = Pipe { sink: self.stdout.clone(), closed: self.closed.clone() };
         let buffered = BufWriter::with_capacity(BUFFER_BYTES, pipe);
-        if self.stdout_is_terminal { Box::new(SafeWriter::new(buffered)) } else { Box::new(buffered) }
+        if self.width.is_some() { Box::new(SafeWriter::new(buffered)) } else { Box::new(buffered) }
     }
 
     /// Whether data goes to a terminal.
     pub fn stdout_is_terminal(&self) -> bool {
-        self.stdout_is_terminal
+        self.width.is_some()
     }
 
     /// The width of the terminal in columns; `None` when data does not go to one.
     pub fn width(&self) -> Option<usize> {
-        self.stdout_is_terminal.then_some(self.width)
+        self.width
     }
 
     /// Whether a person sits at both ends: there can be a prompt.
     pub fn interactive(&self) -> bool {
-        self.stdout_is_terminal && io::stdin().is_terminal()
+        self.stdout_is_terminal() && io::stdin().is_terminal()
     }
 
     /// Whether the reader of standard output has gone, e.g. `| head`. Then the program ends quietly with `Outcome::Done`.
@@ -509,9 +503,8 @@ mod tests {
         let streams = Streams {
             stdout: Box::new(stdout.clone()),
             stderr: Box::new(stderr.clone()),
-            stdout_is_terminal,
+            width: stdout_is_terminal.then_some(100),
             stderr_is_terminal: false,
-            width: 100,
             color,
             quiet,
         };
@@ -525,7 +518,9 @@ mod tests {
             let (output, stdout, _) = output(terminal, false, false);
             let mut writer = output.data();
             // One byte at a time: characters are cut in the middle.
-            data.iter().for_each(|byte| writer.write_all(&[*byte]).unwrap());
+            for byte in data {
+                writer.write_all(&[*byte]).unwrap();
+            }
             writer.flush().unwrap();
             stdout.0.lock().unwrap().clone()
         };
@@ -578,9 +573,8 @@ mod tests {
         let output = Output::with(Streams {
             stdout: Box::new(Gone),
             stderr: Box::new(stderr.clone()),
-            stdout_is_terminal: false,
+            width: None,
             stderr_is_terminal: false,
-            width: 80,
             color: false,
             quiet: false,
         });
@@ -652,7 +646,7 @@ mod tests {
         check(human_duration(Duration::from_millis(850)), "850 ms");
         check(human_duration(Duration::from_millis(1_259)), "1.25 s");
         check(human_duration(Duration::from_secs(125)), "2 min 05 s");
-        check(human_duration(Duration::from_secs(11_220)), "3 h 07 min");
+        check(human_duration(Duration::from_mins(187)), "3 h 07 min");
         check(human_duration(Duration::from_secs(353_000)), "4 d 02 h");
     }
 }
