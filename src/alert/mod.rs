@@ -2,11 +2,16 @@
 //!
 //! Must never hold two alerts for the same finding: the id is a function of rule, entity and window.
 
+pub mod deliver;
+pub mod raise;
 pub mod sinks;
+pub mod table;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::detect::Finding;
+use crate::detect::detection::Detection;
 pub use crate::severity::Severity;
 
 /// A finding, as stored in the `alerts` table and handed to sinks.
@@ -44,4 +49,29 @@ pub struct Alert {
     pub evidence: serde_json::Map<String, serde_json::Value>,
     /// When the alert was raised.
     pub created_at: DateTime<Utc>,
+}
+
+impl Alert {
+    /// The alert a finding of a detection makes.
+    pub fn new(detection: &Detection, finding: Finding, created_at: DateTime<Utc>) -> Self {
+        let time = |micros| DateTime::from_timestamp_micros(micros).unwrap_or_default();
+        Alert {
+            alert_id: finding.id,
+            rule_id: detection.id.clone(),
+            title: detection.title.clone(),
+            severity: detection.severity,
+            entity: finding.entity,
+            summary: finding.summary,
+            window_start: time(finding.window_start),
+            first_time: time(finding.first_time),
+            last_time: time(finding.last_time),
+            event_count: finding.event_count,
+            event_ids: finding.event_ids,
+            mitre_tactics: detection.mitre.tactics.clone(),
+            mitre_techniques: detection.mitre.techniques.clone(),
+            next_steps: detection.next_steps.clone(),
+            evidence: finding.evidence,
+            created_at,
+        }
+    }
 }

@@ -62,6 +62,16 @@ pub enum Error {
         /// The version.
         version: i64,
     },
+    /// A value of a table of ours is not of the form this version writes.
+    #[error("column `{column}` of table `{table}` {problem}")]
+    Value {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// Others kept committing first.
     #[error("table `{table}` took no commit in {tries} tries")]
     Contended {
