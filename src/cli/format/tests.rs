@@ -1,3 +1,5 @@
+//! What each format prints, to the byte.
+
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{
