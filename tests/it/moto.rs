@@ -39,14 +39,16 @@ const PACKAGES: [&str; 6] = [
 /// holds its standard input, however that ends.
 const SERVER: &str = r#"
 import os, sys, threading
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
 
 def end_with_parent():
     sys.stdin.read()
     os._exit(0)
 
 threading.Thread(target=end_with_parent, daemon=True).start()
+
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
 server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
 print(server.server_port, flush=True)
 server.serve_forever()
