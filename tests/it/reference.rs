@@ -158,8 +158,9 @@ fn at_path<'a>(object: &[Member<'a>], path: &str) -> Result<Option<&'a str>, Str
 
 /// One field of an object.
 struct Member<'a> {
-    /// The key as the source writes it, with its quotes.
-    source_key: &'a str,
+    /// Key and value as the source writes them, blanks between them included.
+    source: &'a str,
+    /// The key, unescaped.
     key: String,
     /// The value as the source writes it.
     value: &'a str,
@@ -167,7 +168,7 @@ struct Member<'a> {
 
 impl Member<'_> {
     fn as_source(&self) -> String {
-        format!("{}:{}", self.source_key, self.value)
+        self.source.to_owned()
     }
 }
 
@@ -176,7 +177,9 @@ fn members(object: &str) -> Result<Vec<Member<'_>>, String> {
     let mut members = Vec::new();
     for (key, value) in pairs.0 {
         let unescaped = serde_json::from_str(key.get()).map_err(|error| error.to_string())?;
-        members.push(Member { source_key: key.get(), key: unescaped, value: value.get() });
+        let place = |text: &str| text.as_ptr() as usize - object.as_ptr() as usize;
+        let source = &object[place(key.get())..place(value.get()) + value.get().len()];
+        members.push(Member { source, key: unescaped, value: value.get() });
     }
     Ok(members)
 }

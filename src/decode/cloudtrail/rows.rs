@@ -302,10 +302,17 @@ impl Matrix {
         self.others.retain(|other| *other != (record, before));
         self.nulls.retain(|(row, start, _)| (*row, *start) != (record, before.0));
         self.others.push((record, before));
-        let below = target.level.map_or_else(Vec::new, |level| keys.columns_below(level));
-        for column in below.into_iter().map(usize::from).chain([index]) {
-            self.nodes[record as usize * self.width + column] = 0;
-            self.spans[record as usize * self.width + column] = (0, 0);
+        if let Some(level) = target.level {
+            self.clear_below(record as usize, keys, level);
+        }
+        self.nodes[record as usize * self.width + index] = 0;
+        self.spans[record as usize * self.width + index] = (0, 0);
+    }
+
+    /// An object is there again inside its own: nothing of the one before it counts.
+    fn clear_below(&mut self, record: usize, keys: &Keys, level: u16) {
+        for column in keys.columns_below(level) {
+            self.nodes[record * self.width + usize::from(*column)] = 0;
         }
     }
 
@@ -331,6 +338,7 @@ impl Matrix {
                     self.nodes[record * self.width + index] = if fits { row(value) } else { 0 };
                 }
                 if let Some(deeper) = target.level {
+                    self.clear_below(record, keys, deeper);
                     self.nested(record, document, keys, table, deeper, value);
                 }
             }
