@@ -65,6 +65,11 @@ fn serve_once(answer: impl Into<Vec<u8>>) -> (Url, JoinHandle<Request>) {
     (url, server)
 }
 
+/// What the server thread returns; the runtime goes on meanwhile, for it is what closes connections.
+async fn joined<T: Send + 'static>(server: JoinHandle<T>) -> T {
+    tokio::task::spawn_blocking(|| server.join().unwrap()).await.unwrap()
+}
+
 fn is_untouched(listener: &TcpListener) -> bool {
     listener.set_nonblocking(true).unwrap();
     listener.accept().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
@@ -79,7 +84,7 @@ fn local(url: Url) -> WebhookConfig {
 async fn delivered(answer: &str) -> Result<(), Error> {
     let (url, server) = serve_once(answer);
     let result = WebhookSink::new(local(url), clock()).unwrap().deliver(&alert()).await;
-    server.join().unwrap();
+    joined(server).await;
     result
 }
 
@@ -95,7 +100,7 @@ async fn posts_a_signed_alert() {
     assert_eq!(sink.name(), "soc");
     sink.deliver(&alert()).await.unwrap();
 
-    let request = server.join().unwrap();
+    let request = joined(server).await;
     assert_eq!(request.line, "POST /hook?token=t0ps3cret HTTP/1.1");
     assert_eq!(request.header("content-type"), Some("application/json"));
     assert_eq!(request.header("authorization"), Some("Bearer abc"));
@@ -118,7 +123,7 @@ async fn posts_a_signed_alert() {
 async fn without_a_secret_nothing_is_signed() {
     let (url, server) = serve_once("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     WebhookSink::new(local(url), clock()).unwrap().deliver(&alert()).await.unwrap();
-    let request = server.join().unwrap();
+    let request = joined(server).await;
     assert_eq!(request.header("x-trailhound-signature"), None);
     assert_eq!(request.header("x-trailhound-timestamp"), Some("1767323045"));
 }
@@ -263,8 +268,7 @@ async fn slow_end_of_an_answer_does_not_undo_it() {
     let config = WebhookConfig { timeout: Duration::from_millis(500), ..local(url) };
     let sink = WebhookSink::new(config, clock()).unwrap();
     sink.deliver(&alert()).await.unwrap();
-    drop(sink);
-    server.join().unwrap();
+    joined(server).await;
 }
 
 #[tokio::test]
@@ -284,7 +288,7 @@ async fn endless_answer_is_not_read() {
     });
     WebhookSink::new(local(url), clock()).unwrap().deliver(&alert()).await.unwrap();
     // What the sockets of both sides hold may be gone; the rest was never taken.
-    assert!(server.join().unwrap() < MOST / 4);
+    assert!(joined(server).await < MOST / 4);
 }
 
 #[tokio::test]
@@ -514,7 +518,7 @@ async fn connection_is_made_to_the_address_that_was_checked() {
     });
     sink.deliver(&alert()).await.unwrap();
     assert_eq!(lookups.load(Ordering::SeqCst), 1);
-    assert!(server.join().unwrap().header("host").unwrap().starts_with("hooks.example.com:"));
+    assert!(joined(server).await.header("host").unwrap().starts_with("hooks.example.com:"));
     // The name has turned: the next connection is checked anew.
     let error = sink.deliver(&alert()).await.unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
