@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::{Clock, SystemClock};
@@ -81,8 +81,8 @@ pub enum Error {
 /// `json` chooses the form; without it, JSON unless standard error is a terminal.
 pub fn init(verbosity: Verbosity, json: Option<bool>) -> Result<(), Error> {
     let terminal = io::stderr().is_terminal();
-    let environment = std::env::var(FILTER_VARIABLE).unwrap_or_default();
-    let filter = filter(&environment, verbosity)?;
+    let environment = std::env::var_os(FILTER_VARIABLE).unwrap_or_default();
+    let filter = filter(&environment.to_string_lossy(), verbosity)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let result = if json.unwrap_or(!terminal) {
         json_subscriber(filter, clock, io::stderr).try_init()
@@ -184,7 +184,7 @@ where
         write!(out, "{} {on}{level:>5}{off} ", time.format("%Y-%m-%dT%H:%M:%SZ"))?;
 
         let mut line = String::new();
-        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             line.push_str(span.name());
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
                 && !fields.is_empty()

@@ -103,15 +103,17 @@ pub(crate) mod tests {
             "account_id": "111122223333",
             "actor_arn": "arn:aws:iam::111122223333:user/build",
         });
-        let evidence = serde_json::json!({ "event_name": "CreateAccessKey", "error_code": null, "source_row": 7 });
+        let evidence =
+            serde_json::json!({ "event_name": "CreateAccessKey", "error_code": null, "source_row": 7 });
         Alert {
             alert_id: "0123456789abcdef0123456789abcdef".into(),
             rule_id: "access-key-for-another-user".into(),
             title: "Access key created for another user".into(),
             severity: Severity::High,
             entity: entity.as_object().unwrap().clone(),
-            summary: "`build` created an access key for `admin`, which it had never done in the 90 days before."
-                .into(),
+            summary:
+                "`build` created an access key for `admin`, which it had never done in the 90 days before."
+                    .into(),
             window_start: time("2026-01-02T03:00:00Z"),
             first_time: time("2026-01-02T03:04:05Z"),
             last_time: time("2026-01-02T03:14:15Z"),
@@ -144,7 +146,10 @@ pub(crate) mod tests {
             let mean = waits.iter().sum::<u128>() / 2000;
             assert!(most <= longest_ms, "attempt {attempt}: {most}");
             assert!(most > longest_ms * 95 / 100, "attempt {attempt}: {most}");
-            assert!((longest_ms * 45 / 100..longest_ms * 55 / 100).contains(&mean), "attempt {attempt}: {mean}");
+            assert!(
+                (longest_ms * 45 / 100..longest_ms * 55 / 100).contains(&mean),
+                "attempt {attempt}: {mean}"
+            );
         };
         check(0, 1_000);
         check(1, 2_000);
