@@ -5,6 +5,7 @@
 
 pub mod detection;
 mod finding;
+pub mod pack;
 
 use std::sync::Arc;
 
