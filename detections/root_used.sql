@@ -37,4 +37,4 @@ select
 from cloudtrail
 where identity_type = 'Root'
   and invoked_by is null
-  and event_type in ('AwsApiCall', 'AwsConsoleSignIn', 'AwsConsoleAction')
+  and coalesce(event_type, '') <> 'AwsServiceEvent'
