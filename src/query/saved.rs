@@ -323,9 +323,10 @@ impl SavedQuery {
     fn unknown_parameter(&self, name: &str) -> Error {
         let known: Vec<String> = self.parameters.iter().map(|parameter| parameter.name.clone()).collect();
         let near = nearest(name, known.iter().map(String::as_str));
-        let hint = match known.is_empty() {
-            true => ": it takes none".to_owned(),
-            false => format!(", {}", suggestion(near.as_deref(), &known)),
+        let hint = if known.is_empty() {
+            ": it takes none".to_owned()
+        } else {
+            format!(", {}", suggestion(near.as_deref(), &known))
         };
         Error::UnknownParameter { query: self.name.clone(), name: printable(name), hint }
     }
@@ -336,7 +337,7 @@ pub fn built_in() -> impl Iterator<Item = (&'static str, &'static str)> {
     let mut queries: Vec<_> = BUILT_IN
         .files()
         .filter_map(|file| Some((file.path().to_str()?, file.contents_utf8()?)))
-        .filter(|(name, _)| name.ends_with(".sql"))
+        .filter(|(name, _)| name.strip_suffix(".sql").is_some())
         .collect();
     queries.sort_unstable();
     queries.into_iter()
