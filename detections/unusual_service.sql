@@ -43,7 +43,7 @@ with daily as (
     where event_time is not null
       and actor_arn is not null
       and identity_type in ('IAMUser', 'AssumedRole', 'FederatedUser', 'IdentityCenterUser', 'Root')
-      and invoked_by is null
+      and coalesce(invoked_by, 'signin.amazonaws.com') = 'signin.amazonaws.com'
       and actor_arn not like '%:role/aws-service-role/%'
     group by recipient_account_id, actor_arn, event_source, date_bin(interval '1 day', event_time)
 ),

@@ -18,7 +18,7 @@ select
     string_agg(distinct event_name, ', ') as event_names
 from cloudtrail
 where read_only = false
-  and invoked_by is null
+  and coalesce(invoked_by, 'signin.amazonaws.com') = 'signin.amazonaws.com'
   and coalesce(identity_type, '') <> 'AWSService'
 group by recipient_account_id, aws_region
 having min(event_time) >= (select max(event_time) from cloudtrail) - cast($days || ' days' as interval)

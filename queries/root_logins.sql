@@ -21,7 +21,7 @@ select
     max(event_time) as last_time
 from cloudtrail
 where identity_type = 'Root'
-  and invoked_by is null
+  and coalesce(invoked_by, 'signin.amazonaws.com') = 'signin.amazonaws.com'
   and recipient_account_id like $account
   and event_time >= $since
   and event_time < $until

@@ -23,7 +23,7 @@ select
 from cloudtrail
 where access_key_id is not null
   and access_key_id <> ''
-  and invoked_by is null
+  and coalesce(invoked_by, 'signin.amazonaws.com') = 'signin.amazonaws.com'
   and regexp_like(source_ip_address, '^[0-9]+(\.[0-9]+){3}$|:')
   and event_time >= $since
   and event_time < $until
