@@ -55,7 +55,8 @@ with reading as (
           )
       )
       and coalesce(identity_type, '') <> 'AWSService'
-      and coalesce(actor_arn, '') not like '%:role/aws-service-role/%'
+      and actor_arn is not null
+      and actor_arn not like '%:role/aws-service-role/%'
 )
 select
     recipient_account_id,
