@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::output::{Outcome, Output};
 use super::{Failure, Global, session};
-use crate::service;
+use crate::alert::sinks;
 
 /// Check and show the configuration
 #[derive(Debug, Subcommand)]
@@ -27,7 +27,7 @@ impl Config {
             Config::Check => {
                 let config = global.config(output)?;
                 let rules = session::rules(&config)?.len();
-                let sinks = service::sinks(&config)?.len();
+                let sinks = sinks::open(&config, &session::clock())?.len();
                 let file = config.file.as_ref().map_or("the defaults".to_owned(), |file| format!("`{}`", file.display()));
                 format!("{file} can be used: {} sources, {rules} rules, {sinks} sinks\n", config.sources.len())
             }

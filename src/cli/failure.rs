@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use super::output::{Outcome, Output};
-use crate::{alert, config, detect, generate, ingest, lake, query, service, store};
+use crate::{alert, config, detect, generate, ingest, lake, query, store};
 
 /// A verb that could not do what was asked.
 #[derive(Debug)]
@@ -152,12 +152,6 @@ impl From<super::format::Error> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Failure::new(Outcome::Failed, error)
-    }
-}
-
-impl From<service::Error> for Failure {
-    fn from(error: service::Error) -> Self {
         Failure::new(Outcome::Failed, error)
     }
 }

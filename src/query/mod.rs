@@ -140,6 +140,8 @@ impl Session {
         if let Some(threads) = limits.threads {
             config = config.with_target_partitions(threads.max(1));
         }
+        // Pushing JSON access down would read it for every row, before the filters that are cheap.
+        config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
         let parquet = &mut config.options_mut().execution.parquet;
         parquet.pushdown_filters = true;
         parquet.reorder_filters = true;
