@@ -27,7 +27,7 @@ pub struct Error(Vec<Problem>);
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// A file is not a rule.
-    #[error("{0}{}", cause(.0))]
+    #[error("{}", with_cause(.0))]
     File(detection::Error),
     /// A rule of the user's own has the id of another rule.
     #[error("`{file}` has the id `{id}`, which is that of `{other}`")]
@@ -51,8 +51,9 @@ fn lines(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("  {problem}")).collect::<Vec<_>>().join("\n")
 }
 
-fn cause(error: &detection::Error) -> String {
-    std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default()
+fn with_cause(error: &detection::Error) -> String {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{error}{cause}")
 }
 
 /// Reads the rules inside the binary, if wanted, and those of the folders; leaves out the disabled ones.

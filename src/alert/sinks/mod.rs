@@ -6,11 +6,14 @@ pub mod json_lines;
 pub mod terminal;
 pub mod webhook;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::Alert;
+use crate::clock::Clock;
+use crate::config::{self, Config, Target};
 
 /// A place alerts are delivered to.
 #[async_trait]
