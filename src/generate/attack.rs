@@ -82,7 +82,7 @@ pub const fn story() -> Story {
         snapshot_id: SNAPSHOT_ID,
         host_address: HOST_ADDRESS,
         starts_second: time(13, 41, 12),
-        ends_second: time(15, 9, 0),
+        ends_second: time(15, 9, 8),
     }
 }
 

@@ -622,12 +622,13 @@ pub static S3_READ: Group = &[
             700,
         ),
     ),
-    (5, read(&S3_REGION, "ListBuckets", r#"{"Host":"s3.%r.amazonaws.com"}"#)),
 ];
 
+pub static S3_LIST: Group = &[(5, read(&S3_REGION, "ListBuckets", r#"{"Host":"s3.%r.amazonaws.com"}"#))];
+
 pub static S3_GET: Group = &[
-    (30, read(&S3, "GetObject", r#"{"bucketName":"%b","Host":"%b.s3.%r.amazonaws.com","key":"%k"}"#).on(OBJECT).data(0, 6_000_000).fails("NoSuchKey", NO_KEY, 25)),
-    (8, read(&S3, "HeadObject", r#"{"bucketName":"%b","Host":"%b.s3.%r.amazonaws.com","key":"%k"}"#).on(OBJECT).data(0, 0).fails("NoSuchKey", NO_KEY, 90)),
+    (30, read(&S3, "GetObject", r#"{"bucketName":"%b","Host":"%b.s3.%r.amazonaws.com","key":"%k"}"#).on(OBJECT).data(0, 6_000_000).fails("NoSuchKey", NO_KEY, 50)),
+    (8, read(&S3, "HeadObject", r#"{"bucketName":"%b","Host":"%b.s3.%r.amazonaws.com","key":"%k"}"#).on(OBJECT).data(0, 0).fails("NoSuchKey", NO_KEY, 170)),
     (5, read(&S3, "ListObjects", r#"{"list-type":"2","bucketName":"%b","prefix":"raw/orders/dt=%I","Host":"%b.s3.%r.amazonaws.com","encoding-type":"url"}"#).on(r#"[{"accountId":"%a","type":"AWS::S3::Bucket","ARN":"arn:aws:s3:::%b"},{"type":"AWS::S3::Object","ARNPrefix":"arn:aws:s3:::%b/raw/orders/"}]"#).data(0, 60_000)),
 ];
 
@@ -654,17 +655,20 @@ pub static KMS_BY_LAMBDA: Group = &[(
         .via("lambda.amazonaws.com"),
 )];
 
-pub static KMS_SERVICE: Group = &[
+pub static KMS_TRAIL: Group = &[
     (10, read(&KMS, "GenerateDataKey", r#"{"keySpec":"AES_256","encryptionContext":{"aws:cloudtrail:arn":"arn:aws:cloudtrail:us-east-1:111122223333:trail/org-trail","aws:s3:arn":"arn:aws:s3:::%b/AWSLogs/o-exampleorgid/%a/CloudTrail/%r/%O"},"keyId":"arn:aws:kms:%r:%a:key/%K"}"#).on(KEY)),
-    (8, read(&KMS, "Decrypt", r#"{"encryptionAlgorithm":"SYMMETRIC_DEFAULT","encryptionContext":{"aws:logs:arn":"arn:aws:logs:%r:%a:log-group:%L"}}"#).on(KEY)),
     (2, read(&KMS, "DescribeKey", r#"{"keyId":"arn:aws:kms:%r:%a:key/%K"}"#).on(KEY)),
-    (1, write(&KMS, "CreateGrant", r#"{"keyId":"arn:aws:kms:%r:%a:key/%K","granteePrincipal":"dynamodb.%r.amazonaws.com","operations":["Encrypt","Decrypt","ReEncryptFrom","ReEncryptTo","GenerateDataKey","DescribeKey","CreateGrant","RetireGrant"],"retiringPrincipal":"dynamodb.%r.amazonaws.com","constraints":{"encryptionContextSubset":{"aws:dynamodb:tableName":"%t","aws:dynamodb:subscriberId":"%a"}}}"#, r#"{"grantId":"%H","keyId":"arn:aws:kms:%r:%a:key/%K"}"#).on(KEY)),
 ];
 
-pub static KMS_TABLES: Group = &[(
-    1,
-    read(&KMS, "Decrypt", r#"{"encryptionAlgorithm":"SYMMETRIC_DEFAULT","keyId":"arn:aws:kms:%r:%a:key/%K","encryptionContext":{"aws:dynamodb:tableName":"%t","aws:dynamodb:subscriberId":"%a"}}"#).on(KEY),
-)];
+pub static KMS_LOGS: Group = &[
+    (8, read(&KMS, "Decrypt", r#"{"encryptionAlgorithm":"SYMMETRIC_DEFAULT","encryptionContext":{"aws:logs:arn":"arn:aws:logs:%r:%a:log-group:%L"}}"#).on(KEY)),
+    (5, read(&KMS, "GenerateDataKey", r#"{"keySpec":"AES_256","encryptionContext":{"aws:logs:arn":"arn:aws:logs:%r:%a:log-group:%L"},"keyId":"arn:aws:kms:%r:%a:key/%K"}"#).on(KEY)),
+];
+
+pub static KMS_TABLES: Group = &[
+    (30, read(&KMS, "Decrypt", r#"{"encryptionAlgorithm":"SYMMETRIC_DEFAULT","keyId":"arn:aws:kms:%r:%a:key/%K","encryptionContext":{"aws:dynamodb:tableName":"%t","aws:dynamodb:subscriberId":"%a"}}"#).on(KEY)),
+    (1, write(&KMS, "CreateGrant", r#"{"keyId":"arn:aws:kms:%r:%a:key/%K","granteePrincipal":"dynamodb.%r.amazonaws.com","operations":["Encrypt","Decrypt","ReEncryptFrom","ReEncryptTo","GenerateDataKey","DescribeKey","CreateGrant","RetireGrant"],"retiringPrincipal":"dynamodb.%r.amazonaws.com","constraints":{"encryptionContextSubset":{"aws:dynamodb:tableName":"%t","aws:dynamodb:subscriberId":"%a"}}}"#, r#"{"grantId":"%H","keyId":"arn:aws:kms:%r:%a:key/%K"}"#).on(KEY)),
+];
 
 pub static ASSUME: Group = &[(
     1,
@@ -871,7 +875,7 @@ pub static LAMBDA_INVOKE: Group = &[(
     .on(FUNCTION)
     .extra(r#"{"customerEniId":"","functionVersion":"arn:aws:lambda:%r:%a:function:%f:$LATEST"}"#)
     .data(0, 0)
-    .fails("TooManyRequestsException", "Rate Exceeded.", 12),
+    .fails("TooManyRequestsException", "Rate Exceeded.", 20),
 )];
 
 pub static DYNAMO_READ: Group = &[
@@ -891,7 +895,7 @@ pub static DYNAMO_READ: Group = &[
 pub static DYNAMO_DATA: Group = &[
     (10, read(&DYNAMODB, "GetItem", r#"{"tableName":"%t","key":{"pk":"HIDDEN_DUE_TO_SECURITY_REASONS"},"consistentRead":false}"#).on(TABLE).data(0, 0)),
     (5, read(&DYNAMODB, "Query", r#"{"tableName":"%t","indexName":"by-customer","keyConditionExpression":"HIDDEN_DUE_TO_SECURITY_REASONS","limit":50}"#).on(TABLE).data(0, 0)),
-    (4, write(&DYNAMODB, "PutItem", r#"{"tableName":"%t","key":{"pk":"HIDDEN_DUE_TO_SECURITY_REASONS"},"items":["pk","sk","updatedAt"],"conditionExpression":"attribute_not_exists(pk)"}"#, "").on(TABLE).data(0, 0).fails("ConditionalCheckFailedException", "The conditional request failed", 60)),
+    (4, write(&DYNAMODB, "PutItem", r#"{"tableName":"%t","key":{"pk":"HIDDEN_DUE_TO_SECURITY_REASONS"},"items":["pk","sk","updatedAt"],"conditionExpression":"attribute_not_exists(pk)"}"#, "").on(TABLE).data(0, 0).fails("ConditionalCheckFailedException", "The conditional request failed", 90)),
     (3, write(&DYNAMODB, "UpdateItem", r#"{"tableName":"%t","key":{"pk":"HIDDEN_DUE_TO_SECURITY_REASONS"},"updateExpression":"SET #s = :s"}"#, "").on(TABLE).data(0, 0)),
 ];
 
@@ -1307,7 +1311,7 @@ pub static DNS: Group = &[
 ];
 
 pub static BACKUP_JOBS: Group = &[
-    (3, write(&BACKUP, "BackupJobStarted", "", "").details(r#"{"serviceEventDetails":{"backupVaultName":"daily"},"backupJobId":"%G","state":"RUNNING","percentDone":"0.0","resourceType":"EBS"}"#)),
+    (3, write(&BACKUP, "BackupJobStarted", "", "").details(r#"{"backupVaultName":"daily","backupJobId":"%G","state":"RUNNING","percentDone":"0.0","resourceType":"EBS"}"#)),
     (3, write(&BACKUP, "BackupJobCompleted", "", "").details(r#"{"backupVaultName":"daily","backupJobId":"%G","completionDate":{"seconds":%m},"state":"COMPLETED","percentDone":"100.0","resourceType":"EBS"}"#)),
 ];
 

@@ -143,17 +143,19 @@ impl Hours {
     }
 }
 
-const CLI: &str = "aws-cli/2.31.1 md/awscrt#0.27.6 ua/2.1 os/macos#24.6.0 md/arch#arm64 lang/python#3.13.7 md/pyimpl#CPython m/Z,b,E cfg/retry-mode#standard md/installer#source md/prompt#off md/command#%s.%c";
-const CLI_LINUX: &str = "aws-cli/2.28.11 md/awscrt#0.26.1 ua/2.1 os/linux#6.8.0-71-generic md/arch#x86_64 lang/python#3.13.4 md/pyimpl#CPython m/b,E,Z cfg/retry-mode#standard md/installer#exe md/distrib#ubuntu.24 md/prompt#off md/command#%s.%c";
+const CLI: &str = "aws-cli/2.31.1 md/awscrt#0.27.6 ua/2.1 os/macos#24.6.0 md/arch#arm64 lang/python#3.13.7 m/Z,b,E cfg/retry-mode#standard md/command#%s.%c";
+const CLI_LINUX: &str =
+    "aws-cli/2.15.30 Python/3.11.8 Linux/6.8.0-71-generic exe/x86_64.ubuntu.24 prompt/off command/%s.%c";
 const CHROME: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0";
 const TERRAFORM: &str = "APN/1.0 HashiCorp/1.0 Terraform/1.9.8 (+https://www.terraform.io) terraform-provider-aws/5.76.0 (+https://registry.terraform.io/providers/hashicorp/aws) aws-sdk-go-v2/1.32.5 ua/2.1 os/linux lang/go#1.23.3 md/GOOS#linux md/GOARCH#amd64 api/%s#1.187.0";
-const BOTO_LAMBDA: &str = "Boto3/1.40.4 md/Botocore#1.40.4 ua/2.1 os/linux#5.10.240-268.1010.amzn2.x86_64 md/arch#x86_64 lang/python#3.12.11 md/pyimpl#CPython exec-env/AWS_Lambda_python3.12 cfg/retry-mode#legacy Botocore/1.40.4";
-const JAVA_FARGATE: &str = "aws-sdk-java/2.32.11 md/io#sync md/http#Apache ua/2.1 api/%s#2.32.x os/Linux#5.10.240-238.966.amzn2.x86_64 lang/java#21.0.8 md/OpenJDK_64-Bit_Server_VM#21.0.8+9-LTS md/vendor#Amazon.com_Inc. md/en_US exec-env/AWS_ECS_FARGATE m/D,N,Z";
-const NODE_FARGATE: &str = "aws-sdk-js/3.859.0 ua/2.1 os/linux#5.10.240-238.966.amzn2.x86_64 lang/js md/nodejs#22.17.1 api/%s#3.859.0 exec-env/AWS_ECS_FARGATE m/E,e";
-const GO_NODE: &str = "aws-sdk-go-v2/1.37.2 ua/2.1 os/linux lang/go#1.24.5 md/GOOS#linux md/GOARCH#arm64 api/%s#1.240.0 amazon-vpc-cni-k8s-version/v1.20.0 m/E";
+const BOTO_LAMBDA: &str = "Boto3/1.40.4 md/Botocore#1.40.4 ua/2.1 os/linux#5.10.240 md/arch#x86_64 lang/python#3.12.11 exec-env/AWS_Lambda_python3.12 Botocore/1.40.4";
+const JAVA_FARGATE: &str = "aws-sdk-java/2.32.11 md/io#sync md/http#Apache ua/2.1 api/%s#2.32.x os/Linux#5.10.240 lang/java#21.0.8 md/en_US exec-env/AWS_ECS_FARGATE m/D,N,Z";
+const NODE_FARGATE: &str = "aws-sdk-js/3.859.0 ua/2.1 os/linux#5.10.240 lang/js md/nodejs#22.17.1 api/%s#3.859.0 exec-env/AWS_ECS_FARGATE m/E,e";
+const GO_NODE: &str = "aws-sdk-go-v2/1.37.2 ua/2.1 os/linux lang/go#1.24.5 api/%s#1.240.0 m/E";
 const SSM_AGENT: &str = "aws-sdk-go/1.55.5 (go1.23.10; linux; amd64) amazon-ssm-agent/3.3.987.0";
-const SCANNER: &str = "Boto3/1.39.16 md/Botocore#1.39.16 ua/2.1 os/linux#6.1.141-155.222.amzn2023.aarch64 md/arch#aarch64 lang/python#3.11.13 md/pyimpl#CPython m/Z,b cfg/retry-mode#adaptive Botocore/1.39.16 posture-scanner/4.2";
+const SCANNER: &str =
+    "Boto3/1.39.16 md/Botocore#1.39.16 ua/2.1 os/linux#6.1.141 lang/python#3.11.13 m/Z,b posture-scanner/4.2";
 const GRAFANA: &str = "aws-sdk-go-v2/1.36.5 ua/2.1 os/linux lang/go#1.24.4 md/GOOS#linux md/GOARCH#amd64 api/%s#1.45.3 grafana/12.1.0";
 
 const HUMAN: &[&str] = &[CHROME, CLI, CHROME, CLI_LINUX, FIREFOX];
@@ -170,7 +172,8 @@ const DEVELOPER: Profile = &[
     (18, c::EC2_READ),
     (14, c::LAMBDA_READ),
     (14, c::ECS_READ),
-    (12, c::S3_READ),
+    (10, c::S3_READ),
+    (2, c::S3_LIST),
     (12, c::STACKS),
     (8, c::DYNAMO_READ),
 ];
@@ -180,7 +183,8 @@ const PLATFORM: Profile = &[
     (20, c::IAM_READ),
     (2, c::IAM_CHANGE),
     (12, c::EKS_READ),
-    (12, c::S3_READ),
+    (11, c::S3_READ),
+    (1, c::S3_LIST),
     (14, c::STACKS),
     (11, c::RDS_READ),
 ];
@@ -213,21 +217,22 @@ const DEPLOY: Profile = &[
     (4, c::STACK_CHANGE),
     (8, c::STS_SELF),
     (6, c::S3_PUT),
+    (1, c::SECRET_OWN),
 ];
 const API: Profile = &[
     (30, c::DYNAMO_DATA),
-    (26, c::S3_GET),
-    (12, c::S3_PUT),
-    (20, c::KMS_BY_S3),
+    (14, c::S3_GET),
+    (6, c::S3_PUT),
+    (40, c::KMS_BY_S3),
     (10, c::SSM_READ),
     (1, c::SECRET_OWN),
 ];
-const WEB: Profile = &[(50, c::S3_GET), (20, c::SSM_READ), (30, c::KMS_BY_S3)];
+const WEB: Profile = &[(30, c::S3_GET), (20, c::SSM_READ), (50, c::KMS_BY_S3)];
 const FUNCTION: Profile = &[
     (26, c::LOGS_WRITE),
-    (18, c::KMS_BY_LAMBDA),
-    (20, c::S3_GET),
-    (14, c::S3_PUT),
+    (34, c::KMS_BY_LAMBDA),
+    (12, c::S3_GET),
+    (6, c::S3_PUT),
     (14, c::DYNAMO_DATA),
     (8, c::SSM_READ),
     (1, c::SECRET_OWN),
@@ -240,7 +245,8 @@ const SCALER: Profile = &[(60, c::SCALING_READ), (40, c::EC2_NODE)];
 const BALANCER: Profile = &[(60, c::ELB_READ), (40, c::EC2_READ)];
 const SCAN: Profile = &[
     (22, c::EC2_SCAN),
-    (20, c::S3_READ),
+    (18, c::S3_READ),
+    (2, c::S3_LIST),
     (16, c::IAM_READ),
     (10, c::RDS_READ),
     (10, c::LAMBDA_READ),
@@ -268,7 +274,7 @@ const MANAGEMENT: [u32; 5] = [1, 0, 0, 0, 0];
 const SECURITY: [u32; 5] = [1, 7, 2, 0, 0];
 const GLOBE: [u32; 4] = [46, 28, 10, 16];
 const MAIN: [u32; 4] = [1, 0, 0, 0];
-const EUROPE: [u32; 4] = [20, 60, 20, 0];
+const EUROPE: [u32; 4] = [34, 50, 16, 0];
 const AMERICA: [u32; 4] = [90, 10, 0, 0];
 const PACIFIC: [u32; 4] = [20, 0, 0, 80];
 
@@ -348,10 +354,10 @@ pub const LEGACY_USER: &str = "ci-deploy-legacy";
 
 /// Everybody: people, programs, functions, instances and services.
 pub static PRINCIPALS: &[Principal] = &[
-    person("anna.lindqvist@example.com", "PlatformAdministrator", Hours::Europe, 26),
-    person("marco.benedetti@example.com", "PlatformAdministrator", Hours::Europe, 20),
-    person("grace.okafor@example.com", "PlatformAdministrator", Hours::America, 22),
-    person("liam.nguyen@example.com", "PlatformAdministrator", Hours::Pacific, 16),
+    person("anna.lindqvist@example.com", "PlatformAdmin", Hours::Europe, 26),
+    person("marco.benedetti@example.com", "PlatformAdmin", Hours::Europe, 20),
+    person("grace.okafor@example.com", "PlatformAdmin", Hours::America, 22),
+    person("liam.nguyen@example.com", "PlatformAdmin", Hours::Pacific, 16),
     person("sofia.marques@example.com", "DeveloperAccess", Hours::Europe, 15),
     person("jonas.weber@example.com", "DeveloperAccess", Hours::Europe, 13),
     person("petra.novakova@example.com", "DeveloperAccess", Hours::Europe, 14),
@@ -371,7 +377,7 @@ pub static PRINCIPALS: &[Principal] = &[
     row("ines.duarte", Kind::Person, (Hours::Europe, 7), (PRODUCTION, MAIN), ANALYST, HUMAN),
     row("raj.krishnan", Kind::Person, (Hours::America, 6), (PRODUCTION, MAIN), ANALYST, HUMAN),
     row(LEGACY_USER, Kind::Program, (Hours::Always, 12), (PRODUCTION, MAIN), INFRASTRUCTURE, &[TERRAFORM]),
-    row("grafana-reader", Kind::Program, (Hours::Always, 18), (WORKLOADS, GLOBE), DASHBOARD, &[GRAFANA]),
+    row("grafana-reader", Kind::Program, (Hours::Always, 52), (WORKLOADS, GLOBE), DASHBOARD, &[GRAFANA]),
     row("data-export", Kind::Program, (Hours::Night, 6), (PRODUCTION, MAIN), EXPORT, &[CLI_LINUX]),
     row(
         "github-actions-deploy-role",
@@ -429,7 +435,7 @@ pub static PRINCIPALS: &[Principal] = &[
     instance("app-server-instance-role", 34, SERVER, AGENT),
     instance("bastion-instance-role", 8, MANAGED, AGENT),
     instance("batch-worker-instance-role", 22, SERVER, AGENT),
-    linked("AWSServiceRoleForConfig", "config.amazonaws.com", 44, RECORDER),
+    linked("AWSServiceRoleForConfig", "config.amazonaws.com", 80, RECORDER),
     linked("AWSServiceRoleForConfigRules", "config.amazonaws.com", 8, &[(1, c::CONFIG_WRITE)]),
     linked(
         "AWSServiceRoleForAutoScaling",
@@ -444,11 +450,11 @@ pub static PRINCIPALS: &[Principal] = &[
         12,
         &[(60, c::EC2_SCAN), (40, c::ECR_PULL)],
     ),
-    linked("AWSServiceRoleForAmazonGuardDuty", "guardduty.amazonaws.com", 9, &[(1, c::EC2_SCAN)]),
+    linked("AWSServiceRoleForAmazonGuardDuty", "guardduty.amazonaws.com", 30, &[(1, c::EC2_SCAN)]),
     linked(
         "AWSServiceRoleForTrustedAdvisor",
         "trustedadvisor.amazonaws.com",
-        10,
+        30,
         &[(40, c::EC2_SCAN), (30, c::RDS_READ), (30, c::ELB_READ)],
     ),
     linked("AWSServiceRoleForCloudWatchEvents", "events.amazonaws.com", 6, &[(1, c::SCHEDULES)]),
@@ -458,20 +464,20 @@ pub static PRINCIPALS: &[Principal] = &[
         5,
         &[(50, c::TOPICS), (50, c::QUEUES)],
     ),
-    service("lambda.amazonaws.com", 52, WORKLOADS, &[(90, c::ASSUME), (10, c::KMS_SERVICE)]),
+    service("lambda.amazonaws.com", 110, WORKLOADS, &[(90, c::ASSUME), (10, c::KMS_LOGS)]),
     service("ecs-tasks.amazonaws.com", 22, WORKLOADS, &[(1, c::ASSUME)]),
-    service("ec2.amazonaws.com", 26, WORKLOADS, &[(1, c::ASSUME)]),
-    service("config.amazonaws.com", 10, EVERYWHERE, &[(1, c::ASSUME)]),
+    service("ec2.amazonaws.com", 44, WORKLOADS, &[(1, c::ASSUME)]),
+    service("config.amazonaws.com", 26, EVERYWHERE, &[(1, c::ASSUME)]),
     service("ssm.amazonaws.com", 6, WORKLOADS, &[(1, c::ASSUME)]),
-    service("cloudtrail.amazonaws.com", 26, [0, 1, 0, 0, 0], &[(70, c::S3_DELIVERY), (30, c::KMS_SERVICE)]),
+    service("cloudtrail.amazonaws.com", 26, [0, 1, 0, 0, 0], &[(70, c::S3_DELIVERY), (30, c::KMS_TRAIL)]),
     service("delivery.logs.amazonaws.com", 14, [0, 1, 0, 0, 0], &[(1, c::S3_DELIVERY)]),
-    service("logs.amazonaws.com", 16, EVERYWHERE, &[(1, c::KMS_SERVICE)]),
-    service("dynamodb.amazonaws.com", 26, WORKLOADS, &[(1, c::KMS_TABLES)]),
-    service("s3.amazonaws.com", 18, WORKLOADS, &[(1, c::LAMBDA_INVOKE)]),
+    service("logs.amazonaws.com", 120, EVERYWHERE, &[(1, c::KMS_LOGS)]),
+    service("dynamodb.amazonaws.com", 160, WORKLOADS, &[(1, c::KMS_TABLES)]),
+    service("s3.amazonaws.com", 105, WORKLOADS, &[(1, c::LAMBDA_INVOKE)]),
     row(
         "backup.amazonaws.com",
         Kind::Internal,
-        (Hours::Night, 4),
+        (Hours::Night, 10),
         (WORKLOADS, GLOBE),
         &[(1, c::BACKUP_JOBS)],
         NONE,
@@ -479,7 +485,7 @@ pub static PRINCIPALS: &[Principal] = &[
     row(
         "AWS Internal",
         Kind::Internal,
-        (Hours::Always, 4),
+        (Hours::Always, 24),
         (WORKLOADS, GLOBE),
         &[(1, c::STATE_CHANGES)],
         NONE,

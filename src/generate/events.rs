@@ -85,7 +85,7 @@ impl Event<'_> {
     }
 
     fn client(&self, out: &mut Vec<u8>) {
-        json::text(out, r#","sourceIPAddress":""#);
+        json::text(out, r#"","sourceIPAddress":""#);
         if self.via().is_empty() {
             out.extend_from_slice(&self.actor.source);
             json::text(out, r#"","userAgent":""#);
@@ -272,8 +272,7 @@ impl Event<'_> {
             },
         );
         self.scene.expand(rng, out, service.host);
-        let exchange = matches!(service.name, "kms" | "secretsmanager");
-        json::text(out, if exchange { r#"","keyExchange":"x25519"}"# } else { r#""}"# });
+        json::text(out, r#""}"#);
     }
 }
 

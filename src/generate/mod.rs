@@ -43,8 +43,9 @@ pub struct Plan {
     /// How many VPC flow records in all, the attack's included; 0 for none at all.
     /// With fewer than the attack has, the attack still comes whole.
     pub flow_records: usize,
-    /// Over how many CloudTrail objects to spread the events; none for sizes as AWS delivers them.
-    /// A few more are made where the attack needs them.
+    /// Over how many CloudTrail objects to spread the events; `None` for sizes as AWS delivers them (5 to a few
+    /// hundred records, half of them below 21). Never more than there are events; a few more where events at
+    /// set times need a delivery of their own.
     pub objects: Option<usize>,
     /// Whether the attack happens.
     pub attack: bool,
@@ -149,3 +150,6 @@ fn gzip(compressor: &mut Compressor, content: &[u8]) -> Vec<u8> {
     body.shrink_to_fit();
     body
 }
+
+#[cfg(test)]
+mod tests;

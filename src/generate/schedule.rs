@@ -32,6 +32,8 @@ const BLOCK: usize = 64;
 const LEAST_EVENTS_FOR_EVERYDAY: usize = 2_000;
 /// Calls denied in a day at most, about, however many events: otherwise large plans would look like attacks.
 const DENIED_A_DAY: usize = 300;
+/// Rows of a flow log file at most; more go to another file of the same window.
+const MOST_FLOWS: usize = 100_000;
 /// Records of a document made at once.
 const CHUNK: usize = 500;
 
@@ -48,7 +50,7 @@ pub struct File {
 /// A file to write: a range is of scripted events or flows.
 enum Job {
     Trail { delivery: usize, slot: usize, object: usize, count: usize, lines: Range<usize> },
-    Flows { window: usize, log: usize, count: usize, scripted: Range<usize> },
+    Flows { window: usize, log: usize, part: usize, count: usize, scripted: Range<usize> },
 }
 
 /// The files of a plan.
@@ -164,10 +166,13 @@ impl Schedule {
         let weights: Vec<u64> = FLOW_LOGS.iter().map(|log| log.share).collect();
         let before = shares(self.flows_before[window + 1] - self.flows_before[window], &weights);
         for log in 0..FLOW_LOGS.len() {
-            let count = before[log + 1] - before[log];
-            let scripted = if log == 0 { scripted.clone() } else { 0..0 };
-            if count > 0 || !scripted.is_empty() {
-                self.jobs.push_back(Job::Flows { window, log, count, scripted });
+            let mut left = before[log + 1] - before[log];
+            let mut scripted = if log == 0 { scripted.clone() } else { 0..0 };
+            let mut part = 0;
+            while left > 0 || !scripted.is_empty() {
+                let count = left.min(MOST_FLOWS);
+                self.jobs.push_back(Job::Flows { window, log, part, count, scripted });
+                (left, part, scripted) = (left - count, part + 1, 0..0);
             }
         }
     }
@@ -188,9 +193,9 @@ impl Schedule {
                 json::text(&mut content, "]}");
                 File { key: self.trail_key(slot, minute, seed), content, records }
             }
-            Job::Flows { window, log, count, scripted } => {
-                let log_seed = (window * FLOW_LOGS.len() + log) as u64;
-                let seed = json::mix(json::mix(self.seed, 2), log_seed);
+            Job::Flows { window, log, part, count, scripted } => {
+                let place = ((part * flows::WINDOWS + window) * FLOW_LOGS.len() + log) as u64;
+                let seed = json::mix(json::mix(self.seed, 2), place);
                 let scripted = &self.scripted_flows[scripted];
                 let log = &FLOW_LOGS[log];
                 let mut content = Vec::with_capacity((count + scripted.len() + 1) * 260);
@@ -318,7 +323,7 @@ impl Traffic {
             }
         }
         // About three events in ten are by somebody who can be denied.
-        let denied = DENIED_A_DAY as u64 * 1_000_000 / (events as u64 * 3 / 10).max(1);
+        let denied = DENIED_A_DAY as u64 * 1_000_000 / (events as u64 / 10).saturating_mul(3).max(1);
         Traffic { choices, decks, denied_per_million: u32::try_from(denied.min(20_000)).unwrap_or(0) }
     }
 
@@ -495,7 +500,7 @@ impl<'a> Records<'a> {
         let chance = 1_000_000 - chance;
         match call.failure {
             Some((code, message, permille)) if chance <= permille * 1_000 => Outcome::Failed(code, message),
-            None if chance <= 6_000 && call.kind == "AwsApiCall" => throttled(call),
+            None if chance <= 13_000 && call.kind == "AwsApiCall" => throttled(call),
             _ => Outcome::Done,
         }
     }
@@ -507,9 +512,9 @@ impl<'a> Records<'a> {
         self.place(second, start);
     }
 
-    /// Notes where the last record lies; one in eight is a little out of order, as in delivered files.
+    /// Notes where the last record lies; one in five is a little out of order, as in delivered files.
     fn place(&mut self, second: i32, start: usize) {
-        let shift = if self.rng.random_range(0..8) == 0 { self.rng.random_range(-60..60) } else { 0 };
+        let shift = if self.rng.random_range(0..5) == 0 { self.rng.random_range(-60..60) } else { 0 };
         self.spans.push((second + shift, start, self.bytes.len()));
     }
 

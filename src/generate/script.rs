@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 
 use super::actor::{Actor, OFFICE_ADDRESS, Place};
 use super::calls::{self as c, Call, read, write};
-use super::estate::{Kind, PRINCIPALS, PROD, Principal, REGIONS, SERVICES, US_EAST_1};
+use super::estate::{ACCOUNTS, Kind, PRINCIPALS, PROD, Principal, REGIONS, SERVICES, US_EAST_1};
 use super::events::{Event, Outcome};
 use super::json::{self, Clock};
 use super::template::Scene;
@@ -125,12 +125,31 @@ pub const fn sign_in(name: &'static str, response: &'static str, extra: &'static
 
 /// What happens every day: people sign in, and some of what they do looks like an attack and is none.
 pub fn everyday(script: &mut Script<'_>) {
+    first_secrets(script);
     sign_ins(script);
     console_logins(script);
     own_key_rotation(script);
     platform_work(script);
     new_analyst(script);
     deployment_secrets(script);
+}
+
+/// Every application reads its own secret when it starts.
+fn first_secrets(script: &mut Script<'_>) {
+    let mut actor = Actor::default();
+    let applications = PRINCIPALS.iter().filter(|p| p.profile.iter().any(|(_, group)| is_own_secret(group)));
+    for (number, who) in (0..).zip(applications) {
+        for account in (0..ACCOUNTS.len()).filter(|account| who.accounts[*account] > 0) {
+            let second = time(0, 2, 0) + 13 * number + i32::try_from(account).unwrap_or(0);
+            let at = At { second, account, region: US_EAST_1 };
+            become_named(&mut actor, script.clock(), who.name, at);
+            script.add_named(at, &actor, &c::SECRET_OWN[0].1, Outcome::Done, (who.stem(), 1));
+        }
+    }
+}
+
+fn is_own_secret(group: c::Group) -> bool {
+    group.iter().any(|(_, call)| call.name == c::SECRET_OWN[0].1.name)
 }
 
 /// Everybody in Identity Center opens the portal once, with a second factor.
@@ -191,7 +210,7 @@ fn own_key_rotation(script: &mut Script<'_>) {
     );
     let mut actor = Actor::default();
     actor.become_user("tomasz.kowalski", "AKIA5ROTATED1EXAMPLE", OFFICE_ADDRESS, BROWSER);
-    let start = time(9, 41, 2);
+    let start = time(7, 20, 2);
     script.add(prod(start), &actor, &LIST, Outcome::Done);
     script.add(prod(start + 19), &actor, &CREATE, Outcome::Done);
     script.add(prod(start + 420), &actor, &DISABLE, Outcome::Done);

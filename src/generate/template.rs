@@ -160,7 +160,7 @@ fn fresh(rng: &mut StdRng, out: &mut Vec<u8>, letter: u8) -> bool {
         b'H' => (0..4).for_each(|_| json::hex(out, rng.random(), 16)),
         b'h' | b'j' => json::hex(out, rng.random(), 16),
         b'Z' => json::letters(out, json::ALNUM, rng.random(), 16),
-        b'X' => json::letters(out, BASE64, rng.random(), 220),
+        b'X' => json::letters(out, BASE64, rng.random(), 172),
         b's' => {
             json::text(out, "ASIA");
             json::letters(out, BASE32, rng.random(), 16);
