@@ -58,7 +58,11 @@ impl Alerts {
                 let usual = output.stdout_is_terminal().then_some(AlertFormat::Line);
                 print_alerts(shown, format.or(usual), output)?;
                 if alerts.len() > shown.len() {
-                    output.note(format!("and {} more; `--limit {}` shows all", alerts.len() - shown.len(), alerts.len()));
+                    output.note(format!(
+                        "and {} more; `--limit {}` shows all",
+                        alerts.len() - shown.len(),
+                        alerts.len()
+                    ));
                 } else if alerts.is_empty() {
                     output.note("no alerts; `trailhound detect` runs the detections over what came in");
                 }
@@ -69,14 +73,21 @@ impl Alerts {
     }
 }
 
-fn show(stored: &[Stored], id: &str, format: Option<AlertFormat>, output: &Output) -> Result<Outcome, Failure> {
-    let found: Vec<&Stored> = stored.iter().filter(|s| !id.is_empty() && s.alert.alert_id.starts_with(id)).collect();
+fn show(
+    stored: &[Stored],
+    id: &str,
+    format: Option<AlertFormat>,
+    output: &Output,
+) -> Result<Outcome, Failure> {
+    let found: Vec<&Stored> =
+        stored.iter().filter(|s| !id.is_empty() && s.alert.alert_id.starts_with(id)).collect();
     let [Stored { alert, deliveries }] = found.as_slice() else {
         let error = match found.len() {
             0 => format!("there is no alert `{id}`"),
             several => format!("`{id}` is the beginning of {several} alerts"),
         };
-        return Err(Failure::new(Outcome::WrongUse, error).hint("`trailhound alerts list --format ndjson` has whole ids"));
+        return Err(Failure::new(Outcome::WrongUse, error)
+            .hint("`trailhound alerts list --format ndjson` has whole ids"));
     };
     print_alerts(std::slice::from_ref(alert), format, output)?;
     if format == Some(AlertFormat::Ndjson) || (format.is_none() && !output.stdout_is_terminal()) {
@@ -90,7 +101,12 @@ fn show(stored: &[Stored], id: &str, format: Option<AlertFormat>, output: &Outpu
             Some(error) => format!("{:?} after {} attempts: {error}", delivery.state, delivery.attempts),
             None => format!("{:?}", delivery.state),
         };
-        writeln!(data, "sink        {}: {}", crate::text::safe(sink), crate::text::safe(&state.to_lowercase()))?;
+        writeln!(
+            data,
+            "sink        {}: {}",
+            crate::text::safe(sink),
+            crate::text::safe(&state.to_lowercase())
+        )?;
     }
     writeln!(data, "events      {}", alert.event_ids.join(" "))?;
     writeln!(data, "evidence")?;

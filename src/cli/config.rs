@@ -28,8 +28,14 @@ impl Config {
                 let config = global.config(output)?;
                 let rules = session::rules(&config)?.len();
                 let sinks = sinks::open(&config, &session::clock())?.len();
-                let file = config.file.as_ref().map_or("the defaults".to_owned(), |file| format!("`{}`", file.display()));
-                format!("{file} can be used: {} sources, {rules} rules, {sinks} sinks\n", config.sources.len())
+                let file = config
+                    .file
+                    .as_ref()
+                    .map_or("the defaults".to_owned(), |file| format!("`{}`", file.display()));
+                format!(
+                    "{file} can be used: {} sources, {rules} rules, {sinks} sinks\n",
+                    config.sources.len()
+                )
             }
         };
         let mut data = output.data();

@@ -83,7 +83,8 @@ impl Detect {
         let lake = session::open_lake(&config).await?;
         let sinks = sinks::open(&config, &session::clock())?;
         let subscribers = Subscriber::all(&config);
-        let runner = Runner { lake: &lake, detections: &rules, limits: session::limits(&config), subscribers };
+        let runner =
+            Runner { lake: &lake, detections: &rules, limits: session::limits(&config), subscribers };
         let progress = output.progress_items(rules.len() as u64, "running rules");
         let started = |_: &Detection| progress.advance(1);
         let outcome = if hunts {
@@ -127,7 +128,11 @@ fn chosen(rules: Vec<Rule>, names: &[String]) -> Result<Vec<Detection>, Failure>
 }
 
 /// Prints alerts to standard output.
-pub(super) fn print_alerts(alerts: &[Alert], format: Option<AlertFormat>, output: &Output) -> Result<(), Failure> {
+pub(super) fn print_alerts(
+    alerts: &[Alert],
+    format: Option<AlertFormat>,
+    output: &Output,
+) -> Result<(), Failure> {
     let usual = if output.stdout_is_terminal() { AlertFormat::Text } else { AlertFormat::Ndjson };
     let width = output.width().unwrap_or(100).clamp(60, 120);
     let mut data = output.data();
@@ -136,7 +141,8 @@ pub(super) fn print_alerts(alerts: &[Alert], format: Option<AlertFormat>, output
             AlertFormat::Text => writeln!(data, "{}", terminal::render(alert, Style::Plain, width))?,
             AlertFormat::Line => writeln!(data, "{}", terminal::render_line(alert, Style::Plain, width))?,
             AlertFormat::Ndjson => {
-                let line = serde_json::to_string(alert).map_err(|error| Failure::new(Outcome::Failed, error))?;
+                let line =
+                    serde_json::to_string(alert).map_err(|error| Failure::new(Outcome::Failed, error))?;
                 writeln!(data, "{line}")?;
             }
         }
@@ -163,6 +169,8 @@ fn tell(outcome: &raise::Outcome, hunts: bool, output: &Output) {
     }
     for (rule, error) in &outcome.failed {
         output.report(error);
-        output.hint(format!("`trailhound rules test {rule}`; the rule runs over the same rows again next time"));
+        output.hint(format!(
+            "`trailhound rules test {rule}`; the rule runs over the same rows again next time"
+        ));
     }
 }

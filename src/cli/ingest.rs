@@ -52,9 +52,8 @@ impl Ingest {
         }
         let mut work = Vec::new();
         for path in &self.paths {
-            let location: Location = path.parse().map_err(|error: store::Error| {
-                Failure::new(Outcome::WrongUse, error)
-            })?;
+            let location: Location =
+                path.parse().map_err(|error: store::Error| Failure::new(Outcome::WrongUse, error))?;
             work.push(find(&config, &location, days, output).await?);
         }
         let lake = Arc::new(session::create_lake(&config).await?);
@@ -159,7 +158,9 @@ pub(super) fn summary(
         output.warn(format!("and {} more", tally.rejected.len() - SHOWN_REJECTIONS));
     }
     if !tally.rejected.is_empty() {
-        output.hint("`trailhound sql \"select key, reason from objects where state = 'quarantined'\"` lists them");
+        output.hint(
+            "`trailhound sql \"select key, reason from objects where state = 'quarantined'\"` lists them",
+        );
     }
     let mut data = output.data();
     for line in lines {

@@ -47,14 +47,16 @@ impl Query {
         let config = global.config_with(output, self.limits.overrides())?;
         let queries = all(&config)?;
         let Some(name) = &self.name else { return list(&queries, output) };
-        let query = queries.iter().find(|query| query.name == *name).ok_or_else(|| unknown(name, &queries))?;
+        let query =
+            queries.iter().find(|query| query.name == *name).ok_or_else(|| unknown(name, &queries))?;
         if self.show {
             let mut data = output.data();
             writeln!(data, "{}", query.sql.trim())?;
             data.flush()?;
             return Ok(Outcome::Done);
         }
-        let wrong = |error: saved::Error| Failure::new(Outcome::WrongUse, error).hint(format!("`{}`", query.example));
+        let wrong =
+            |error: saved::Error| Failure::new(Outcome::WrongUse, error).hint(format!("`{}`", query.example));
         let parameters = query.bind(&self.parameters).map_err(wrong)?;
         let lake = session::open_lake(&config).await?;
         let session = Session::open(&lake, session::limits(&config)).await?;

@@ -125,7 +125,9 @@ async fn test(rules: &[&Rule], limits: &Limits, output: &Output) -> Result<Outco
         for test in &tests.tests {
             let problem = match evaluate_test(&rule.detection, test, limits).await {
                 Ok(found) if found.findings.len() == test.expect => None,
-                Ok(found) => Some(format!("expected {} alerts and found {}", test.expect, found.findings.len())),
+                Ok(found) => {
+                    Some(format!("expected {} alerts and found {}", test.expect, found.findings.len()))
+                }
                 Err(error) => {
                     output.report(&error);
                     Some("the rule failed".to_owned())

@@ -48,7 +48,9 @@ pub fn aws(config: &Config) -> AwsSettings {
 async fn place(config: &Config) -> Result<LakeStore, Failure> {
     let location = match &config.lake {
         config::Lake::Directory(path) => Location::Local(path.clone()),
-        config::Lake::S3 { bucket, prefix } => Location::S3 { bucket: bucket.clone(), prefix: prefix.clone() },
+        config::Lake::S3 { bucket, prefix } => {
+            Location::S3 { bucket: bucket.clone(), prefix: prefix.clone() }
+        }
     };
     Ok(store::lake(&location, &aws(config)).await?)
 }

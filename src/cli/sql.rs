@@ -60,7 +60,11 @@ pub(crate) struct QueryLimits {
 impl QueryLimits {
     /// What they put in place of the configuration.
     pub fn overrides(&self) -> Overrides {
-        Overrides { timeout_seconds: self.timeout_seconds, memory_mib: self.memory_mib, ..Overrides::default() }
+        Overrides {
+            timeout_seconds: self.timeout_seconds,
+            memory_mib: self.memory_mib,
+            ..Overrides::default()
+        }
     }
 }
 
@@ -113,7 +117,8 @@ impl Sql {
                 Failure::new(Outcome::WrongUse, format!("cannot read `{}`: {error}", file.display()))
             }),
             _ if std::io::stdin().is_terminal() => {
-                Err(Failure::new(Outcome::WrongUse, "no query was given").hint("`trailhound sql \"select 1\"`"))
+                Err(Failure::new(Outcome::WrongUse, "no query was given")
+                    .hint("`trailhound sql \"select 1\"`"))
             }
             _ => {
                 let mut text = String::new();

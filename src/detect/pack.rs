@@ -70,9 +70,11 @@ pub fn load(built_in: bool, folders: &[PathBuf], disabled: &[String]) -> Result<
     }
     for folder in folders {
         match detection::load_folder(folder) {
-            Ok(loaded) => rules.extend(
-                loaded.into_iter().map(|l| Rule { detection: l.detection, tests: l.tests, built_in: false }),
-            ),
+            Ok(loaded) => rules.extend(loaded.into_iter().map(|l| Rule {
+                detection: l.detection,
+                tests: l.tests,
+                built_in: false,
+            })),
             Err(errors) => problems.extend(errors.into_iter().map(Problem::File)),
         }
     }

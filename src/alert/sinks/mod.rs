@@ -37,7 +37,12 @@ fn open_one(sink: &config::Sink, clock: &Arc<dyn Clock>) -> Result<Box<dyn Sink>
     Ok(match &sink.target {
         Target::Terminal => {
             let width = 100;
-            Box::new(terminal::TerminalSink::new(name, terminal::Style::Plain, width, Box::new(std::io::stderr())))
+            Box::new(terminal::TerminalSink::new(
+                name,
+                terminal::Style::Plain,
+                width,
+                Box::new(std::io::stderr()),
+            ))
         }
         Target::JsonLines { path } => Box::new(json_lines::JsonLinesSink::open(name, path)?),
         Target::Webhook { url, secret, allow_private_addresses, allow_http, timeout } => {
@@ -51,8 +56,10 @@ fn open_one(sink: &config::Sink, clock: &Arc<dyn Clock>) -> Result<Box<dyn Sink>
                     reason: reason.to_owned(),
                     source: Some(source),
                 };
-                let bytes = secret.read().map_err(|error| unusable("its secret cannot be read", error.into()))?;
-                let text = String::from_utf8(bytes).map_err(|error| unusable("its secret is not UTF-8", error.into()))?;
+                let bytes =
+                    secret.read().map_err(|error| unusable("its secret cannot be read", error.into()))?;
+                let text = String::from_utf8(bytes)
+                    .map_err(|error| unusable("its secret is not UTF-8", error.into()))?;
                 webhook.secret = Some(webhook::Secret::new(text));
             }
             Box::new(webhook::WebhookSink::new(webhook, Arc::clone(clock))?)
