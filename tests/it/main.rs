@@ -4,6 +4,7 @@
 
 mod decode_cloudtrail;
 mod decode_vpc_flow;
+mod layers;
 mod moto;
 mod queue;
 mod reference;
