@@ -9,6 +9,18 @@ use super::json::{self, BASE32, Clock};
 /// The address of the company's network, where the stolen key was used from until then.
 pub const OFFICE_ADDRESS: &str = "192.0.2.10";
 
+/// Through what calls are made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Channel {
+    /// A program's TLS connection.
+    #[default]
+    Program,
+    /// The console.
+    Console,
+    /// Inside AWS: no connection to speak of, and `invokedBy` is already in the identity.
+    Service,
+}
+
 /// Who makes the next calls, with the parts of a record that depend on it.
 #[derive(Debug, Default)]
 pub struct Actor {
@@ -18,8 +30,6 @@ pub struct Actor {
     pub session: bool,
     /// The rest of `userIdentity`, without the closing brace.
     pub tail: Vec<u8>,
-    /// Whether `invokedBy` is already in.
-    pub invoked: bool,
     /// The ARN, for error messages.
     pub arn: Vec<u8>,
     /// `sourceIPAddress`.
@@ -28,13 +38,11 @@ pub struct Actor {
     pub agent: &'static str,
     /// The VPC endpoint the calls go through, if any.
     pub endpoint: Option<u64>,
-    /// Whether the calls come from a console session.
-    pub console: bool,
+    /// Through what the calls are made.
+    pub channel: Channel,
     /// Whether calls may be denied now and then.
     pub deniable: bool,
-    /// Whether the calls are TLS connections of a client.
-    pub client: bool,
-    /// Chooses the instance that the actor is.
+    /// Chooses the instance that the actor is, or the repository it builds.
     pub own: Option<u64>,
 }
 
@@ -82,11 +90,9 @@ impl Actor {
             part.clear();
         }
         self.session = false;
-        self.invoked = false;
         self.endpoint = None;
-        self.console = false;
         self.deniable = false;
-        self.client = true;
+        self.channel = Channel::Program;
         self.own = None;
     }
 
@@ -104,7 +110,7 @@ impl Actor {
     fn person(&mut self, who: &Principal, place: Place<'_>) {
         let session = Session::new(who.name, place, 6, 1);
         self.human(who.name, session.seed);
-        if self.console {
+        if self.channel == Channel::Console {
             self.user(who.name, place.account, "ASIA", session.seed);
             json::text(&mut self.head, r#","sessionContext":{"#);
             self.session = true;
@@ -121,7 +127,12 @@ impl Actor {
             json::text(&mut self.source, OFFICE_ADDRESS);
             return;
         }
-        self.user(who.name, place.account, "AKIA", json::mix(json::hash(who.name), place.account as u64));
+        self.user(
+            who.name,
+            place.account,
+            "AKIA",
+            json::mix(json::hash(who.name), 50 + place.account as u64),
+        );
         aws_address(&mut self.source, json::mix(json::hash(who.name), 1));
     }
 
@@ -137,7 +148,7 @@ impl Actor {
     pub fn in_console(&mut self, clock: &Clock, created: i32, mfa: &str) {
         json::text(&mut self.head, r#","sessionContext":{"#);
         self.session = true;
-        self.console = true;
+        self.channel = Channel::Console;
         self.attributes(clock, &Session { seed: 0, created }, mfa);
         self.tail.push(b'}');
     }
@@ -192,10 +203,10 @@ impl Actor {
                 estate::instance_id(&mut name, place.account, place.region, own);
             }
             Kind::Federated(provider) if provider.starts_with("token") => {
-                json::text(&mut name, "GitHubActions")
+                json::text(&mut name, "GitHubActions");
             }
             Kind::Federated(_) => {
-                json::number(&mut name, 1_760_000_000_000_000_000 + session.seed % 1_000_000_000)
+                json::number(&mut name, 1_760_000_000_000_000_000 + session.seed % 1_000_000_000);
             }
             _ => (0..2).for_each(|salt| json::hex(&mut name, json::mix(session.seed, salt), 16)),
         }
@@ -265,12 +276,12 @@ impl Actor {
         json::text(end, by);
         end.push(b'"');
         json::text(&mut self.source, by);
-        self.invoked = true;
-        self.client = false;
+        self.channel = Channel::Service;
         self.agent = by;
     }
 
     fn token(&mut self, place: Place<'_>) {
+        self.own = Some(place.pick);
         let repository = estate::word(estate::SERVICES, place.pick, 1);
         let subject = format!("repo:example-org/{repository}:ref:refs/heads/main");
         let provider = format!(
@@ -349,7 +360,9 @@ impl Actor {
 
     /// People call from the office or from home, from the console or a shell.
     fn human(&mut self, name: &str, seed: u64) {
-        self.console = self.agent.starts_with("Mozilla");
+        if self.agent.starts_with("Mozilla") {
+            self.channel = Channel::Console;
+        }
         self.deniable = true;
         if seed.is_multiple_of(3) {
             home_address(&mut self.source, json::hash(name));

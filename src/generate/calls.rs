@@ -9,7 +9,7 @@ pub enum RequestId {
     Guid,
     /// 16 letters and digits (S3).
     Short,
-    /// 52 letters and digits (DynamoDB).
+    /// 52 letters and digits (`DynamoDB`).
     Long,
 }
 
@@ -629,7 +629,7 @@ pub static S3_LIST: Group = &[(5, read(&S3_REGION, "ListBuckets", r#"{"Host":"s3
 pub static S3_GET: Group = &[
     (30, read(&S3, "GetObject", r#"{"bucketName":"%b","Host":"%b.s3.%r.amazonaws.com","key":"%k"}"#).on(OBJECT).data(0, 6_000_000).fails("NoSuchKey", NO_KEY, 50)),
     (8, read(&S3, "HeadObject", r#"{"bucketName":"%b","Host":"%b.s3.%r.amazonaws.com","key":"%k"}"#).on(OBJECT).data(0, 0).fails("NoSuchKey", NO_KEY, 170)),
-    (5, read(&S3, "ListObjects", r#"{"list-type":"2","bucketName":"%b","prefix":"raw/orders/dt=%I","Host":"%b.s3.%r.amazonaws.com","encoding-type":"url"}"#).on(r#"[{"accountId":"%a","type":"AWS::S3::Bucket","ARN":"arn:aws:s3:::%b"},{"type":"AWS::S3::Object","ARNPrefix":"arn:aws:s3:::%b/raw/orders/"}]"#).data(0, 60_000)),
+    (5, read(&S3, "ListObjects", r#"{"list-type":"2","bucketName":"%b","prefix":"raw/orders/dt=%Y","Host":"%b.s3.%r.amazonaws.com","encoding-type":"url"}"#).on(r#"[{"accountId":"%a","type":"AWS::S3::Bucket","ARN":"arn:aws:s3:::%b"},{"type":"AWS::S3::Object","ARNPrefix":"arn:aws:s3:::%b/raw/orders/"}]"#).data(0, 60_000)),
 ];
 
 pub static S3_PUT: Group = &[
@@ -673,21 +673,21 @@ pub static KMS_TABLES: Group = &[
 pub static ASSUME: Group = &[(
     1,
     read(&STS, "AssumeRole", r#"{"roleArn":"arn:aws:iam::%a:role/%R","roleSessionName":"%z"}"#)
-        .answers(r#"{"credentials":{"accessKeyId":"%s","sessionToken":"%X","expiration":"%D"},"assumedRoleUser":{"assumedRoleId":"%P:%z","arn":"arn:aws:sts::%a:assumed-role/%R/%z"}}"#)
+        .answers(r#"{"credentials":{"accessKeyId":"%s","sessionToken":"%X","expiration":"%E"},"assumedRoleUser":{"assumedRoleId":"%P:%z","arn":"arn:aws:sts::%a:assumed-role/%R/%z"}}"#)
         .on(ROLE),
 )];
 
 pub static ASSUME_CROSS: Group = &[(
     1,
     read(&STS, "AssumeRole", r#"{"roleArn":"arn:aws:iam::%a:role/%R","roleSessionName":"posture-scan","externalId":"%G","durationSeconds":3600}"#)
-        .answers(r#"{"credentials":{"accessKeyId":"%s","sessionToken":"%X","expiration":"%D"},"assumedRoleUser":{"assumedRoleId":"%P:posture-scan","arn":"arn:aws:sts::%a:assumed-role/%R/posture-scan"}}"#)
+        .answers(r#"{"credentials":{"accessKeyId":"%s","sessionToken":"%X","expiration":"%E"},"assumedRoleUser":{"assumedRoleId":"%P:posture-scan","arn":"arn:aws:sts::%a:assumed-role/%R/posture-scan"}}"#)
         .on(ROLE),
 )];
 
 pub static ASSUME_WEB: Group = &[(
     1,
     read(&STS, "AssumeRoleWithWebIdentity", r#"{"roleArn":"arn:aws:iam::%a:role/%R","roleSessionName":"%z","durationSeconds":3600}"#)
-        .answers(r#"{"credentials":{"accessKeyId":"%s","sessionToken":"%X","expiration":"%D"},"subjectFromWebIdentityToken":"%o","assumedRoleUser":{"assumedRoleId":"%P:%z","arn":"arn:aws:sts::%a:assumed-role/%R/%z"},"provider":"arn:aws:iam::%a:oidc-provider/token.actions.githubusercontent.com","audience":"sts.amazonaws.com"}"#)
+        .answers(r#"{"credentials":{"accessKeyId":"%s","sessionToken":"%X","expiration":"%E"},"subjectFromWebIdentityToken":"%o","assumedRoleUser":{"assumedRoleId":"%P:%z","arn":"arn:aws:sts::%a:assumed-role/%R/%z"},"provider":"arn:aws:iam::%a:oidc-provider/token.actions.githubusercontent.com","audience":"sts.amazonaws.com"}"#)
         .on(ROLE),
 )];
 

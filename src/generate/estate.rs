@@ -312,7 +312,11 @@ const fn person(name: &'static str, set: &'static str, hours: Hours, volume: u32
         b'B' => (MANAGEMENT, FINANCE),
         _ => (STAGES, DEVELOPER),
     };
-    let regions = if matches!(set.as_bytes()[0], b'B') { MAIN } else { regions };
+    let regions = match set.as_bytes()[0] {
+        b'B' => MAIN,
+        b'S' => AMERICA,
+        _ => regions,
+    };
     row(name, Kind::Sso(set), (hours, volume), (accounts, regions), profile, HUMAN)
 }
 
@@ -512,21 +516,25 @@ pub const SERVICES: &[&str] = &[
     "warehouse-sync",
     "returns",
 ];
-/// Roles that services assume.
-pub const ROLES: &[&str] = &[
+const TASK_ROLES: &[&str] = &[
     "orders-api-task-role",
     "payments-api-task-role",
     "catalog-api-task-role",
     "search-indexer-task-role",
     "web-frontend-task-role",
+];
+const LAMBDA_ROLES: &[&str] = &[
     "order-events-lambda-role",
     "image-resizer-lambda-role",
     "invoice-renderer-lambda-role",
     "nightly-report-lambda-role",
     "log-shipper-lambda-role",
+];
+const INSTANCE_ROLES: &[&str] = &[
     "eks-node-instance-role",
     "app-server-instance-role",
     "batch-worker-instance-role",
+    "bastion-instance-role",
 ];
 const FUNCTIONS: &[&str] =
     &["order-events", "image-resizer", "invoice-renderer", "nightly-report", "log-shipper"];
@@ -550,12 +558,25 @@ pub fn word(words: &'static [&'static str], pick: u64, salt: u64) -> &'static st
     words.get(json::index(json::mix(pick, salt), words.len())).copied().unwrap_or_default()
 }
 
+/// The role a caller assumes or looks at: services assume only roles that trust them.
+pub fn role(caller: &str, pick: u64) -> &'static str {
+    match caller {
+        "lambda.amazonaws.com" => word(LAMBDA_ROLES, pick, 2),
+        "ecs-tasks.amazonaws.com" => word(TASK_ROLES, pick, 2),
+        "ec2.amazonaws.com" | "ssm.amazonaws.com" => word(INSTANCE_ROLES, pick, 2),
+        "config.amazonaws.com" => "config-recorder-role",
+        "GitHubActions" => "github-actions-deploy-role",
+        "posture-scanner" => "posture-scanner-role",
+        _ => word([TASK_ROLES, LAMBDA_ROLES, INSTANCE_ROLES][json::index(pick, 3)], pick, 2),
+    }
+}
+
 /// Appends the name of a bucket of an account.
 pub fn bucket(out: &mut Vec<u8>, account: usize, pick: u64) {
     staged(out, account, word(PURPOSES, pick, 4));
 }
 
-/// Appends the name of a DynamoDB table.
+/// Appends the name of a `DynamoDB` table.
 pub fn table(out: &mut Vec<u8>, account: usize, pick: u64) {
     staged(out, account, word(TABLES, pick, 5));
 }

@@ -5,7 +5,7 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::actor::Actor;
+use super::actor::{Actor, Channel};
 use super::calls::{Call, RequestId};
 use super::estate::{ACCOUNTS, REGIONS};
 use super::json::{self, UPPER36};
@@ -76,7 +76,7 @@ impl Event<'_> {
             json::text(out, r#""webIdFederationData":{},"#);
         }
         out.extend_from_slice(&actor.tail);
-        if !self.via().is_empty() && !actor.invoked {
+        if !self.via().is_empty() && actor.channel != Channel::Service {
             json::text(out, r#","invokedBy":""#);
             json::text(out, self.via());
             out.push(b'"');
@@ -89,7 +89,7 @@ impl Event<'_> {
         if self.via().is_empty() {
             out.extend_from_slice(&self.actor.source);
             json::text(out, r#"","userAgent":""#);
-            let bracketed = self.call.service.name == "s3" && self.actor.client;
+            let bracketed = self.call.service.name == "s3" && self.actor.channel != Channel::Service;
             if bracketed {
                 out.push(b'[');
             }
@@ -233,7 +233,7 @@ impl Event<'_> {
         json::text(out, r#""recipientAccountId":""#);
         json::text(out, ACCOUNTS[self.scene.account].id);
         out.push(b'"');
-        if call.service.name == "sts" && !self.actor.client {
+        if call.service.name == "sts" && self.actor.channel == Channel::Service {
             json::text(out, r#","sharedEventID":""#);
             json::guid(out, rng.random(), rng.random());
             out.push(b'"');
@@ -242,7 +242,7 @@ impl Event<'_> {
             json::text(out, r#","serviceEventDetails":"#);
             self.scene.expand(rng, out, call.details);
         }
-        let client = self.actor.client && self.via().is_empty();
+        let client = self.actor.channel != Channel::Service && self.via().is_empty();
         if client && let Some(endpoint) = self.actor.endpoint {
             json::text(out, r#","vpcEndpointId":"vpce-0"#);
             json::hex(out, json::mix(endpoint, json::hash(call.service.name)), 16);
@@ -257,7 +257,7 @@ impl Event<'_> {
         if client {
             self.tls(rng, out);
         }
-        let console = self.actor.console && call.kind == "AwsApiCall";
+        let console = self.actor.channel == Channel::Console && call.kind == "AwsApiCall";
         json::text(out, if console { r#","sessionCredentialFromConsole":"true"}"# } else { "}" });
     }
 

@@ -412,7 +412,7 @@ fn exchange(
     most: u64,
 ) -> Flow {
     let answer = rng.random::<bool>();
-    let bytes = 60 + (rng.random::<u64>() % most >> rng.random_range(0..9));
+    let bytes = 60 + ((rng.random::<u64>() % most) >> rng.random_range(0..9));
     let (from, to) = if answer { (server, client) } else { (client, server) };
     let ports = if answer { (ports.1, ports.0) } else { ports };
     let ingress = match (from, to) {

@@ -7,7 +7,7 @@ use chrono::{Days, NaiveDate, NaiveTime};
 
 /// The alphabet of access key and principal ids.
 pub const BASE32: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-/// The alphabet of S3 and DynamoDB request ids.
+/// The alphabet of S3 and `DynamoDB` request ids.
 pub const UPPER36: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 /// The alphabet of the unique part of a log file's name.
 pub const ALNUM: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -123,7 +123,6 @@ pub struct Clock {
     day: NaiveDate,
     dates: [String; 3],
     words: String,
-    compact: String,
     slashed: String,
 }
 
@@ -136,7 +135,6 @@ impl Clock {
             day,
             dates: [before, day, after].map(|d| d.format("%Y-%m-%d").to_string()),
             words: day.format("%b %-d, %Y").to_string(),
-            compact: day.format("%Y%m%d").to_string(),
             slashed: day.format("%Y/%m/%d").to_string(),
         }
     }
@@ -149,11 +147,6 @@ impl Clock {
     /// `2025/10/14`.
     pub fn slashed(&self) -> &str {
         &self.slashed
-    }
-
-    /// `20251014`.
-    pub fn compact(&self) -> &str {
-        &self.compact
     }
 
     /// `2025-10-14`.

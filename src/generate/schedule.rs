@@ -278,10 +278,10 @@ impl Sizes {
             usize::try_from(exact).unwrap_or(self.events)
         };
         let (total, count) = (before(last) - before(first), last - first);
-        let least = self.least.min(total / count.max(1));
+        let floor = self.least.min(total / count.max(1));
         let weights: Vec<u64> = (first..last).map(|o| long_tailed(json::mix(self.seed, o as u64))).collect();
-        let parts = shares(total - least * count, &weights);
-        least + parts[object - first + 1] - parts[object - first]
+        let parts = shares(total - floor * count, &weights);
+        floor + parts[object - first + 1] - parts[object - first]
     }
 }
 

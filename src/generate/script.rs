@@ -159,7 +159,7 @@ fn sign_ins(script: &mut Script<'_>) {
         let opening = (0..24).find(|hour| person.hours.works(*hour) && !person.hours.works((hour + 23) % 24));
         let hour = i32::try_from(opening.unwrap_or(8)).unwrap_or(8);
         let second = time(hour, 3 + number * 7 % 50, 11 + number * 13 % 47);
-        let mut actor = Actor { client: true, agent: BROWSER, ..Actor::default() };
+        let mut actor = Actor { agent: BROWSER, ..Actor::default() };
         let id = json::mix(json::hash(person.name), 40);
         let identity = format!(
             r#"{{"type":"IdentityCenterUser","accountId":"111122223333","onBehalfOf":{{"userId":"{:08x}-d0b1-70a6-{:04x}-5a5e3b1c77aa","identityStoreArn":"arn:aws:identitystore::111122223333:identitystore/d-9067a1b2c3"}},"credentialId":"{:016x}""#,

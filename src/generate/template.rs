@@ -24,7 +24,7 @@ pub struct Scene<'a> {
     pub stem: &'static str,
     /// Chooses the resources: the same number, the same resources.
     pub pick: u64,
-    /// Chooses the instance where the caller is one.
+    /// Chooses the instance or repository where the caller is one.
     pub own: Option<u64>,
 }
 
@@ -56,6 +56,7 @@ impl Scene<'_> {
             b'y' => json::text(out, ACCOUNTS[self.account].stage),
             b'I' => self.clock.iso(out, self.second),
             b'D' => self.clock.words(out, self.second),
+            b'E' => self.clock.words(out, self.second + 3_600),
             b'O' => json::text(out, self.clock.slashed()),
             b'Y' => json::text(out, self.clock.date()),
             b'm' => {
@@ -69,7 +70,7 @@ impl Scene<'_> {
             b'q' => estate::secret(out, self.account, self.stem),
             b'o' => {
                 json::text(out, "repo:example-org/");
-                json::text(out, estate::word(estate::SERVICES, self.pick, 1));
+                json::text(out, estate::word(estate::SERVICES, self.own.unwrap_or(self.pick), 1));
                 json::text(out, ":ref:refs/heads/main");
             }
             _ => return false,
@@ -111,14 +112,14 @@ impl Scene<'_> {
             b'p' => estate::parameter(out, self.account, self.pick),
             b'f' => estate::function(out, self.account, self.stem, self.pick),
             b'S' => json::text(out, estate::word(estate::SERVICES, self.pick, 1)),
-            b'R' => json::text(out, estate::word(estate::ROLES, self.pick, 2)),
+            b'R' => json::text(out, estate::role(self.stem, self.pick)),
             b't' => estate::table(out, self.account, self.pick),
             b'w' => {
                 json::text(out, "example/");
                 json::text(out, estate::word(estate::SERVICES, self.pick, 1));
             }
             b'P' => {
-                let role = estate::word(estate::ROLES, self.pick, 2);
+                let role = estate::role(self.stem, self.pick);
                 estate::principal_id(out, "AROA", self.account, role);
             }
             b'L' => {
