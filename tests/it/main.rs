@@ -2,6 +2,7 @@
 #![cfg(test)]
 #![allow(missing_docs)]
 
+mod cli;
 mod decode_cloudtrail;
 mod decode_vpc_flow;
 mod layers;
