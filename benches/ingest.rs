@@ -42,7 +42,8 @@ fn flow_sample() -> Vec<u8> {
     for object in generate::generate(&plan) {
         let mut content = Vec::new();
         gzip::inflate(&object.body, &gzip::Limits::default(), &mut content).expect("is gzip");
-        let (header, lines) = content.split_at(content.iter().position(|byte| *byte == b'\n').expect("a header") + 1);
+        let (header, lines) =
+            content.split_at(content.iter().position(|byte| *byte == b'\n').expect("a header") + 1);
         if text.is_empty() {
             text.extend_from_slice(header);
         }
@@ -60,13 +61,17 @@ fn steps(criterion: &mut Criterion) {
     group.measurement_time(Duration::from_secs(4)).sample_size(15);
     let mut out = Vec::new();
     group.bench_function("inflate", |bencher| {
-        bencher.iter(|| gzip::inflate(black_box(&sample.gzipped), &gzip::Limits::default(), &mut out).expect("inflates"));
+        bencher.iter(|| {
+            gzip::inflate(black_box(&sample.gzipped), &gzip::Limits::default(), &mut out).expect("inflates")
+        });
     });
     let mut buffers = simd_json::Buffers::new(sample.json.len());
     group.bench_function("parse", |bencher| {
         bencher.iter_batched_ref(
             || sample.json.clone(),
-            |json| simd_json::to_tape_with_buffers(json, &mut buffers).map(|tape| tape.0.len()).expect("is JSON"),
+            |json| {
+                simd_json::to_tape_with_buffers(json, &mut buffers).map(|tape| tape.0.len()).expect("is JSON")
+            },
             BatchSize::LargeInput,
         );
     });
@@ -75,7 +80,8 @@ fn steps(criterion: &mut Criterion) {
         bencher.iter(|| decoder.decode(black_box(&sample.json), "object").expect("decodes"));
     });
     let batch = decoder.decode(&sample.json, "object").expect("decodes");
-    let filled = batch.column_by_name("user_identity").expect("a column").as_string::<i32>().iter().flatten().count();
+    let filled =
+        batch.column_by_name("user_identity").expect("a column").as_string::<i32>().iter().flatten().count();
     assert!(filled * 10 > batch.num_rows() * 9, "encoding empty columns would measure nothing");
     group.bench_function("encode", |bencher| {
         bencher.iter(|| lake::encode(&CLOUDTRAIL, black_box(std::slice::from_ref(&batch))).expect("encodes"));

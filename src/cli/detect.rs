@@ -100,7 +100,13 @@ impl Detect {
             runner.run_new(started).await?
         };
         progress.finish();
-        print_alerts(&outcome.raised, self.format, output)?;
+        // A hunt shows everything it finds, unless it is there to add what is missing.
+        let mut shown = outcome.raised.clone();
+        if hunts && !self.save {
+            shown.extend(outcome.known.iter().cloned());
+            shown.sort_by_key(|alert| alert.first_time);
+        }
+        print_alerts(&shown, self.format, output)?;
         tell(&outcome, hunts, output);
         if !sinks.is_empty() {
             let round = deliver_pending(&lake, &sinks).await?;

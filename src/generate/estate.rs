@@ -596,12 +596,12 @@ fn staged(out: &mut Vec<u8>, account: usize, name: &str) {
     json::text(out, name);
 }
 
-/// Appends the name of a parameter.
-pub fn parameter(out: &mut Vec<u8>, account: usize, pick: u64) {
+/// Appends the name of one of the few parameters that belong to an application: each reads its own.
+pub fn parameter(out: &mut Vec<u8>, account: usize, stem: &str, pick: u64) {
     out.push(b'/');
     json::text(out, ACCOUNTS[account].stage);
     out.push(b'/');
-    json::text(out, word(SERVICES, pick, 1));
+    json::text(out, word(SERVICES, json::hash(stem), 1));
     json::text(out, word(&["/feature-flags", "/db/url", "/api-base", "/limits", "/log-level"], pick, 7));
 }
 

@@ -109,7 +109,7 @@ impl Scene<'_> {
         match letter {
             b'b' => estate::bucket(out, self.account, self.pick),
             b'k' => estate::object_key(out, self.clock, self.pick),
-            b'p' => estate::parameter(out, self.account, self.pick),
+            b'p' => estate::parameter(out, self.account, self.stem, self.pick),
             b'f' => estate::function(out, self.account, self.stem, self.pick),
             b'S' => json::text(out, estate::word(estate::SERVICES, self.pick, 1)),
             b'R' => json::text(out, estate::role(self.stem, self.pick)),

@@ -90,13 +90,16 @@ fn two_processes_load_the_same_folder_at_once() {
         }
     });
     for table in ["cloudtrail", "vpc_flow"] {
-        let sql = format!("select count(*) as n, count(distinct source_object || '/' || source_row) as d from {table}");
+        let sql = format!(
+            "select count(*) as n, count(distinct source_object || '/' || source_row) as d from {table}"
+        );
         let rows = place.rows(&sql);
         let (n, d) = rows.lines().nth(1).and_then(|row| row.split_once(',')).expect("two numbers");
         assert_eq!(n, d, "{table}");
         assert_eq!(n, if table == "cloudtrail" { "3000" } else { "1000" });
     }
-    let ledger = place.rows("select count(*) as n, count(distinct object_id) as d, sum(row_count) as r from objects");
+    let ledger =
+        place.rows("select count(*) as n, count(distinct object_id) as d, sum(row_count) as r from objects");
     let numbers: Vec<&str> = ledger.lines().nth(1).expect("a row").split(',').collect();
     assert_eq!(numbers[0], numbers[1], "{ledger}");
     assert_eq!(numbers[2], "4000", "{ledger}");
@@ -122,8 +125,16 @@ fn what_cannot_be_read_is_rejected_with_its_place_and_loses_nothing_else() {
     let ran = place.run(&["ingest", "logs"]);
     assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.contains("objects   2 read, 0 already known, 4 rejected"), "{}", ran.stdout);
-    assert!(ran.stdout.contains("1 of kind `cloudtrail_digest`, known but not supported yet"), "{}", ran.stdout);
-    assert!(ran.stderr.contains("odd.json`: record is not a JSON object (record 1, byte 30)"), "{}", ran.stderr);
+    assert!(
+        ran.stdout.contains("1 of kind `cloudtrail_digest`, known but not supported yet"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        ran.stderr.contains("odd.json`: record is not a JSON object (record 1, byte 30)"),
+        "{}",
+        ran.stderr
+    );
     let again = place.run(&["ingest", "logs"]);
     assert_eq!(again.code, 1, "a rejected object is still rejected");
     assert!(again.stdout.contains("objects   0 read, 3 already known, 4 rejected"), "{}", again.stdout);
@@ -136,7 +147,9 @@ fn what_cannot_be_read_is_rejected_with_its_place_and_loses_nothing_else() {
 fn sql_only_reads() {
     let place = Place::new();
     place.ok(&["ingest", &testdata()]);
-    for sql in ["drop table cloudtrail", "copy cloudtrail to 'x.csv'", "insert into alerts values (1)", "set a = b"] {
+    for sql in
+        ["drop table cloudtrail", "copy cloudtrail to 'x.csv'", "insert into alerts values (1)", "set a = b"]
+    {
         let ran = place.run(&["sql", sql]);
         assert_eq!(ran.code, 2, "{sql}: {}", ran.stderr);
         assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
@@ -151,8 +164,14 @@ fn sql_only_reads() {
     for sql in ["select * from '/etc/passwd'", "select * from generate_series(1, 10)"] {
         assert_eq!(place.run(&["sql", sql]).code, 2, "{sql}");
     }
-    let flat = format!("select {}1", "1+".repeat(5_000));
-    assert_eq!(place.run(&["sql", &flat]).code, 0, "a long sum is planned, not a crash");
+    for (terms, code) in [(300, 0), (5_000, 2)] {
+        let flat = format!("select {}1", "1+".repeat(terms));
+        assert_eq!(
+            place.run(&["sql", &flat]).code,
+            code,
+            "{terms} terms are planned or refused, not a crash"
+        );
+    }
 }
 
 #[test]
@@ -182,7 +201,8 @@ fn every_saved_query_runs_over_a_lake() {
     let names: Vec<&str> = listed.lines().filter(|line| !line.starts_with(' ')).collect();
     assert!(names.len() >= 12, "{names:?}");
     for example in listed.lines().filter_map(|line| line.trim().strip_prefix("$ trailhound ")) {
-        let words: Vec<&str> = example.split_whitespace().map(|word| word.trim_matches(['"', '\''])).collect();
+        let words: Vec<&str> =
+            example.split_whitespace().map(|word| word.trim_matches(['"', '\''])).collect();
         place.ok(&words);
     }
     let ran = place.run(&["query", "access-kee"]);
@@ -213,7 +233,8 @@ fn the_attack_of_the_demo_is_found_once() {
     let sql = "select count(*) as n, count(distinct alert_id) as d from alerts";
     let rows = place.ok(&["sql", "--lake", "demo/lake", "--format", "csv", sql]);
     assert_eq!(rows.replace("\r\n", "\n"), format!("n,d\n{0},{0}\n", found.len()));
-    let first: serde_json::Value = serde_json::from_str(listed.lines().next().expect("an alert")).expect("JSON");
+    let first: serde_json::Value =
+        serde_json::from_str(listed.lines().next().expect("an alert")).expect("JSON");
     let id = &first["alert_id"].as_str().expect("an id")[..12];
     let shown = place.ok(&["alerts", "show", id, "--format", "text", "--lake", "demo/lake"]);
     assert!(shown.contains("evidence"), "{shown}");
@@ -251,7 +272,7 @@ fn mistakes_are_told_with_what_to_type_next() {
 fn the_configuration_can_be_shown_and_checked() {
     let place = Place::new();
     let shown = place.ok(&["config", "show", "--lake", "elsewhere"]);
-    assert!(shown.contains("# --lake"), "{shown}");
+    assert!(shown.contains("`--lake`"), "{shown}");
     std::fs::write(place.path("trailhound.toml"), &shown).expect("is written");
     place.ok(&["config", "check"]);
     assert!(place.ok(&["config", "reference"]).contains("batch_rows"));

@@ -9,7 +9,9 @@ fn layers(root: &str) -> BTreeMap<String, usize> {
     let mut levels = BTreeMap::new();
     for (level, row) in rows.enumerate() {
         let cell = row.split('|').nth(1).expect("a first cell");
-        for module in cell.split(['[', ']', '`', ' ']).filter(|word| word.chars().any(|c| c.is_ascii_lowercase())) {
+        for module in
+            cell.split(['[', ']', '`', ' ']).filter(|word| word.chars().any(|c| c.is_ascii_lowercase()))
+        {
             levels.insert(module.to_owned(), level);
         }
     }
@@ -25,7 +27,8 @@ fn uses(source: &str) -> Vec<String> {
             // `use crate::{a, b::c}` names several.
             let names = part.strip_prefix('{').map_or(vec![part], |list| list.split(',').collect());
             for name in names {
-                let name: String = name.trim().chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+                let name: String =
+                    name.trim().chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
                 found.push(name);
             }
         }
