@@ -62,7 +62,7 @@ fn steps(criterion: &mut Criterion) {
     let mut out = Vec::new();
     group.bench_function("inflate", |bencher| {
         bencher.iter(|| {
-            gzip::inflate(black_box(&sample.gzipped), &gzip::Limits::default(), &mut out).expect("inflates")
+            gzip::inflate(black_box(&sample.gzipped), &gzip::Limits::default(), &mut out).expect("inflates");
         });
     });
     let mut buffers = simd_json::Buffers::new(sample.json.len());

@@ -29,8 +29,8 @@ const SHOWN_REJECTIONS: usize = 20;
 #[derive(Debug, Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(crate) struct Ingest {
-    /// Files, folders, or s3://bucket/prefix
-    #[arg(required = true, value_name = "PATH")]
+    /// Files, folders, or places on S3
+    #[arg(required = true, value_name = "PATH", help = "Files, folders, or s3://bucket/prefix")]
     paths: Vec<String>,
     /// Only objects whose key names this day or a later one
     #[arg(long, value_name = "YYYY-MM-DD")]

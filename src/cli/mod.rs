@@ -55,7 +55,7 @@ struct Arguments {
 /// Options of every verb.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// Where the lake is: a directory or s3://bucket/prefix [default: ./lake, or as configured]
+    /// Where the lake is: a directory or `s3://bucket/prefix` [default: ./lake, or as configured]
     #[arg(long, global = true, value_name = "PLACE")]
     lake: Option<String>,
     /// The configuration file [default: ./trailhound.toml, if it is there]

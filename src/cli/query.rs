@@ -44,7 +44,7 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 impl Query {
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<Outcome, Failure> {
-        let config = global.config_with(output, self.limits.overrides())?;
+        let config = global.config_with(output, &self.limits.overrides())?;
         let queries = all(&config)?;
         let Some(name) = &self.name else { return list(&queries, output) };
         let query =

@@ -15,16 +15,17 @@ use crate::store::{self, AwsSettings, LakeStore, Location};
 impl Global {
     /// The configuration in force; what is odd about it is told.
     pub fn config(&self, output: &Output) -> Result<Config, Failure> {
-        self.config_with(output, Overrides::default())
+        self.config_with(output, &Overrides::default())
     }
 
     /// The configuration in force, with what a verb's own options put in place of it.
-    pub fn config_with(&self, output: &Output, more: Overrides) -> Result<Config, Failure> {
+    pub fn config_with(&self, output: &Output, more: &Overrides) -> Result<Config, Failure> {
         let overrides = Overrides {
             lake: self.lake.clone(),
             endpoint: self.endpoint.clone(),
             region: self.region.clone(),
-            ..more
+            memory_mib: more.memory_mib,
+            timeout_seconds: more.timeout_seconds,
         };
         let config = config::load(self.config.as_deref(), overrides)?;
         for warning in &config.warnings {

@@ -92,7 +92,7 @@ impl Sql {
         if let Some(table) = &self.describe {
             return describe(table, self.printing.format, output);
         }
-        let config = global.config_with(output, self.limits.overrides())?;
+        let config = global.config_with(output, &self.limits.overrides())?;
         let limits = session::limits(&config);
         let asks = self.query.is_none() && self.file.is_none() && output.interactive();
         if asks {

@@ -55,7 +55,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { memory_bytes: 2 << 30, timeout: Duration::from_secs(600), threads: None }
+        Limits { memory_bytes: 2 << 30, timeout: Duration::from_mins(10), threads: None }
     }
 }
 
@@ -325,8 +325,8 @@ fn is_query(statement: &Statement) -> bool {
 
 fn first_word(sql: &str) -> String {
     let words = |line: &str| line.split_whitespace().next().map(str::to_uppercase);
-    let code = sql.lines().map(str::trim).filter(|line| !line.starts_with("--"));
-    code.filter_map(words).next().unwrap_or_default().chars().take(30).collect()
+    let mut code = sql.lines().map(str::trim).filter(|line| !line.starts_with("--"));
+    code.find_map(words).unwrap_or_default().chars().take(30).collect()
 }
 
 fn plan_error(error: &DataFusionError) -> Error {

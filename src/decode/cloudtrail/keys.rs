@@ -29,13 +29,10 @@ impl Level {
 
     fn entry(&mut self, key: &'static str) -> &mut Target {
         let bucket = &mut self.by_length[key.len().min(LONGEST)];
-        let at = match bucket.iter().position(|(known, _)| *known == key.as_bytes()) {
-            Some(at) => at,
-            None => {
-                bucket.push((key.as_bytes(), Target::default()));
-                bucket.len() - 1
-            }
-        };
+        let at = bucket.iter().position(|(known, _)| *known == key.as_bytes()).unwrap_or(bucket.len());
+        if at == bucket.len() {
+            bucket.push((key.as_bytes(), Target::default()));
+        }
         &mut bucket[at].1
     }
 }
