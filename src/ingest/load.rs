@@ -197,20 +197,20 @@ pub fn too_large(size: u64, limit: usize) -> String {
 
 /// Objects that were read and not committed yet.
 #[derive(Default)]
-struct Batch {
-    objects: Vec<ReadObject>,
+pub(super) struct Batch {
+    pub(super) objects: Vec<ReadObject>,
     bytes: usize,
     rows: usize,
 }
 
 impl Batch {
-    fn push(&mut self, object: ReadObject) {
+    pub(super) fn push(&mut self, object: ReadObject) {
         self.bytes += usize::try_from(object.record.content_bytes).unwrap_or(0);
         self.rows += usize::try_from(object.record.row_count).unwrap_or(0);
         self.objects.push(object);
     }
 
-    fn is_full(&self, limits: BatchLimits) -> bool {
+    pub(super) fn is_full(&self, limits: BatchLimits) -> bool {
         // Objects without rows weigh something too.
         self.bytes >= limits.bytes || self.rows >= limits.rows || self.objects.len() >= 10_000
     }

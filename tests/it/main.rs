@@ -7,3 +7,4 @@ mod moto;
 mod queue;
 mod reference;
 mod samples;
+mod worker;
