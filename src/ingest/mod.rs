@@ -10,6 +10,7 @@ pub mod notification;
 pub mod read;
 pub mod route;
 pub mod stats;
+pub mod watch;
 
 pub mod worker;
 

@@ -1,6 +1,7 @@
 //! The worker against a queue and buckets in memory and a lake on disk: nothing lost, nothing doubled, nothing
 //! deleted too early.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
     PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
 };
+use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
 use trailhound::clock::SystemClock;
 use trailhound::config;
@@ -81,6 +83,16 @@ pub async fn rows(lake: &Lake, table: &str) -> (i64, i64) {
     (value(0), value(1))
 }
 
+/// Waits for something to become true.
+pub async fn until(mut done: impl FnMut() -> bool) {
+    let wait = async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("it takes too long");
+}
+
 /// What is known of an object, in the order of keys.
 async fn states(lake: &Lake) -> Vec<String> {
     lake.update_index().await.unwrap();
@@ -110,12 +122,14 @@ struct Faulty {
     failing: AtomicUsize,
     /// and so many after them are carried out and said to have failed.
     lying: AtomicUsize,
+    /// Reads of the log and of whatever is called slow wait for it.
+    gate: RwLock<()>,
 }
 
 impl Faulty {
     fn around(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
         let none = || AtomicUsize::new(0);
-        Arc::new(Faulty { inner, fetched: none(), failing: none(), lying: none() })
+        Arc::new(Faulty { inner, fetched: none(), failing: none(), lying: none(), gate: RwLock::new(()) })
     }
 
     fn takes_one(counter: &AtomicUsize) -> bool {
@@ -160,6 +174,8 @@ impl ObjectStore for Faulty {
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> StoreResult<GetResult> {
         self.fetched.fetch_add(1, Ordering::SeqCst);
+        let slow = ["slow", "_delta_log"].iter().any(|part| path.as_ref().contains(part));
+        let _open = if slow { Some(self.gate.read().await) } else { None };
         self.inner.get_opts(path, options).await
     }
 
@@ -217,10 +233,11 @@ struct World {
     signals: Arc<Signals>,
     settings: Settings,
     timing: Timing,
-    directory: tempfile::TempDir,
+    _directory: tempfile::TempDir,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
+const VISIBILITY: Duration = Duration::from_secs(600);
 
 impl World {
     async fn new(queue: memory::Settings) -> Self {
@@ -243,8 +260,9 @@ impl World {
             refused: Duration::from_millis(4),
             commit_fault: at_once,
         };
+        let beat = Duration::from_millis(5);
         World {
-            queue: Arc::new(MemoryQueue::new(queue)),
+            queue: Arc::new(MemoryQueue::new(memory::Settings { visibility: VISIBILITY, ..queue })),
             heartbeats: Arc::default(),
             logs: Faulty::around(Arc::new(InMemory::new())),
             lake_store,
@@ -252,8 +270,8 @@ impl World {
             stats: Arc::default(),
             signals: Arc::default(),
             settings: Settings { pace, ..Settings::default() },
-            timing: Timing::of(Duration::from_mins(10)),
-            directory,
+            timing: Timing { interval: beat, retry: beat, ..Timing::of(VISIBILITY) },
+            _directory: directory,
         }
     }
 
@@ -299,10 +317,16 @@ impl World {
         assert!(finished.is_ok(), "{} {:?}", self.stats.counts(), self.queue.counts());
     }
 
-    /// Runs a worker until no message is left, or only dead ones; time passes as soon as nothing else helps.
+    /// Runs workers until no message is left, or only dead ones. The queue's time passes when nothing else happens.
     async fn run_to_the_end(&self, workers: usize) {
-        self.run_until(workers, |_, queue| {
-            self.queue.advance(SECOND);
+        let quiet = Cell::new(0);
+        let last = Cell::new(None);
+        self.run_until(workers, |told, queue| {
+            let now = Some((*told, queue));
+            quiet.set(if last.replace(now) == now { quiet.get() + 1 } else { 0 });
+            if quiet.get() % 20 == 19 {
+                self.queue.advance(10 * SECOND);
+            }
             queue.visible + queue.in_flight == 0
         })
         .await;
@@ -493,7 +517,12 @@ async fn while_the_lake_takes_nothing_messages_are_spared() {
         world.queue.send(announcement("logs", &[&key]));
     }
     world.lake_store.failing.store(usize::MAX, Ordering::SeqCst);
-    world.run_until(1, |counts, _| counts.commit_errors >= 3).await;
+    world
+        .run_until(1, |counts, _| {
+            world.queue.advance(SECOND);
+            counts.commit_errors >= 3
+        })
+        .await;
     let told = world.stats.counts();
     assert!(told.received <= 50 + 3, "{told}");
     assert_eq!((told.deleted, rows(&world.lake, "cloudtrail").await), (0, (0, 0)));
@@ -518,52 +547,59 @@ async fn a_queue_that_fails_for_a_while_is_tried_on() {
 }
 
 #[tokio::test]
-async fn a_message_is_held_for_as_long_as_its_batch_waits() {
-    let mut world = World::with_dead_letters().await;
-    let interval = Duration::from_millis(2);
-    world.timing = Timing { interval, retry: interval, ..Timing::of(30 * SECOND) };
-    // Nothing but the stop closes the batch.
-    world.settings.batch_age = Duration::from_hours(1);
-    world.settings.pace.least_wait = Duration::from_hours(1);
-    world.put("a.json", events(1, 3)).await;
-    world.queue.send(announcement("logs", &["a.json"]));
+async fn a_message_is_held_for_as_long_as_its_object_takes() {
+    let world = World::with_dead_letters().await;
+    world.put("slow.json", events(1, 3)).await;
+    world.queue.send(announcement("logs", &["slow.json"]));
+    let shut = world.logs.gate.write().await;
     let stop = CancellationToken::new();
     let running = tokio::spawn(world.worker().run(stop.clone()));
+    until(|| world.queue.counts().in_flight == 1).await;
     for _ in 0..10 {
         // A heartbeat may have begun before the clock was moved; the second has not.
         let enough = world.heartbeats.load(Ordering::SeqCst) + 2;
-        world.queue.advance(20 * SECOND);
-        while world.heartbeats.load(Ordering::SeqCst) < enough {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        world.queue.advance(VISIBILITY * 2 / 3);
+        until(|| world.heartbeats.load(Ordering::SeqCst) >= enough).await;
         assert_eq!(world.queue.counts(), memory::Counts { visible: 0, in_flight: 1, dead: 0 });
     }
+    drop(shut);
+    until(|| world.queue.counts() == counts(0)).await;
     stop.cancel();
     running.await.unwrap();
-    assert_eq!((world.stats.counts().received, world.queue.counts()), (1, counts(0)));
+    assert_eq!((world.stats.counts().received, world.stats.counts().deleted), (1, 1));
     assert_eq!(rows(&world.lake, "cloudtrail").await, (3, 3));
 }
 
 #[tokio::test]
 async fn told_to_stop_a_worker_commits_what_it_read_and_gives_back_the_rest() {
     let mut world = World::new(memory::Settings::default()).await;
-    // Nothing but the stop closes the batch.
-    world.settings.batch_age = Duration::from_hours(1);
-    world.settings.pace.least_wait = Duration::from_hours(1);
+    // The second is fetched when the first has been read, and until then the batch stays open.
     world.settings.reads_at_once = 1;
     world.put("a.json", events(1, 3)).await;
+    world.put("slow.json", events(2, 3)).await;
     world.queue.send(announcement("logs", &["a.json"]));
-    world
-        .run_until(1, |_, queue| {
-            let held = queue.in_flight == 1;
-            held && world.logs.fetched.load(Ordering::SeqCst) == 1
-        })
-        .await;
-    let committed = rows(&world.lake, "cloudtrail").await.0 == 3;
-    let expect = memory::Counts { visible: usize::from(!committed), in_flight: 0, dead: 0 };
-    assert_eq!(world.queue.counts(), expect, "committed and deleted, or given back at once");
-    world.settings.pace.least_wait = Duration::ZERO;
+    world.queue.send(announcement("logs", &["slow.json"]));
+    let shut = world.logs.gate.write().await;
+    world.run_until(1, |_, _| world.logs.fetched.load(Ordering::SeqCst) == 2).await;
+    assert_eq!(rows(&world.lake, "cloudtrail").await, (3, 3), "what was read is committed");
+    let given_back = memory::Counts { visible: 1, in_flight: 0, dead: 0 };
+    assert_eq!(world.queue.counts(), given_back, "and what was not can be received at once");
+    drop(shut);
+    world.run_to_the_end(1).await;
+    assert_eq!(rows(&world.lake, "cloudtrail").await, (6, 6));
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_commit_in_time_gives_everything_back() {
+    let mut world = World::new(memory::Settings::default()).await;
+    world.settings.drain = Duration::from_millis(50);
+    world.put("a.json", events(1, 3)).await;
+    world.queue.send(announcement("logs", &["a.json"]));
+    let shut = world.lake_store.gate.write().await;
+    let before = world.lake_store.fetched.load(Ordering::SeqCst);
+    world.run_until(1, |_, _| world.lake_store.fetched.load(Ordering::SeqCst) > before).await;
+    assert_eq!(world.queue.counts(), memory::Counts { visible: 1, in_flight: 0, dead: 0 });
+    drop(shut);
     world.run_to_the_end(1).await;
     assert_eq!(rows(&world.lake, "cloudtrail").await, (3, 3));
-    drop(world.directory);
 }
