@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod lake;
 pub mod query;
 pub mod queue;
+pub mod service;
 pub mod severity;
 pub mod store;
 pub mod telemetry;

@@ -62,14 +62,14 @@ impl Watcher {
                 Ok(true) => continue,
                 Ok(false) => {
                     if std::mem::take(&mut failing) {
-                        tracing::info!(folder = %self.path.display(), "the folder can be read again");
+                        tracing::info!(folder = %self.path.display(), "the folder can be loaded again");
                     }
                 }
                 Err(error) => {
                     self.stats.listing_errors.add(1_u64);
                     let error: &dyn std::error::Error = &error;
                     if !std::mem::replace(&mut failing, true) {
-                        tracing::error!(folder = %self.path.display(), error, "cannot read the folder; trying on");
+                        tracing::error!(folder = %self.path.display(), error, "cannot load the folder; trying on");
                     }
                 }
             }

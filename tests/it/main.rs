@@ -2,6 +2,7 @@
 #![cfg(test)]
 #![allow(missing_docs)]
 
+mod daemon;
 mod decode_vpc_flow;
 mod moto;
 mod queue;
