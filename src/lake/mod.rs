@@ -8,6 +8,7 @@ mod ledger;
 mod log;
 mod tables;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use chrono::DateTime;
@@ -186,8 +187,11 @@ impl Lake {
 pub(crate) async fn on_cpu<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     rayon::spawn(move || {
-        // A receiver that is gone was cancelled: nobody waits for the result.
-        let _ = sender.send(work());
+        // A panic here would end the process; without an answer the caller learns of it as `Error::Worker`.
+        if let Ok(result) = catch_unwind(AssertUnwindSafe(work)) {
+            // A receiver that is gone was cancelled: nobody waits for the result.
+            let _ = sender.send(result);
+        }
     });
     receiver.await.map_err(|_| Error::Worker)
 }

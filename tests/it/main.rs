@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod cli;
+mod daemon;
 mod decode_cloudtrail;
 mod decode_vpc_flow;
 mod layers;
@@ -10,3 +11,4 @@ mod moto;
 mod queue;
 mod reference;
 mod samples;
+mod worker;

@@ -1,0 +1,274 @@
+//! The daemon as a whole: as a process of its own on S3 and SQS (moto), and in this process on a folder.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use trailhound::clock::SystemClock;
+use trailhound::config::{self, Config, Overrides};
+use trailhound::lake::Lake;
+use trailhound::service::{self, Options, Screen, setup};
+use trailhound::{store, telemetry};
+
+use crate::moto::{Moto, REGION};
+use crate::samples;
+use crate::worker::{ask, cloudtrail, rows};
+
+/// Names the configuration of the process that [`process`] is.
+const CONFIG_VARIABLE: &str = "TRAILHOUND_TEST_DAEMON";
+
+/// How long the end of the daemon may take.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is in a lake.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Report {
+    /// Rows, and how many of them are different rows of objects.
+    cloudtrail: (i64, i64),
+    vpc_flow: (i64, i64),
+    /// Key and state, in the order of keys.
+    objects: Vec<String>,
+    /// The detections that raised alerts, once for each alert.
+    alerts: Vec<String>,
+}
+
+impl Report {
+    async fn of(config: &Config) -> Self {
+        let place = store::lake(&setup::location(&config.lake), &setup::aws(config)).await.unwrap();
+        let lake = Lake::open(place, Arc::new(SystemClock)).await.unwrap();
+        Report {
+            cloudtrail: rows(&lake, "cloudtrail").await,
+            vpc_flow: rows(&lake, "vpc_flow").await,
+            objects: ask(&lake, "select key, state from objects order by key").await,
+            alerts: ask(&lake, "select rule_id from alerts order by rule_id").await,
+        }
+    }
+}
+
+/// Not a test but the daemon that the tests start: this program again, with credentials in its environment.
+#[test]
+#[ignore = "the daemon itself, started by other tests"]
+fn process() {
+    let Some(file) = std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from) else { return };
+    telemetry::init(telemetry::Verbosity::Normal, Some(false)).unwrap();
+    let config = config::load(Some(&file), Overrides::default()).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let summary = runtime.block_on(service::run(&config, Options::default())).unwrap();
+    println!("{summary:?}");
+    let report = runtime.block_on(Report::of(&config));
+    std::fs::write(file.with_extension("report"), serde_json::to_vec(&report).unwrap()).unwrap();
+}
+
+/// The daemon, running; killed when dropped.
+struct Daemon {
+    process: Child,
+    directory: tempfile::TempDir,
+}
+
+impl Daemon {
+    fn start(moto: &Moto, queue: &str, lake: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("trailhound.toml");
+        let endpoint = &moto.endpoint;
+        let text = format!(
+            "lake = '{lake}'\n\
+             [aws]\nendpoint = '{endpoint}'\nregion = '{REGION}'\n\
+             [[source]]\nkind = 'sqs'\nqueue = '{queue}'\nbuckets = ['logs']\nvisibility_timeout_seconds = 30\n\
+             [ingest]\nbatch_age_seconds = 1\n\
+             [detect]\ninterval_seconds = 1\n\
+             [[sink]]\nkind = 'json_lines'\nname = 'file'\npath = 'alerts.jsonl'\nminimum_severity = 'informational'\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let log = File::create(directory.path().join("log")).unwrap();
+        let process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "daemon::process", "--ignored", "--nocapture"])
+            .env(CONFIG_VARIABLE, &file)
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env_remove("AWS_PROFILE")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Daemon { process, directory }
+    }
+
+    fn alerts(&self) -> usize {
+        let text = std::fs::read_to_string(self.directory.path().join("alerts.jsonl"));
+        text.map_or(0, |text| text.lines().count())
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
+    }
+
+    /// Waits until every message is deleted.
+    async fn catch_up(&mut self, moto: &Moto, queue: &str) {
+        let started = Instant::now();
+        while moto.queue_counts(queue).await != (0, 0) {
+            assert!(started.elapsed() < PATIENCE, "messages are left: {}", self.log());
+            assert!(self.process.try_wait().unwrap().is_none(), "it has ended: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Sends SIGTERM; returns what is in the lake.
+    async fn stop(&mut self) -> Report {
+        let asked = Instant::now();
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let status = loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                break status;
+            }
+            assert!(asked.elapsed() < DRAIN, "it does not end: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        assert!(status.success(), "{status}: {}", self.log());
+        let report = std::fs::read(self.directory.path().join("trailhound.report")).unwrap();
+        serde_json::from_slice(&report).unwrap()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn gzipped(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Objects of both kinds, and the rows in them.
+fn objects() -> (Vec<(String, Vec<u8>)>, i64, i64) {
+    let trail = |n: usize| format!("AWSLogs/111122223333/CloudTrail/us-east-1/2026/03/10/{n}.json.gz");
+    let mut objects: Vec<_> = (0..6_usize)
+        .map(|n| (trail(n), gzipped(&cloudtrail((0..=n).map(|event| format!("event-{n}-{event}"))))))
+        .collect();
+    let flow = std::fs::read(samples::testdata("vpc_flow").join("v2_default.log")).unwrap();
+    let flow_rows = trailhound::decode::vpc_flow::decode(&flow, "x").unwrap().num_rows();
+    let key = "AWSLogs/111122223333/vpcflowlogs/us-east-1/2026/03/10/a b+c.log.gz";
+    objects.push((key.to_owned(), gzipped(&flow)));
+    (objects, 21, flow_rows.try_into().unwrap())
+}
+
+async fn check_on_aws(lake_of: impl Fn(&Path) -> String) {
+    let moto = Moto::start();
+    moto.create_bucket("logs").await;
+    moto.create_bucket("lake").await;
+    let created = moto.create_queue("announcements", 5).await;
+    moto.put_bucket_notification("logs", &created.arn).await;
+    let place = tempfile::tempdir().unwrap();
+    let mut daemon = Daemon::start(&moto, &created.url, &lake_of(place.path()));
+    let (objects, cloudtrail_rows, flow_rows) = objects();
+    // All of it twice: S3 announces the second time as it does the first.
+    for _ in 0..2 {
+        for (key, content) in &objects {
+            moto.put_object("logs", key, content).await;
+        }
+        daemon.catch_up(&moto, &created.url).await;
+    }
+    let started = Instant::now();
+    while daemon.alerts() == 0 {
+        assert!(started.elapsed() < PATIENCE, "no alert: {}", daemon.log());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let report = daemon.stop().await;
+    assert_eq!(report.cloudtrail, (cloudtrail_rows, cloudtrail_rows), "{}", daemon.log());
+    assert_eq!(report.vpc_flow, (flow_rows, flow_rows));
+    let mut expect: Vec<_> = objects.iter().map(|(key, _)| format!("{key} committed")).collect();
+    expect.sort_unstable();
+    assert_eq!(report.objects, expect);
+    let root = report.alerts.iter().filter(|rule| *rule == "aws-root-used").count();
+    assert_eq!(root, 1, "one account, one address, one day: {:?}", report.alerts);
+    assert_eq!(moto.queue_counts(&created.url).await, (0, 0));
+    assert_eq!(moto.queue_counts(&created.dead_letter_url).await, (0, 0));
+    assert!(daemon.log().contains("ready"), "{}", daemon.log());
+}
+
+#[tokio::test]
+async fn from_s3_into_a_lake_on_disk() {
+    check_on_aws(|directory| directory.join("lake").display().to_string()).await;
+}
+
+#[tokio::test]
+async fn from_s3_into_a_lake_on_s3() {
+    check_on_aws(|_| "s3://lake/below/here".to_owned()).await;
+}
+
+fn put_file(path: &Path, content: &[u8]) {
+    let mut file = File::create(path).unwrap();
+    file.write_all(content).unwrap();
+    // Written long ago, so that it is taken to be complete.
+    file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_a_folder() {
+    let directory = tempfile::tempdir().unwrap();
+    let logs = directory.path().join("logs");
+    std::fs::create_dir(&logs).unwrap();
+    put_file(&logs.join("a.json"), &cloudtrail(["1".to_owned(), "2".to_owned()]));
+    put_file(&logs.join("bad.json"), b"{\"Records\":[{]}");
+    let file = directory.path().join("t.toml");
+    let text = "lake = 'lake'\n[[source]]\nkind = 'folder'\npath = 'logs'\npoll_interval_seconds = 1\n\
+                [detect]\ninterval_seconds = 1\n\
+                [[sink]]\nkind = 'json_lines'\nname = 'file'\npath = 'alerts.jsonl'\nminimum_severity = 'high'\n";
+    std::fs::write(&file, text).unwrap();
+    let config = config::load(Some(&file), Overrides::default()).unwrap();
+    let stop = CancellationToken::new();
+    let options = Options { stop: stop.clone(), signals: false, drain: DRAIN, screen: Screen::default() };
+    let running = tokio::spawn({
+        let config = config.clone();
+        async move { service::run(&config, options).await }
+    });
+    let alerts = directory.path().join("alerts.jsonl");
+    let delivered = || std::fs::read_to_string(&alerts).unwrap_or_default().contains("aws-root-used");
+    crate::worker::until(delivered).await;
+    // What comes later is found, and what is there is not read again.
+    put_file(&logs.join("b.json"), &cloudtrail(["3".to_owned()]));
+    let more =
+        || std::fs::read_dir(directory.path().join("lake/cloudtrail/_delta_log")).unwrap().count() >= 3;
+    crate::worker::until(more).await;
+    stop.cancel();
+    let summary = running.await.unwrap().unwrap();
+    assert_eq!((summary.ingest.added, summary.ingest.rows, summary.ingest.quarantined), (2, 3, 1));
+    assert_eq!(summary.ingest.known, 0, "{}", summary.ingest);
+    assert!(summary.alerts_raised >= 1 && summary.alerts_delivered >= 1, "{summary:?}");
+    let report = Report::of(&config).await;
+    assert_eq!(report.cloudtrail, (3, 3));
+    assert_eq!(report.objects.iter().filter(|object| object.ends_with("committed")).count(), 2);
+}
+
+#[tokio::test]
+async fn what_cannot_start_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("t.toml");
+    let start = async |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let config = config::load(Some(&file), Overrides::default()).unwrap();
+        let options = Options { signals: false, ..Options::default() };
+        service::run(&config, options).await.unwrap_err().to_string()
+    };
+    let source = "[[source]]\nkind = 'folder'\npath = 'logs'\n";
+    let check = |told: String, expect: &str| assert!(told.contains(expect), "{told}");
+    check(start("").await, "there is nothing to watch");
+    check(start(&format!("{source}[detect]\nfolders = ['none']")).await, "1 problem with the detections");
+    let sink = "[[sink]]\nkind = 'json_lines'\nname = 'file'\npath = 'no/such/folder/a'\n";
+    check(start(&format!("{source}{sink}")).await, "sink `file` cannot be used");
+    std::fs::write(directory.path().join("occupied"), "").unwrap();
+    check(start(&format!("lake = 'occupied'\n{source}")).await, "of the lake failed");
+}
