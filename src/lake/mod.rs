@@ -201,3 +201,14 @@ pub fn time_text(micros: i64) -> String {
     DateTime::from_timestamp_micros(micros)
         .map_or_else(|| micros.to_string(), |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_on_a_cpu_thread_is_an_error_and_the_pool_lives_on() {
+        assert!(matches!(on_cpu(|| panic!("of a test")).await, Err::<(), _>(Error::Worker)));
+        assert!(matches!(on_cpu(|| 7).await, Ok(7)));
+    }
+}

@@ -213,7 +213,8 @@ impl Service {
                     let worker = self.worker(config, &queue, &leases, &sources);
                     self.start_worker(format!("worker {number} of {}", queue.url()), worker);
                 }
-                self.tasks.spawn(async move { check_redrive(&queue).await });
+                let stop = self.stop.clone();
+                self.tasks.spawn(async move { _ = stop.run_until_cancelled(check_redrive(&queue)).await });
             }
             Source::Folder { path, poll_interval } => {
                 let watcher = self.watcher(config, path, *poll_interval);
