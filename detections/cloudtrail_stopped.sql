@@ -53,12 +53,26 @@ where event_source = 'cloudtrail.amazonaws.com'
           json_get_bool(request_parameters, 'isMultiRegionTrail') = false
           or json_get_bool(request_parameters, 'includeGlobalServiceEvents') = false
           or json_get_bool(request_parameters, 'enableLogFileValidation') = false
+      -- One selector per line, white space gone, selectors that leave management events out dropped: is any left?
       when 'PutEventSelectors' then
-          regexp_like(request_parameters, '"includeManagementEvents"\s*:\s*false')
-          or regexp_like(request_parameters, '"readWriteType"\s*:\s*"(ReadOnly|WriteOnly)"')
-          or (
-              json_length(request_parameters, 'advancedEventSelectors') > 0
-              and not regexp_like(request_parameters, '"equals"\s*:\s*\[\s*"Management"')
+          btrim(
+              regexp_replace(
+                  array_to_string(
+                      json_get_array(regexp_replace(request_parameters, '\s+', '', 'g'), 'eventSelectors'), chr(10)
+                  ),
+                  '(?m)^.*("readWriteType":"(ReadOnly|WriteOnly)"|"includeManagementEvents":false).*$', '', 'g'
+              ),
+              chr(10)
+          ) = ''
+          or not regexp_like(
+              regexp_replace(
+                  array_to_string(
+                      json_get_array(regexp_replace(request_parameters, '\s+', '', 'g'), 'advancedEventSelectors'),
+                      chr(10)
+                  ),
+                  '(?m)^.*"field":"readOnly".*$', '', 'g'
+              ),
+              '"equals":\[[^\]]*"Management"'
           )
       else true
   end

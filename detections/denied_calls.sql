@@ -43,7 +43,7 @@ where error_code is not null
   )
   and actor_arn is not null
   and coalesce(identity_type, '') <> 'AWSService'
-  and invoked_by is null
+  and coalesce(invoked_by, 'signin.amazonaws.com') = 'signin.amazonaws.com'
   and actor_arn not like '%:role/aws-service-role/%'
 group by recipient_account_id, actor_arn, date_bin(interval '15 minutes', event_time)
 having count(*) >= 20 and count(distinct event_name) >= 5

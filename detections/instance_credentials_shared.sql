@@ -39,7 +39,7 @@ select
 from cloudtrail
 where identity_type = 'AssumedRole'
   and access_key_id like 'ASIA%'
-  and invoked_by is null
+  and coalesce(invoked_by, 'signin.amazonaws.com') = 'signin.amazonaws.com'
   and vpc_endpoint_id is null
   and regexp_like(identity_principal_id, ':i-[0-9a-f]{8,17}$')
   -- An address, and a public one: not a service's name.

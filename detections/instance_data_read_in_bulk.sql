@@ -42,6 +42,7 @@ where event_source = 'ec2.amazonaws.com'
           and json_get_str(request_parameters, 'attribute') = 'userData'
       )
   )
+  and actor_arn is not null
   and coalesce(identity_type, '') <> 'AWSService'
 group by recipient_account_id, actor_arn, date_bin(interval '1 hour', event_time)
 having count(distinct json_get_str(request_parameters, 'instanceId')) >= 10

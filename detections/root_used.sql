@@ -4,7 +4,8 @@ title: The root user was used
 description: >
   The root user signed in or called an API. It can do everything, cannot be limited by IAM policies and has no
   owner by name, so outside a handful of account tasks nobody should use it. Failed attempts count: somebody holds,
-  or tries, the credentials. Calls that an AWS service makes in the root user's name are left out.
+  or tries, the credentials. Calls that an AWS service makes in the root user's name are left out, but not those of the
+  console, which CloudTrail marks as invoked by `signin.amazonaws.com`.
 severity: high
 mitre:
   tactics: [TA0001, TA0004]
@@ -36,5 +37,5 @@ select
     user_agent
 from cloudtrail
 where identity_type = 'Root'
-  and invoked_by is null
-  and event_type in ('AwsApiCall', 'AwsConsoleSignIn', 'AwsConsoleAction')
+  and coalesce(invoked_by, 'signin.amazonaws.com') = 'signin.amazonaws.com'
+  and coalesce(event_type, '') <> 'AwsServiceEvent'

@@ -3,7 +3,8 @@ id: aws-secrets-read-in-bulk
 title: Many secrets were read by one principal
 description: >
   One principal read at least ten different secrets of Secrets Manager, or decrypted parameters of Parameter Store,
-  within an hour. A batch read by filter counts as its page: the secrets it names, else its page size, 20 at most.
+  within an hour. The same request counts once, however often it is made. A batch read by filter counts as its page:
+  the secrets it names, else its page size, 20 at most; a read by path counts as one, unless the path is the root.
   Refused reads count too.
 severity: high
 mitre:
@@ -31,10 +32,13 @@ with reading as (
         recipient_account_id,
         actor_arn,
         source_ip_address,
+        -- What was asked for: the same thing read often is read once.
         case event_name
             when 'GetSecretValue' then json_get_str(request_parameters, 'secretId')
             when 'GetParameter' then json_get_str(request_parameters, 'name')
-        end as secret,
+            when 'GetParametersByPath' then json_get_str(request_parameters, 'path')
+            else coalesce(json_get_json(request_parameters, 'names'), request_parameters)
+        end as asked,
         case event_name
             when 'GetParameters' then coalesce(cast(json_length(request_parameters, 'names') as bigint), 0)
             when 'BatchGetSecretValue' then coalesce(
@@ -42,9 +46,10 @@ with reading as (
                 json_get_int(request_parameters, 'maxResults'),
                 20
             )
-            when 'GetParametersByPath' then coalesce(json_get_int(request_parameters, 'maxResults'), 10)
-            else 0
-        end as secrets_of_batch
+            when 'GetParametersByPath' then
+                case when json_get_str(request_parameters, 'path') = '/' then 20 else 1 end
+            else 1
+        end as secrets
     from cloudtrail
     where event_source in ('secretsmanager.amazonaws.com', 'ssm.amazonaws.com')
       and (
@@ -55,18 +60,34 @@ with reading as (
           )
       )
       and coalesce(identity_type, '') <> 'AWSService'
-      and coalesce(actor_arn, '') not like '%:role/aws-service-role/%'
+      and actor_arn is not null
+      and actor_arn not like '%:role/aws-service-role/%'
+),
+asked_once as (
+    select
+        recipient_account_id,
+        actor_arn,
+        date_bin(interval '1 hour', event_time) as window_start,
+        asked,
+        max(secrets) as secrets,
+        min(event_time) as first_time,
+        max(event_time) as last_time,
+        count(*) as event_count,
+        min(event_id) as event_id,
+        min(source_ip_address) as source_address
+    from reading
+    group by recipient_account_id, actor_arn, date_bin(interval '1 hour', event_time), asked
 )
 select
     recipient_account_id,
     actor_arn,
-    date_bin(interval '1 hour', event_time) as window_start,
-    min(event_time) as first_time,
-    max(event_time) as last_time,
-    count(*) as event_count,
+    window_start,
+    min(first_time) as first_time,
+    max(last_time) as last_time,
+    sum(event_count) as event_count,
     array_agg(event_id) as event_ids,
-    count(distinct secret) + sum(secrets_of_batch) as secrets,
-    string_agg(distinct source_ip_address, ', ') as source_addresses
-from reading
-group by recipient_account_id, actor_arn, date_bin(interval '1 hour', event_time)
-having count(distinct secret) + sum(secrets_of_batch) >= 10
+    sum(secrets) as secrets,
+    string_agg(distinct source_address, ', ') as source_addresses
+from asked_once
+group by recipient_account_id, actor_arn, window_start
+having sum(secrets) >= 10

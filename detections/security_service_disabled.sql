@@ -35,7 +35,12 @@ select
     user_agent,
     request_parameters
 from cloudtrail
-where case event_source
+where event_source in (
+      'guardduty.amazonaws.com', 'config.amazonaws.com', 'securityhub.amazonaws.com', 'ec2.amazonaws.com',
+      'route53resolver.amazonaws.com', 'macie2.amazonaws.com', 'inspector2.amazonaws.com',
+      'access-analyzer.amazonaws.com'
+  )
+  and case event_source
       when 'guardduty.amazonaws.com' then
           event_name in (
               'DeleteDetector', 'StopMonitoringMembers', 'DisassociateMembers', 'DeleteMembers',

@@ -4,8 +4,8 @@ title: A principal used a service it had not used before
 description: >
   A principal with a history of at least a day and 50 calls in the fourteen days before called a service for the first
   time in those fourteen days. Stolen credentials show themselves this way: the thief looks around. AWS services, and
-  calls they make on somebody's behalf, are left out. New principals raise nothing; neither do failed or successful
-  calls differ.
+  calls they make on somebody's behalf, are left out. New principals raise nothing. Failed calls count as successful ones
+  do.
 severity: low
 mitre:
   tactics: [TA0007]
@@ -35,14 +35,15 @@ with daily as (
         min(event_time) as first_time,
         max(event_time) as last_time,
         count(*) as event_count,
-        array_agg(event_id) as event_ids,
+        -- One example: the ids of everything would be held in memory.
+        make_array(min(event_id)) as event_ids,
         string_agg(distinct event_name, ', ') as event_names,
         string_agg(distinct source_ip_address, ', ') as source_addresses
     from cloudtrail
     where event_time is not null
       and actor_arn is not null
       and identity_type in ('IAMUser', 'AssumedRole', 'FederatedUser', 'IdentityCenterUser', 'Root')
-      and invoked_by is null
+      and coalesce(invoked_by, 'signin.amazonaws.com') = 'signin.amazonaws.com'
       and actor_arn not like '%:role/aws-service-role/%'
     group by recipient_account_id, actor_arn, event_source, date_bin(interval '1 day', event_time)
 ),

@@ -1,3 +1,5 @@
 //! The `trailhound` binary.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    trailhound::cli::run()
+}

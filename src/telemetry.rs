@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::clock::{Clock, SystemClock};
@@ -81,8 +81,8 @@ pub enum Error {
 /// `json` chooses the form; without it, JSON unless standard error is a terminal.
 pub fn init(verbosity: Verbosity, json: Option<bool>) -> Result<(), Error> {
     let terminal = io::stderr().is_terminal();
-    let environment = std::env::var(FILTER_VARIABLE).unwrap_or_default();
-    let filter = filter(&environment, verbosity)?;
+    let environment = std::env::var_os(FILTER_VARIABLE).unwrap_or_default();
+    let filter = filter(&environment.to_string_lossy(), verbosity)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let result = if json.unwrap_or(!terminal) {
         json_subscriber(filter, clock, io::stderr).try_init()
@@ -184,7 +184,7 @@ where
         write!(out, "{} {on}{level:>5}{off} ", time.format("%Y-%m-%dT%H:%M:%SZ"))?;
 
         let mut line = String::new();
-        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             line.push_str(span.name());
             if let Some(fields) = span.extensions().get::<FormattedFields<N>>()
                 && !fields.is_empty()
@@ -223,14 +223,26 @@ mod tests {
         Arc::new(FixedClock::new(DateTime::from_timestamp(1_767_323_045, 678_000_000).unwrap()))
     }
 
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     /// What `log` writes, through the subscriber that `subscriber` makes around a buffer.
     fn logged<S: Subscriber + Send + Sync + 'static>(
-        subscriber: impl FnOnce(Arc<Mutex<Vec<u8>>>) -> S,
+        subscriber: impl FnOnce(Buffer) -> S,
         log: impl FnOnce(),
     ) -> String {
-        let buffer = Arc::new(Mutex::new(Vec::new()));
-        tracing::subscriber::with_default(subscriber(Arc::clone(&buffer)), log);
-        let bytes = buffer.lock().unwrap().clone();
+        let buffer = Buffer::default();
+        tracing::subscriber::with_default(subscriber(buffer.clone()), log);
+        let bytes = buffer.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
 
@@ -246,7 +258,7 @@ mod tests {
     fn human_lines() {
         let filter = filter("", Verbosity::Normal).unwrap();
         let line = logged(
-            |buffer| human_subscriber(filter, clock(), false, buffer),
+            |buffer| human_subscriber(filter, clock(), false, move || buffer.clone()),
             || {
                 let span = tracing::info_span!("ingest", queue = "logs");
                 let _entered = span.enter();
@@ -264,7 +276,10 @@ mod tests {
     fn human_lines_let_no_escape_and_no_second_line_through() {
         for colour in [false, true] {
             let filter = filter("trace", Verbosity::Normal).unwrap();
-            let shown = logged(|buffer| human_subscriber(filter, clock(), colour, buffer), log_hostile);
+            let shown = logged(
+                |buffer| human_subscriber(filter, clock(), colour, move || buffer.clone()),
+                log_hostile,
+            );
             let (line, rest) = shown.split_once('\n').unwrap();
             assert_eq!(rest, "", "one line");
             let ours =
@@ -277,7 +292,7 @@ mod tests {
     #[test]
     fn json_lines_are_safe_and_say_the_same() {
         let filter = filter("trace", Verbosity::Normal).unwrap();
-        let shown = logged(|buffer| json_subscriber(filter, clock(), buffer), log_hostile);
+        let shown = logged(|buffer| json_subscriber(filter, clock(), move || buffer.clone()), log_hostile);
         let (line, rest) = shown.split_once('\n').unwrap();
         assert_eq!(rest, "", "one line");
         assert_eq!(text::safe(line), line, "nothing left to escape");

@@ -9,6 +9,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::table::{AlertTable, Change, Delivery, Stored};
 use super::{Alert, Severity};
+use crate::config::{self, Config};
 use crate::detect::detection::{Detection, Kind};
 use crate::detect::{self, Finding, MAX_EVENT_IDS, Scope, Span};
 use crate::lake::{self, DataFile, Lake};
@@ -21,6 +22,17 @@ pub struct Subscriber {
     pub sink: String,
     /// The least severity it wants.
     pub minimum_severity: Severity,
+}
+
+impl Subscriber {
+    /// The sinks of a configuration.
+    pub fn all(config: &Config) -> Vec<Self> {
+        let one = |sink: &config::Sink| Subscriber {
+            sink: sink.name.clone(),
+            minimum_severity: sink.minimum_severity,
+        };
+        config.sinks.iter().map(one).collect()
+    }
 }
 
 /// What a run did.
@@ -64,10 +76,21 @@ struct Group<'d> {
     detections: Vec<&'d Detection>,
 }
 
+/// What one rule found, not committed yet.
+struct Ran {
+    app_id: String,
+    after: i64,
+    head: i64,
+    days: BTreeSet<NaiveDate>,
+    mode: Merge,
+    alerts: Vec<Alert>,
+}
+
 impl Runner<'_> {
-    /// Runs every rule over what was added since it last ran, and raises alerts.
+    /// Runs every rule over what was added since it last ran, and raises alerts: in one commit, with the progress.
     pub async fn run_new(&self, mut started: impl FnMut(&Detection)) -> Result<Outcome, lake::Error> {
         let mut outcome = Outcome::default();
+        let mut ran = Vec::new();
         for table in lake::DATA_TABLES {
             let rules: Vec<&Detection> =
                 self.detections.iter().filter(|d| d.table.name == table.name).collect();
@@ -78,10 +101,11 @@ impl Runner<'_> {
             for group in self.groups(table.name, snapshot.version, rules, &mut outcome).await? {
                 for detection in &group.detections {
                     started(detection);
-                    self.run_one(detection, &group, &snapshot.files, &mut outcome).await?;
+                    ran.extend(self.run_one(detection, &group, &snapshot.files, &mut outcome).await);
                 }
             }
         }
+        self.settle_new(&ran, &mut outcome).await?;
         outcome.raised.sort_by_key(|alert| (alert.first_time, alert.alert_id.clone()));
         Ok(outcome)
     }
@@ -151,27 +175,49 @@ impl Runner<'_> {
         group: &Group<'_>,
         live: &[DataFile],
         outcome: &mut Outcome,
-    ) -> Result<(), lake::Error> {
+    ) -> Option<Ran> {
         let found = match detect::evaluate(self.lake, detection, &group.scope, live, &self.limits).await {
             Ok(found) => found,
             Err(error) => {
                 outcome.failed.push((detection.id.clone(), error));
-                return Ok(());
+                return None;
             }
         };
         outcome.rules_run += 1;
         outcome.note_suppressed(detection, found.suppressed);
-        let mode = if detection.kind == Kind::Event { Merge::Add } else { Merge::Replace };
-        let change = Change { days: days(&found.findings), progress: vec![(app_id(detection), group.head)] };
-        let alerts = self.alerts(detection, found.findings);
+        Some(Ran {
+            app_id: app_id(detection),
+            after: group.after,
+            head: group.head,
+            days: days(&found.findings),
+            mode: if detection.kind == Kind::Event { Merge::Add } else { Merge::Replace },
+            alerts: self.alerts(detection, found.findings),
+        })
+    }
+
+    /// Commits what the rules found together with how far they have come.
+    async fn settle_new(&self, ran: &[Ran], outcome: &mut Outcome) -> Result<(), lake::Error> {
+        if ran.is_empty() {
+            return Ok(());
+        }
+        let change = Change {
+            days: ran.iter().flat_map(|ran| ran.days.iter().copied()).collect(),
+            progress: ran.iter().map(|ran| (ran.app_id.clone(), ran.head)).collect(),
+        };
         let merged = AlertTable::new(self.lake)
             .change(change, |stored, progress| {
-                // Somebody else ran this rule meanwhile: what it found is there, and ours would count twice.
-                if progress[0].unwrap_or(0) != group.after {
-                    return None;
+                let (mut raised, mut amended, mut advanced) = (Vec::new(), Vec::new(), Vec::new());
+                for (ran, done) in ran.iter().zip(progress) {
+                    // Somebody else ran this rule meanwhile: what it found is there, and ours would count twice.
+                    if done.unwrap_or(0) != ran.after {
+                        continue;
+                    }
+                    let (new, changed) = merge(stored, &ran.alerts, ran.mode, &self.subscribers);
+                    raised.extend(new);
+                    amended.extend(changed);
+                    advanced.push((ran.app_id.clone(), ran.head));
                 }
-                let merged = merge(stored, &alerts, mode, &self.subscribers);
-                Some((merged, vec![(app_id(detection), group.head)]))
+                Some(((raised, amended), advanced))
             })
             .await?;
         if let Some((raised, amended)) = merged {

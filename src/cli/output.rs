@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-// The one place where the filter of terminal output is chosen.
-use safe::SafeWriter;
+use crate::text::{self, SafeWriter};
 
 /// The buffer before standard output, in bytes.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -280,10 +279,7 @@ fn terminal_width(environment: &dyn Fn(&str) -> Option<String>) -> usize {
 
 /// Text for a terminal: control characters other than the line end and the tab are escaped.
 pub fn printable(text: &str) -> String {
-    let mut safe = SafeWriter::new(Vec::new());
-    // A vector takes everything.
-    let _ = safe.write_all(text.as_bytes()).and_then(|()| safe.flush());
-    String::from_utf8_lossy(&safe.into_inner()).into_owned()
+    text::safe_lines(text).into_owned()
 }
 
 /// Standard output that remembers when its reader has gone.
@@ -386,81 +382,6 @@ pub fn human_duration(duration: Duration) -> String {
     }
 }
 
-/// The filter between data and a terminal.
-mod safe {
-    use std::io::{self, Write};
-
-    /// Escapes every control character but the line end and the tab, and every byte that is not UTF-8.
-    #[derive(Debug)]
-    pub struct SafeWriter<W> {
-        inner: W,
-        /// The beginning of a character whose rest has not come yet.
-        pending: Vec<u8>,
-    }
-
-    impl<W: Write> SafeWriter<W> {
-        pub fn new(inner: W) -> SafeWriter<W> {
-            SafeWriter { inner, pending: Vec::new() }
-        }
-
-        pub fn into_inner(self) -> W {
-            self.inner
-        }
-
-        fn text(&mut self, text: &str) -> io::Result<()> {
-            let mut from = 0;
-            for (at, found) in text.char_indices().filter(|(_, c)| is_unsafe(*c)) {
-                self.inner.write_all(&text.as_bytes()[from..at])?;
-                write!(self.inner, "{}", found.escape_default())?;
-                from = at + found.len_utf8();
-            }
-            self.inner.write_all(&text.as_bytes()[from..])
-        }
-
-        fn stray(&mut self, bytes: &[u8]) -> io::Result<()> {
-            bytes.iter().try_for_each(|byte| write!(self.inner, "\\x{byte:02x}"))
-        }
-    }
-
-    fn is_unsafe(c: char) -> bool {
-        // The marks that turn the direction of writing make text read as other than it is.
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        turns || (c.is_control() && c != '\n' && c != '\t')
-    }
-
-    impl<W: Write> Write for SafeWriter<W> {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut all = std::mem::take(&mut self.pending);
-            all.extend_from_slice(bytes);
-            let mut rest = all.as_slice();
-            loop {
-                match std::str::from_utf8(rest) {
-                    Ok(text) => {
-                        self.text(text)?;
-                        return Ok(bytes.len());
-                    }
-                    Err(error) => {
-                        let (good, bad) = rest.split_at(error.valid_up_to());
-                        self.text(std::str::from_utf8(good).unwrap_or_default())?;
-                        let Some(length) = error.error_len() else {
-                            self.pending = bad.to_vec();
-                            return Ok(bytes.len());
-                        };
-                        self.stray(&bad[..length])?;
-                        rest = &bad[length..];
-                    }
-                }
-            }
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            let pending = std::mem::take(&mut self.pending);
-            self.stray(&pending)?;
-            self.inner.flush()
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -524,19 +445,8 @@ mod tests {
             writer.flush().unwrap();
             stdout.0.lock().unwrap().clone()
         };
-        assert_eq!(written(true), b"a\tb\\u{1b}[2Jc\\u{9b}\\xff\\xc3\nd");
+        assert_eq!(String::from_utf8_lossy(&written(true)), "a\tb\\u001b[2Jc\\u009b\u{fffd}\u{fffd}\nd");
         assert_eq!(written(false), data);
-    }
-
-    #[test]
-    fn a_character_is_not_lost_between_writes() {
-        let mut safe = SafeWriter::new(Vec::new());
-        safe.write_all(&"ä".as_bytes()[..1]).unwrap();
-        safe.write_all(&"ä".as_bytes()[1..]).unwrap();
-        safe.write_all("\u{202e}é".as_bytes()).unwrap();
-        safe.write_all(b"\xe2\x82").unwrap();
-        safe.flush().unwrap();
-        assert_eq!(safe.into_inner(), "ä\\u{202e}é\\xe2\\x82".as_bytes());
     }
 
     #[test]

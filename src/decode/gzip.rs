@@ -52,33 +52,38 @@ pub fn is_gzip(input: &[u8]) -> bool {
 /// else after it is an error. The checksum of every member is checked. The one loss that gzip cannot show is a cut
 /// exactly between two members. After an error `out` is empty. Errors name the byte offset in the compressed data.
 pub fn inflate(input: &[u8], limits: &Limits, out: &mut Vec<u8>) -> Result<(), Error> {
-    let outcome = inflate_into(input, limits, out);
+    let outcome = inflate_trusting(input, limits, TRUSTED_BYTES, out);
     if outcome.is_err() {
         out.clear();
     }
     outcome
 }
 
-fn inflate_into(input: &[u8], limits: &Limits, out: &mut Vec<u8>) -> Result<(), Error> {
+/// Inflates content of up to `trusted_bytes` at once, and measures what turns out to be larger before it is held.
+fn inflate_trusting(
+    input: &[u8],
+    limits: &Limits,
+    trusted_bytes: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
     if input.len() > limits.compressed_bytes {
         return Err(ErrorKind::TooLarge { limit_bytes: limits.compressed_bytes }.nowhere());
     }
-    if inflate_single(input, limits.content_bytes.min(TRUSTED_BYTES), out) {
+    let trusted = Limits { content_bytes: limits.content_bytes.min(trusted_bytes), ..*limits };
+    if inflate_single(input, trusted.content_bytes, out) {
         return Ok(());
     }
-    let trusted = Limits { content_bytes: limits.content_bytes.min(TRUSTED_BYTES), ..*limits };
     match stream(input, &trusted, out) {
-        Err(Error { kind: ErrorKind::TooLarge { .. }, .. }) if limits.content_bytes > TRUSTED_BYTES => {
-            out.clear();
-            out.shrink_to(CHUNK_BYTES);
-            let content_bytes = measure(input, limits)?;
-            if inflate_single(input, content_bytes, out) {
-                return Ok(());
-            }
-            stream(input, &Limits { content_bytes, ..*limits }, out)
-        }
-        outcome => outcome,
+        Err(Error { kind: ErrorKind::TooLarge { .. }, .. }) if limits.content_bytes > trusted_bytes => {}
+        outcome => return outcome,
     }
+    // Given back, so that a bomb is measured with next to nothing held.
+    *out = Vec::new();
+    let content_bytes = measure(input, limits)?;
+    if inflate_single(input, content_bytes, out) {
+        return Ok(());
+    }
+    stream(input, &Limits { content_bytes, ..*limits }, out)
 }
 
 /// Inflates data of one member in one call, when the size that the trailer claims is at most `most_bytes`.
@@ -394,6 +399,31 @@ mod tests {
         let limits = Limits { compressed_bytes: 20, ..Limits::default() };
         let error = inflated_within(&gzip(&sample(3000)), &limits).unwrap_err();
         assert_eq!(error, "content is larger than the limit of 20 bytes");
+    }
+
+    #[test]
+    fn contents_over_the_trusted_size() {
+        let content = sample(300_000);
+        let (one, two) = (gzip(&content), [gzip(&content[..40_000]), gzip(&content[40_000..])].concat());
+        for input in [one, two] {
+            let within = |content_bytes| {
+                let mut out = Vec::new();
+                inflate_trusting(&input, &Limits { content_bytes, ..Limits::default() }, 70_000, &mut out)
+                    .map(|()| out)
+                    .map_err(|error| error.to_string())
+            };
+            assert_eq!(within(1_000_000).unwrap(), content);
+            assert_eq!(within(300_000).unwrap(), content);
+            for limit in [299_999, 70_001, 70_000, 69_999] {
+                let expect = format!("content is larger than the limit of {limit} bytes");
+                assert_eq!(within(limit).unwrap_err(), expect);
+            }
+        }
+        let mut out = Vec::new();
+        let bomb = gzip(&vec![0; 5_000_000]);
+        let limits = Limits { content_bytes: 4_000_000, ..Limits::default() };
+        assert!(inflate_trusting(&bomb, &limits, 70_000, &mut out).is_err());
+        assert_eq!(out.capacity(), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 pub mod detection;
 mod finding;
+pub mod pack;
 
 use std::sync::Arc;
 
@@ -161,15 +162,14 @@ pub async fn evaluate(
         return run(&session, detection, |_| true).await;
     }
     let window = micros(detection.window);
-    let (touched, read) = match (detection.kind, scope) {
-        (Kind::Event, Scope::Past(span)) => (vec![], vec![*span]),
-        _ => {
-            let touched = scope.windows(window);
-            let lookback = micros(detection.lookback);
-            let back = |span: &Span| Span { start: span.start.saturating_sub(lookback), end: span.end };
-            let read = merge(touched.iter().map(back).collect());
-            (touched, read)
-        }
+    let (touched, read) = if let (Kind::Event, Scope::Past(span)) = (detection.kind, scope) {
+        (vec![], vec![*span])
+    } else {
+        let touched = scope.windows(window);
+        let lookback = micros(detection.lookback);
+        let back = |span: &Span| Span { start: span.start.saturating_sub(lookback), end: span.end };
+        let read = merge(touched.iter().map(back).collect());
+        (touched, read)
     };
     if read.is_empty() {
         return Ok(Findings::default());

@@ -39,15 +39,15 @@ pub struct Days {
 
 impl Days {
     /// Whether a key's day is among them.
-    pub fn hold(&self, key: &str) -> bool {
+    pub fn hold(self, key: &str) -> bool {
         route::by_key(key).date.is_none_or(|day| self.hold_day(day))
     }
 
-    fn hold_day(&self, day: NaiveDate) -> bool {
+    fn hold_day(self, day: NaiveDate) -> bool {
         self.since.is_none_or(|since| day >= since) && self.until.is_none_or(|until| day <= until)
     }
 
-    fn is_all(&self) -> bool {
+    fn is_all(self) -> bool {
         self.since.is_none() && self.until.is_none()
     }
 }

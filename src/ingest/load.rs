@@ -217,6 +217,23 @@ impl Batch {
 }
 
 impl Tally {
+    /// Adds up what was done at several places.
+    pub fn add(&mut self, other: Tally) {
+        self.found += other.found;
+        self.added += other.added;
+        self.empty += other.empty;
+        self.known += other.known;
+        for (kind, count) in other.unsupported {
+            *self.unsupported.entry(kind).or_default() += count;
+        }
+        self.rejected.extend(other.rejected);
+        for (table, rows) in other.rows {
+            *self.rows.entry(table).or_default() += rows;
+        }
+        self.stored_bytes += other.stored_bytes;
+        self.content_bytes += other.content_bytes;
+    }
+
     /// Notes objects that end here, whatever the commit says of them; rows are counted when it is done.
     fn note(&mut self, object: &ReadObject) {
         let record = &object.record;

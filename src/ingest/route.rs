@@ -130,11 +130,10 @@ pub fn by_content(kind: Kind, text: &[u8]) -> Kind {
     }
     let start = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
     match start.first() {
-        None => kind,
         Some(b'{' | b'[') => json_kind(start),
         Some(_) if vpc_flow::is_transit_gateway(text) => Kind::Unsupported("transit_gateway_flow"),
         Some(_) if vpc_flow::looks_like(text) => Kind::VpcFlow,
-        Some(_) => kind,
+        Some(_) | None => kind,
     }
 }
 
@@ -160,6 +159,7 @@ fn json_kind(text: &[u8]) -> Kind {
 mod tests {
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value)] // The cases read better.
     fn check(key: &str, kind: Kind, account: Option<&str>, region: Option<&str>, date: Option<&str>) {
         let route = by_key(key);
         assert_eq!(route.kind, kind, "{key}");

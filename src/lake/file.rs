@@ -99,7 +99,7 @@ fn encode_day(table: &'static Table, day: Option<i32>, parts: &[RecordBatch]) ->
     let sorted = take_record_batch(&whole, &order).map_err(failed)?;
     let bytes = write(table, &sorted, time_index)?;
     Ok(EncodedFile {
-        event_date: day.and_then(|day| NaiveDate::from_epoch_days(day)),
+        event_date: day.and_then(NaiveDate::from_epoch_days),
         bytes: Bytes::from(bytes),
         rows: sorted.num_rows(),
         stats: statistics(table, &sorted, time_index),

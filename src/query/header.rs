@@ -65,7 +65,7 @@ pub enum Error {
         file: String,
     },
     /// A key or a choice that does not exist.
-    #[error("`{file}`{}: unknown {what} `{name}`, {}", at_line(*line), suggestion(nearest.as_deref(), known))]
+    #[error("`{file}`{}: unknown {what} `{name}`, {advice}", at_line(*line))]
     Unknown {
         /// The file.
         file: String,
@@ -75,10 +75,8 @@ pub enum Error {
         what: &'static str,
         /// What was written, control characters escaped.
         name: String,
-        /// The known name nearest to it.
-        nearest: Option<String>,
-        /// The names that exist.
-        known: Vec<String>,
+        /// The known name nearest to it, or all there are.
+        advice: String,
     },
     /// The YAML does not parse or does not fit.
     #[error("`{file}` does not parse")]
@@ -192,8 +190,7 @@ fn explain(file: &str, source: serde_norway::Error) -> Error {
         line: source.location().map(|place| place.line()),
         what,
         name: printable(name),
-        nearest: nearest(name, known.iter().map(String::as_str)),
-        known,
+        advice: suggestion(nearest(name, known.iter().map(String::as_str)).as_deref(), &known),
     }
 }
 

@@ -19,11 +19,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::alert::raise::Subscriber;
 use crate::alert::sinks;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Config, Source};
-use crate::decode::gzip;
-use crate::detect::detection;
+use crate::config::{Config, Source};
+use crate::detect::pack;
 use crate::ingest::lease::{Leases, Timing};
 use crate::ingest::load::{BatchLimits, Loader, Origin};
 use crate::ingest::read::Reader;
@@ -36,8 +36,6 @@ use crate::queue::{self, Queue};
 use crate::store::{self, aws};
 use alerting::{Alerting, Totals};
 use supervise::{PAUSE, keep_running};
-
-pub use setup::{Screen, detections, sinks};
 
 /// How often the counters are logged.
 const STATS_INTERVAL: Duration = Duration::from_mins(1);
@@ -52,21 +50,12 @@ pub enum Error {
     /// The configuration names no source.
     #[error("the configuration has no `[[source]]`: there is nothing to watch")]
     NoSource,
-    /// A secret cannot be read.
-    #[error(transparent)]
-    Config(#[from] config::Error),
-    /// A secret is not text.
-    #[error("the secret of sink `{sink}` is not UTF-8")]
-    SecretText {
-        /// The sink.
-        sink: String,
-    },
     /// A sink cannot be set up.
     #[error(transparent)]
     Sink(#[from] sinks::Error),
     /// Detections cannot be read.
-    #[error("{}", list(.0))]
-    Detections(Vec<detection::Error>),
+    #[error(transparent)]
+    Rules(#[from] pack::Error),
     /// A store cannot be opened.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -84,13 +73,6 @@ pub enum Error {
     Interrupted,
 }
 
-fn list(problems: &[detection::Error]) -> String {
-    let count =
-        if problems.len() == 1 { "1 problem".to_owned() } else { format!("{} problems", problems.len()) };
-    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    format!("{count} with the detections\n{}", lines.join("\n"))
-}
-
 /// How the service is run, beside what the configuration says.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -100,19 +82,12 @@ pub struct Options {
     pub signals: bool,
     /// How long the end may take.
     pub drain: Duration,
-    /// Where sinks of kind `terminal` write.
-    pub screen: Screen,
 }
 
 impl Default for Options {
     /// Ended by signals, within 25 seconds: what container platforms grant, with something to spare.
     fn default() -> Self {
-        Options {
-            stop: CancellationToken::new(),
-            signals: true,
-            drain: Duration::from_secs(25),
-            screen: Screen::default(),
-        }
+        Options { stop: CancellationToken::new(), signals: true, drain: Duration::from_secs(25) }
     }
 }
 
@@ -140,7 +115,7 @@ pub async fn run(config: &Config, options: Options) -> Result<Summary, Error> {
     let _ = rayon::ThreadPoolBuilder::new().num_threads(config.ingest.decode_threads).build_global();
     let mut service = Service::open(config, &options).await?;
     // First what can be wrong with the configuration, then what is held and must be given back.
-    let alerting = service.alerting(config, &options)?;
+    let alerting = service.alerting(config)?;
     for source in &config.sources {
         service.start_source(config, source).await?;
     }
@@ -182,16 +157,11 @@ struct Service {
 impl Service {
     async fn open(config: &Config, options: &Options) -> Result<Self, Error> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let place = store::lake(&setup::location(&config.lake), &setup::aws(config)).await?;
+        let place = store::lake(&setup::location(config), &setup::aws(config)).await?;
         let lake = Arc::new(Lake::create(place, Arc::clone(&clock)).await?);
-        let limits = gzip::Limits {
-            compressed_bytes: config.ingest.max_object_bytes,
-            content_bytes: config.ingest.max_content_bytes,
-            ..gzip::Limits::default()
-        };
         Ok(Service {
             lake,
-            reader: Arc::new(Reader::new(limits, Arc::clone(&clock))),
+            reader: Arc::new(Reader::new(setup::object_limits(config), Arc::clone(&clock))),
             clock,
             stats: Arc::default(),
             signals: Arc::default(),
@@ -283,13 +253,14 @@ impl Service {
         }
     }
 
-    fn alerting(&self, config: &Config, options: &Options) -> Result<Alerting, Error> {
+    fn alerting(&self, config: &Config) -> Result<Alerting, Error> {
+        let rules = pack::load(config.detect.built_in, &config.detect.folders, &config.detect.disabled)?;
         Ok(Alerting {
-            detections: setup::detections(config)?,
-            limits: setup::limits(config),
+            detections: rules.into_iter().map(|rule| rule.detection).collect(),
+            limits: setup::query_limits(config),
             interval: config.detect.interval,
-            sinks: setup::sinks(config, &self.clock, options.screen)?,
-            subscribers: setup::subscribers(config),
+            sinks: sinks::open(config, &self.clock)?,
+            subscribers: Subscriber::all(config),
             signals: Arc::clone(&self.signals),
             totals: Arc::clone(&self.totals),
             stop: self.stop.clone(),
@@ -297,8 +268,7 @@ impl Service {
     }
 
     fn start_alerting(&self, config: &Config, alerting: Alerting) -> Result<oneshot::Receiver<()>, Error> {
-        let (location, aws, clock) =
-            (setup::location(&config.lake), setup::aws(config), Arc::clone(&self.clock));
+        let (location, aws, clock) = (setup::location(config), setup::aws(config), Arc::clone(&self.clock));
         Ok(alerting.start(async move || {
             let opened =
                 async { Ok::<_, Error>(Lake::open(store::lake(&location, &aws).await?, clock).await?) };

@@ -91,7 +91,7 @@ impl ObjectStore for DurableLocal {
 impl DurableLocal {
     async fn sync(&self, location: &Path) -> Result<()> {
         let path = self.inner.path_to_filesystem(location)?;
-        blocking(move || sync_file_and_directory(&path).map_err(|error| generic(&path, error))).await
+        blocking(move || sync_file_and_directory(&path).map_err(|error| generic(&path, &error))).await
     }
 }
 
@@ -111,7 +111,7 @@ impl MultipartUpload for DurableUpload {
     async fn complete(&mut self) -> Result<PutResult> {
         let result = self.inner.complete().await?;
         let path = self.path.clone();
-        blocking(move || sync_file_and_directory(&path).map_err(|error| generic(&path, error))).await?;
+        blocking(move || sync_file_and_directory(&path).map_err(|error| generic(&path, &error))).await?;
         Ok(result)
     }
 
@@ -126,14 +126,14 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
         .map_err(|error| Error::Generic { store: STORE, source: Box::new(error) })?
 }
 
-fn generic(path: &FilePath, error: std::io::Error) -> Error {
+fn generic(path: &FilePath, error: &std::io::Error) -> Error {
     let words = format!("{}: {error}", path.display());
     Error::Generic { store: STORE, source: Box::new(std::io::Error::new(error.kind(), words)) }
 }
 
 fn write(path: &FilePath, payload: &PutPayload, replace: bool, location: &str) -> Result<()> {
     let directory = path.parent().unwrap_or(FilePath::new("/"));
-    make_directories(directory).map_err(|error| generic(directory, error))?;
+    make_directories(directory).map_err(|error| generic(directory, &error))?;
     let temporary = temporary_name(path);
     let placed = write_synced(&temporary, payload)
         .and_then(|()| if replace { fs::rename(&temporary, path) } else { fs::hard_link(&temporary, path) });
@@ -145,8 +145,8 @@ fn write(path: &FilePath, payload: &PutPayload, replace: bool, location: &str) -
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             Err(Error::AlreadyExists { path: location.to_owned(), source: Box::new(error) })
         }
-        Err(error) => Err(generic(path, error)),
-        Ok(()) => sync_directory(directory).map_err(|error| generic(directory, error)),
+        Err(error) => Err(generic(path, &error)),
+        Ok(()) => sync_directory(directory).map_err(|error| generic(directory, &error)),
     }
 }
 

@@ -144,7 +144,7 @@ pub async fn lake(location: &Location, aws: &AwsSettings) -> Result<LakeStore, E
             let data = aws.bucket(bucket, RetryConfig::default()).await?;
             let no_retry = RetryConfig {
                 max_retries: 0,
-                retry_timeout: Duration::from_secs(60),
+                retry_timeout: Duration::from_mins(1),
                 ..RetryConfig::default()
             };
             let log = aws.bucket(bucket, no_retry).await?;

@@ -103,14 +103,17 @@ const VALUES: [&str; 30] = [
     "\u{a0}",
 ];
 
+fn pick(choices: &[&'static str], random: &mut StdRng) -> &'static str {
+    choices.choose(random).expect("there are choices")
+}
+
 fn random_header(random: &mut StdRng) -> Vec<&'static str> {
-    let known: Vec<&str> =
+    let known: Vec<&'static str> =
         VPC_FLOW.columns.iter().map(|column| column.source).filter(|name| !name.is_empty()).collect();
-    let mut names: Vec<&str> =
-        (0..random.random_range(1..50)).map(|_| *known.choose(random).unwrap()).collect();
+    let mut names: Vec<&str> = (0..random.random_range(1..50)).map(|_| pick(&known, random)).collect();
     for _ in 0..random.random_range(0..=names.len().min(6)) / 2 {
         let at = random.random_range(0..=names.len());
-        names.insert(at, NAMES_WITHOUT_COLUMN.choose(random).unwrap());
+        names.insert(at, pick(&NAMES_WITHOUT_COLUMN, random));
     }
     names
 }
@@ -122,7 +125,7 @@ fn random_log(random: &mut StdRng) -> String {
     for _ in 0..random.random_range(0..60) {
         text.push_str(if random.random_bool(0.3) { "\r\n" } else { "\n" });
         if random.random_bool(0.05) {
-            text.push_str([" ", "\t\t", "\n", "\r"].choose(random).unwrap());
+            text.push_str(pick(&[" ", "\t\t", "\n", "\r"], random));
             text.push('\n');
         }
         if random.random_bool(0.02) {
@@ -130,12 +133,12 @@ fn random_log(random: &mut StdRng) -> String {
             continue;
         }
         for position in 0..header.len() {
-            let blanks = if plain { " " } else { [" ", " ", "  ", "\t", " \t "].choose(random).unwrap() };
+            let blanks = if plain { " " } else { pick(&[" ", " ", "  ", "\t", " \t "], random) };
             text.push_str(if position == 0 && plain { "" } else { blanks });
-            text.push_str(VALUES.choose(random).unwrap());
+            text.push_str(pick(&VALUES, random));
         }
     }
-    text.push_str(["", "\n", "\r\n", "\n\n \n"].choose(random).unwrap());
+    text.push_str(pick(&["", "\n", "\r\n", "\n\n \n"], random));
     text
 }
 

@@ -2,8 +2,11 @@
 #![cfg(test)]
 #![allow(missing_docs)]
 
+mod cli;
 mod daemon;
+mod decode_cloudtrail;
 mod decode_vpc_flow;
+mod layers;
 mod moto;
 mod queue;
 mod reference;

@@ -96,11 +96,11 @@ fn document_records(text: &str) -> Result<Vec<String>, String> {
 
 fn cloudtrail_row(record: &str, source_object: &str, row: usize) -> Result<Row, String> {
     let mut cells = Row::new();
+    let members = members(record)?;
     for column in CLOUDTRAIL.columns.iter().filter(|column| !column.source.is_empty()) {
-        let value = at_path(record, column.source)?;
+        let value = at_path(&members, column.source)?;
         cells.insert(column.name, value.and_then(|value| json_cell(column.kind, value)));
     }
-    let members = members(record)?;
     let (mut others, mut nulls) = (Vec::new(), Vec::new());
     for (index, member) in members.iter().enumerate() {
         let repeated = members[index + 1..].iter().any(|later| later.key == member.key);
@@ -128,7 +128,8 @@ fn cloudtrail_row(record: &str, source_object: &str, row: usize) -> Result<Row, 
 
 /// Whether the record's top-level value can be told from the column's value.
 fn is_wholly_in(column: &Column, value: &str) -> bool {
-    let canonical_time = value.len() == "\"2026-01-31T12:00:00Z\"".len() && value.ends_with("Z\"");
+    let text = serde_json::from_str::<String>(value).unwrap_or_default();
+    let canonical_time = text.len() == "2026-01-31T12:00:00Z".len() && text.ends_with('Z');
     json_cell(column.kind, value).is_some() && (column.kind != Kind::Timestamp || canonical_time)
 }
 
@@ -144,25 +145,22 @@ fn json_cell(kind: Kind, value: &str) -> Option<Cell> {
     }
 }
 
-/// The source text of the value at a dotted path.
-fn at_path<'a>(object: &'a str, path: &str) -> Result<Option<&'a str>, String> {
-    let mut value = object;
-    for part in path.split('.') {
-        if !value.starts_with('{') {
-            return Ok(None);
-        }
-        match members(value)?.iter().rfind(|member| member.key == part) {
-            Some(member) => value = member.value,
-            None => return Ok(None),
-        }
+/// The source text of the value at a dotted path below the members of an object.
+fn at_path<'a>(object: &[Member<'a>], path: &str) -> Result<Option<&'a str>, String> {
+    let (key, below) = path.split_once('.').unwrap_or((path, ""));
+    let value = object.iter().rfind(|member| member.key == key).map(|member| member.value);
+    match value {
+        Some(value) if below.is_empty() => Ok(Some(value)),
+        Some(value) if value.starts_with('{') => at_path(&members(value)?, below),
+        _ => Ok(None),
     }
-    Ok(Some(value))
 }
 
 /// One field of an object.
 struct Member<'a> {
-    /// The key as the source writes it, with its quotes.
-    source_key: &'a str,
+    /// Key and value as the source writes them, blanks between them included.
+    source: &'a str,
+    /// The key, unescaped.
     key: String,
     /// The value as the source writes it.
     value: &'a str,
@@ -170,7 +168,7 @@ struct Member<'a> {
 
 impl Member<'_> {
     fn as_source(&self) -> String {
-        format!("{}:{}", self.source_key, self.value)
+        self.source.to_owned()
     }
 }
 
@@ -179,7 +177,9 @@ fn members(object: &str) -> Result<Vec<Member<'_>>, String> {
     let mut members = Vec::new();
     for (key, value) in pairs.0 {
         let unescaped = serde_json::from_str(key.get()).map_err(|error| error.to_string())?;
-        members.push(Member { source_key: key.get(), key: unescaped, value: value.get() });
+        let place = |text: &str| text.as_ptr() as usize - object.as_ptr() as usize;
+        let source = &object[place(key.get())..place(value.get()) + value.get().len()];
+        members.push(Member { source, key: unescaped, value: value.get() });
     }
     Ok(members)
 }
@@ -291,14 +291,24 @@ pub fn assert_rows(table: &Table, batch: &RecordBatch, rows: &[Row], what: &str)
     assert_eq!(batch.num_rows(), rows.len(), "{what}: rows");
     for (index, expected) in rows.iter().enumerate() {
         for (column, array) in table.columns.iter().zip(batch.columns()) {
-            let cell = cell_of(array, index);
-            assert_eq!(
-                cell, expected[column.name],
-                "{what}: row {index}, `{}` (decoded, reference)",
-                column.name
+            let (cell, expected) = (cell_of(array, index), &expected[column.name]);
+            assert!(
+                cell == *expected,
+                "{what}: row {index}, `{}`:\n  decoded {}\nreference {}",
+                column.name,
+                from_difference(cell.as_ref(), expected.as_ref()),
+                from_difference(expected.as_ref(), cell.as_ref()),
             );
         }
     }
+}
+
+/// A cell to look at; of a text its part where it departs from the other cell.
+fn from_difference(cell: Option<&Cell>, other: Option<&Cell>) -> String {
+    let (Some(Cell::Text(text)), Some(Cell::Text(other))) = (cell, other) else { return format!("{cell:?}") };
+    let same = text.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+    let part: String = text.chars().skip(same.saturating_sub(40)).take(120).collect();
+    format!("...{part:?}...")
 }
 
 fn cell_of(array: &dyn Array, row: usize) -> Option<Cell> {

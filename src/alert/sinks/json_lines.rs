@@ -24,11 +24,6 @@ pub struct JsonLinesSink {
     file: Arc<Mutex<PathBuf>>,
 }
 
-/// What is wrong with the path: not a passing fault.
-#[derive(Debug, thiserror::Error)]
-#[error("`{}` is not a regular file", .0.display())]
-struct NotRegularFile(PathBuf);
-
 impl JsonLinesSink {
     /// A sink named `name` that appends to the file at `path`, which is created if it is not there.
     pub fn open(name: impl Into<String>, path: impl Into<PathBuf>) -> Result<JsonLinesSink, Error> {
@@ -68,7 +63,7 @@ impl Sink for JsonLinesSink {
         });
         match appended.await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) if error.get_ref().is_some_and(|inner| inner.is::<NotRegularFile>()) => {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {
                 Err(Error::Refused { sink: self.name.clone(), reason: error.to_string() })
             }
             Ok(Err(error)) => Err(retry("cannot append to the file", error.into())),
@@ -131,7 +126,8 @@ fn require_regular(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
     if metadata.is_file() {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, NotRegularFile(path.to_path_buf())))
+    let text = format!("`{}` is not a regular file", path.display());
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
 
 #[cfg(unix)]

@@ -22,22 +22,23 @@
 //! when the sink is made, names by the resolver that hands the connection its addresses. Proxies of the environment
 //! are not used, for they would do the resolving.
 
+mod address;
+
 use std::fmt::{self, Write as _};
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, Mac};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use url::{Host, Url};
 
+use self::address::{FilteredResolver, Forbidden, Lookup, permit, system_lookup};
 use super::{Cause, Error, MAX_RETRY_AFTER, Sink};
 use crate::alert::Alert;
 use crate::clock::Clock;
@@ -356,15 +357,6 @@ fn headers(config: &WebhookConfig) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-/// An address, or a name with nothing but such addresses, that must not be connected to.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum Forbidden {
-    #[error("`{0}` is a private address: set `allow_private_addresses` if it is meant")]
-    Private(IpAddr),
-    #[error("`{0}` is an address that no webhook can have")]
-    Never(IpAddr),
-}
-
 /// The reason of ours in the chain beneath an error of the client, if it is there.
 fn forbidden(error: &reqwest::Error) -> Option<&Forbidden> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -375,122 +367,6 @@ fn forbidden(error: &reqwest::Error) -> Option<&Forbidden> {
         next = cause.source();
     }
     None
-}
-
-type Lookup = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
-
-fn system_lookup(name: &str) -> io::Result<Vec<IpAddr>> {
-    Ok((name, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
-}
-
-/// Resolves names to the addresses that may be connected to. The connection is made to what this returns, with no
-/// second look-up in between, so a name that changes its addresses gains nothing.
-struct FilteredResolver {
-    allow_private: bool,
-    lookup: Arc<Lookup>,
-}
-
-impl Resolve for FilteredResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (allow_private, lookup) = (self.allow_private, Arc::clone(&self.lookup));
-        Box::pin(async move {
-            let found = tokio::task::spawn_blocking(move || lookup(name.as_str())).await??;
-            let permitted = permit_any(&found, allow_private)?;
-            // Port 0 stands for the port of the URL.
-            Ok(Box::new(permitted.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
-        })
-    }
-}
-
-/// The permitted ones of the addresses; an error if there are addresses and none is permitted.
-fn permit_any(found: &[IpAddr], allow_private: bool) -> Result<Vec<IpAddr>, Forbidden> {
-    let mut permitted = Vec::new();
-    let mut forbidden = None;
-    for &address in found {
-        match permit(address, allow_private) {
-            Ok(()) => permitted.push(address),
-            Err(reason) => forbidden = forbidden.or(Some(reason)),
-        }
-    }
-    match forbidden {
-        Some(reason) if permitted.is_empty() => Err(reason),
-        _ => Ok(permitted),
-    }
-}
-
-fn permit(address: IpAddr, allow_private: bool) -> Result<(), Forbidden> {
-    match reach(address) {
-        Reach::Public => Ok(()),
-        Reach::Private if allow_private => Ok(()),
-        Reach::Private => Err(Forbidden::Private(address)),
-        Reach::Never => Err(Forbidden::Never(address)),
-    }
-}
-
-/// Who can be behind an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reach {
-    /// The internet.
-    Public,
-    /// This machine or the network around it.
-    Private,
-    /// A metadata service, a group, or nobody.
-    Never,
-}
-
-fn reach(address: IpAddr) -> Reach {
-    match address {
-        IpAddr::V4(address) => reach_v4(address),
-        IpAddr::V6(address) => reach_v6(address),
-    }
-}
-
-/// After the IANA IPv4 Special-Purpose Address Registry.
-fn reach_v4(address: Ipv4Addr) -> Reach {
-    match address.octets() {
-        // Metadata services outside link-local: Alibaba Cloud, Azure.
-        [100, 100, 100, 200] | [168, 63, 129, 16] => Reach::Never,
-        [10 | 127, ..] | [192, 168, ..] | [198, 18 | 19, ..] => Reach::Private,
-        [172, second, ..] if second & 0xf0 == 16 => Reach::Private,
-        [100, second, ..] if second & 0xc0 == 64 => Reach::Private,
-        // This network, link-local (metadata service), protocol assignments, documentation, 6to4 relays,
-        // multicast, reserved and broadcast.
-        [0 | 224.., ..]
-        | [169, 254, ..]
-        | [192, 0, 0 | 2, _]
-        | [192, 88, 99, _]
-        | [198, 51, 100, _]
-        | [203, 0, 113, _] => Reach::Never,
-        _ => Reach::Public,
-    }
-}
-
-/// After the IANA IPv6 Special-Purpose Address Registry; an IPv4 address inside counts as itself.
-fn reach_v6(address: Ipv6Addr) -> Reach {
-    let segments = address.segments();
-    match segments {
-        [0, 0, 0, 0, 0, 0, 0, 1] => Reach::Private,
-        // Mapped, and NAT64 by its well-known prefix.
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            reach_v4(join(high, low))
-        }
-        // 6to4.
-        [0x2002, high, low, ..] => reach_v4(join(high, low)),
-        // The metadata service of EC2.
-        [0xfd00, 0xec2, ..] => Reach::Never,
-        // Unique local, and the site-local addresses before them.
-        [first, ..] if first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfec0 => Reach::Private,
-        // Protocol assignments (with Teredo), documentation.
-        [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => Reach::Never,
-        [0x3fff, second, ..] if second < 0x1000 => Reach::Never,
-        // Global unicast is all of 2000::/3; link-local, multicast and what nobody has assigned are not.
-        [first, ..] if first & 0xe000 == 0x2000 => Reach::Public,
-        _ => Reach::Never,
-    }
-}
-
-fn join(high: u16, low: u16) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(high) << 16 | u32::from(low))
 }
 
 #[cfg(test)]

@@ -29,13 +29,10 @@ impl Level {
 
     fn entry(&mut self, key: &'static str) -> &mut Target {
         let bucket = &mut self.by_length[key.len().min(LONGEST)];
-        let at = match bucket.iter().position(|(known, _)| *known == key.as_bytes()) {
-            Some(at) => at,
-            None => {
-                bucket.push((key.as_bytes(), Target::default()));
-                bucket.len() - 1
-            }
-        };
+        let at = bucket.iter().position(|(known, _)| *known == key.as_bytes()).unwrap_or(bucket.len());
+        if at == bucket.len() {
+            bucket.push((key.as_bytes(), Target::default()));
+        }
         &mut bucket[at].1
     }
 }
@@ -44,15 +41,18 @@ impl Level {
 #[derive(Debug)]
 pub struct Keys {
     levels: Vec<Level>,
+    /// For each level, the columns filled from inside it.
+    below: Vec<Vec<u16>>,
 }
 
 impl Keys {
     /// Lays out the paths of a table.
     pub fn new(table: &Table) -> Self {
-        let mut keys = Keys { levels: vec![Level::new()] };
+        let mut keys = Keys { levels: vec![Level::new()], below: Vec::new() };
         for (index, column) in table.columns.iter().enumerate().filter(|(_, c)| !c.source.is_empty()) {
             keys.insert(column.source, u16::try_from(index).unwrap_or(u16::MAX));
         }
+        keys.below = (0..keys.levels.len()).map(|level| keys.collect_below(level)).collect();
         keys
     }
 
@@ -84,12 +84,17 @@ impl Keys {
     }
 
     /// The columns filled from inside a level, its own levels included.
-    pub fn columns_below(&self, level: u16) -> Vec<u16> {
+    #[inline]
+    pub fn columns_below(&self, level: u16) -> &[u16] {
+        &self.below[usize::from(level)]
+    }
+
+    fn collect_below(&self, level: usize) -> Vec<u16> {
         let mut found = Vec::new();
-        for (_, target) in self.levels[usize::from(level)].by_length.iter().flatten() {
+        for (_, target) in self.levels[level].by_length.iter().flatten() {
             found.extend(target.column);
             if let Some(deeper) = target.level {
-                found.extend(self.columns_below(deeper));
+                found.extend(self.collect_below(usize::from(deeper)));
             }
         }
         found

@@ -22,7 +22,7 @@ pub struct Rows {
     table: &'static Table,
     source_object: String,
     builders: Vec<Builder>,
-    rows: usize,
+    count: usize,
     matrix: Matrix,
 }
 
@@ -55,7 +55,7 @@ impl Rows {
     pub fn new(table: &'static Table, source_object: &str) -> Self {
         let builders = table.columns.iter().map(|column| Builder::new(column.kind)).collect();
         let matrix = Matrix { width: table.columns.len(), ..Matrix::default() };
-        Rows { table, source_object: source_object.to_owned(), builders, rows: 0, matrix }
+        Rows { table, source_object: source_object.to_owned(), builders, count: 0, matrix }
     }
 
     /// Adds the records of a document.
@@ -65,7 +65,7 @@ impl Rows {
         for index in 0..self.table.columns.len() {
             self.fill(index, records, document);
         }
-        self.rows += records;
+        self.count += records;
         Ok(())
     }
 
@@ -97,7 +97,7 @@ impl Rows {
     }
 
     fn array(&mut self, document: &Document, keys: &Keys, place: Place, len: usize) -> Result<usize, Error> {
-        if self.rows + len > MAX_RECORDS {
+        if self.count + len > MAX_RECORDS {
             let what = format!("more than {MAX_RECORDS} records");
             return Err(document.shape_error(None, place, what));
         }
@@ -107,7 +107,7 @@ impl Rows {
             let here = Place { node, depth: place.depth + 1, empties };
             let Node::Object { .. } = document.node(node) else {
                 let what = "record is not a JSON object".to_owned();
-                return Err(document.shape_error(Some(self.rows + record), here, what));
+                return Err(document.shape_error(Some(self.count + record), here, what));
             };
             empties = self.matrix.record(record, document, keys, self.table, here);
             node += document.count(node);
@@ -139,7 +139,7 @@ impl Rows {
                 (0..records).for_each(|_| builder.append_value(&self.source_object));
             }
             (Kind::SourceRow, Builder::Int32(builder)) => {
-                let first = self.rows;
+                let first = self.count;
                 (first..first + records).for_each(|row| builder.append_option(i32::try_from(row).ok()));
             }
             (Kind::EventDate, Builder::Date(builder)) => {
@@ -302,10 +302,17 @@ impl Matrix {
         self.others.retain(|other| *other != (record, before));
         self.nulls.retain(|(row, start, _)| (*row, *start) != (record, before.0));
         self.others.push((record, before));
-        let below = target.level.map_or_else(Vec::new, |level| keys.columns_below(level));
-        for column in below.into_iter().map(usize::from).chain([index]) {
-            self.nodes[record as usize * self.width + column] = 0;
-            self.spans[record as usize * self.width + column] = (0, 0);
+        if let Some(level) = target.level {
+            self.clear_below(record as usize, keys, level);
+        }
+        self.nodes[record as usize * self.width + index] = 0;
+        self.spans[record as usize * self.width + index] = (0, 0);
+    }
+
+    /// An object is there again inside its own: nothing of the one before it counts.
+    fn clear_below(&mut self, record: usize, keys: &Keys, level: u16) {
+        for column in keys.columns_below(level) {
+            self.nodes[record * self.width + usize::from(*column)] = 0;
         }
     }
 
@@ -331,6 +338,7 @@ impl Matrix {
                     self.nodes[record * self.width + index] = if fits { row(value) } else { 0 };
                 }
                 if let Some(deeper) = target.level {
+                    self.clear_below(record, keys, deeper);
                     self.nested(record, document, keys, table, deeper, value);
                 }
             }

@@ -112,3 +112,40 @@ async fn every_rule_passes_its_tests() {
     }
     assert!(failures.is_empty(), "{failures:#?}");
 }
+
+#[test]
+fn next_steps_name_queries_and_parameters_that_exist() {
+    let queries: Vec<_> = crate::query::saved::built_in()
+        .map(|(f, text)| crate::query::saved::parse(f, text).unwrap())
+        .collect();
+    for (_, rule) in rules() {
+        let mut commands = 0;
+        for command in rule.next_steps.split('`').filter(|text| text.starts_with("trailhound query ")) {
+            commands += 1;
+            let words: Vec<&str> = command.split_whitespace().collect();
+            let query = queries.iter().find(|query| query.name == words[2]);
+            let query = query.unwrap_or_else(|| panic!("{}: no query `{}`", rule.id, words[2]));
+            let given =
+                words.windows(2).filter(|pair| pair[0] == "-p").map(|pair| pair[1].split_once('=').unwrap());
+            let given: Vec<_> = given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            query.bind(&given).unwrap_or_else(|error| panic!("{}: {command}: {error}", rule.id));
+        }
+        assert!(commands > 0, "{}: next steps without a query", rule.id);
+    }
+}
+
+#[test]
+fn the_documentation_lists_every_rule() {
+    let page = include_str!("../../../docs/detections.md");
+    for (_, rule) in rules() {
+        let severity = serde_json::to_value(rule.severity).unwrap();
+        let row = format!(
+            "| `{}` | {} | {} | {} |",
+            rule.id,
+            severity.as_str().unwrap(),
+            rule.title,
+            rule.table.name
+        );
+        assert!(page.contains(&row), "docs/detections.md lacks {row}");
+    }
+}

@@ -1,0 +1,27 @@
+/*
+name: coverage
+title: What the trail holds, by account, region and day
+description: >
+  How many events arrived for each account, region and day, from when to when, and in how many hours of the
+  day there was any: a hole shows as few hours, a stopped trail as missing days.
+parameters:
+  - {name: account, type: text, default: "%", doc: "an account id; `%` for all"}
+  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+example: trailhound query coverage -p since=2024-05-01
+*/
+select
+    recipient_account_id,
+    aws_region,
+    event_date,
+    count(*) as events,
+    count(*) filter (where event_category = 'Data') as data_events,
+    count(distinct date_trunc('hour', event_time)) as hours,
+    min(event_time) as first_time,
+    max(event_time) as last_time
+from cloudtrail
+where recipient_account_id like $account
+  and event_time >= $since
+  and event_time < $until
+group by recipient_account_id, aws_region, event_date
+order by event_date desc, recipient_account_id, aws_region

@@ -1,0 +1,27 @@
+/*
+name: rejected-flows
+title: Rejected flows by source
+description: >
+  Which addresses were turned away most, and how many hosts and ports they tried.
+parameters:
+  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: limit, type: integer, default: 100, doc: "at most so many rows"}
+example: trailhound query rejected-flows -p since=2024-05-01
+*/
+select
+    srcaddr,
+    count(*) as flows,
+    count(distinct dstaddr) as hosts,
+    count(distinct dstport) as ports,
+    sum(packets) as packets,
+    string_agg(distinct account_id, ', ') as accounts,
+    min(start_time) as first_time,
+    max(start_time) as last_time
+from vpc_flow
+where action = 'REJECT'
+  and start_time >= $since
+  and start_time < $until
+group by srcaddr
+order by flows desc, srcaddr
+limit $limit

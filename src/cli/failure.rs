@@ -1,0 +1,157 @@
+//! One place where an error becomes `error:` and `hint:` lines and an exit code.
+
+use std::error::Error;
+
+use super::output::{Outcome, Output};
+use crate::{alert, config, detect, generate, ingest, lake, query, store};
+
+/// A verb that could not do what was asked.
+#[derive(Debug)]
+pub struct Failure {
+    outcome: Outcome,
+    error: Box<dyn Error + Send + Sync>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure with no hint.
+    pub fn new(outcome: Outcome, error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Failure { outcome, error: error.into(), hint: None }
+    }
+
+    /// The same failure with a hint: best a command to paste.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The error with its causes and the hint, on lines of their own.
+    pub fn text(&self) -> String {
+        let mut text = self.error.to_string();
+        let mut cause = self.error.source();
+        while let Some(error) = cause {
+            text.push_str("\n  because: ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        if let Some(hint) = &self.hint {
+            text.push_str("\nhint: ");
+            text.push_str(hint);
+        }
+        text
+    }
+
+    /// Tells a person; returns how the program ends. A reader of standard output that has gone is no failure.
+    pub fn tell(&self, output: &Output) -> Outcome {
+        if output.closed() {
+            return Outcome::Done;
+        }
+        output.report(self.error.as_ref());
+        if let Some(hint) = &self.hint {
+            output.hint(hint);
+        }
+        self.outcome
+    }
+}
+
+impl From<config::Error> for Failure {
+    fn from(error: config::Error) -> Self {
+        Failure::new(Outcome::WrongUse, error)
+    }
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        Failure::new(Outcome::Failed, error)
+    }
+}
+
+impl From<lake::Error> for Failure {
+    fn from(error: lake::Error) -> Self {
+        let hint = match &error {
+            lake::Error::Missing { place } => {
+                Some(format!("`trailhound ingest ./AWSLogs --lake {place}` makes one, `trailhound demo` shows how"))
+            }
+            lake::Error::VersionGone { .. } => Some(
+                "another program cleaned the log; `trailhound detect --since DATE --save` runs over what is there"
+                    .to_owned(),
+            ),
+            _ => None,
+        };
+        Failure { outcome: Outcome::Failed, error: error.into(), hint }
+    }
+}
+
+impl From<ingest::Error> for Failure {
+    fn from(error: ingest::Error) -> Self {
+        match error {
+            ingest::Error::Lake(error) => error.into(),
+            error @ ingest::Error::Path { .. } => Failure::new(Outcome::WrongUse, error),
+            error @ ingest::Error::List { .. } => Failure::new(Outcome::Failed, error)
+                .hint("check the bucket, the region and the credentials: `aws sts get-caller-identity`"),
+        }
+    }
+}
+
+impl From<query::Error> for Failure {
+    fn from(error: query::Error) -> Self {
+        match error {
+            query::Error::Lake(error) => error.into(),
+            error => {
+                let outcome = match error {
+                    query::Error::Run(_) | query::Error::Timeout(_) => Outcome::Failed,
+                    _ => Outcome::WrongUse,
+                };
+                let hint = match &error {
+                    query::Error::NotAQuery { .. } => Some(
+                        "`trailhound ingest` adds rows; `trailhound sql --describe cloudtrail` shows what can be asked",
+                    ),
+                    query::Error::Plan(text) if text.contains("No field named") => {
+                        Some("`trailhound sql --describe cloudtrail` lists the columns")
+                    }
+                    query::Error::Plan(text) if text.contains("not found") => {
+                        Some("`trailhound sql --describe` lists the tables")
+                    }
+                    query::Error::Timeout(_) => {
+                        Some("narrow the time range, or allow more: `--timeout-seconds 3600`")
+                    }
+                    _ => None,
+                };
+                Failure { outcome, error: error.into(), hint: hint.map(str::to_owned) }
+            }
+        }
+    }
+}
+
+impl From<detect::pack::Error> for Failure {
+    fn from(error: detect::pack::Error) -> Self {
+        Failure::new(Outcome::WrongUse, error).hint("`trailhound rules test` tells when they are right")
+    }
+}
+
+impl From<alert::sinks::Error> for Failure {
+    fn from(error: alert::sinks::Error) -> Self {
+        Failure::new(Outcome::WrongUse, error)
+    }
+}
+
+impl From<generate::Error> for Failure {
+    fn from(error: generate::Error) -> Self {
+        Failure::new(Outcome::Failed, error)
+    }
+}
+
+impl From<super::format::Error> for Failure {
+    fn from(error: super::format::Error) -> Self {
+        let hint = matches!(error, super::format::Error::ParquetOnTerminal)
+            .then(|| "`trailhound sql --format parquet ... > result.parquet`".to_owned());
+        Failure { outcome: Outcome::Failed, error: error.into(), hint }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Failure::new(Outcome::Failed, error)
+    }
+}

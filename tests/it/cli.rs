@@ -1,0 +1,279 @@
+//! The program as a person or a script meets it: what it prints, where, and the exit code.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A directory of its own for every test, and the program run inside it.
+struct Place {
+    directory: tempfile::TempDir,
+}
+
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        Place { directory: tempfile::tempdir().expect("a directory") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let output: Output = Command::new(env!("CARGO_BIN_EXE_trailhound"))
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env_remove("TRAILHOUND_LAKE")
+            .env_remove("TRAILHOUND_CONFIG")
+            .env_remove("TRAILHOUND_LOG")
+            .output()
+            .expect("the program runs");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+        Ran {
+            code: output.status.code().expect("an exit code"),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    /// Runs the program, which must end well; returns what it printed to standard output.
+    fn ok(&self, arguments: &[&str]) -> String {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
+        ran.stdout
+    }
+
+    fn rows(&self, sql: &str) -> String {
+        self.ok(&["sql", "--format", "csv", sql]).replace("\r\n", "\n")
+    }
+}
+
+fn testdata() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata").display().to_string()
+}
+
+#[test]
+fn a_folder_is_loaded_once() {
+    let place = Place::new();
+    let logs = testdata();
+    let cloudtrail = format!("{logs}/cloudtrail");
+    let first = place.ok(&["ingest", &cloudtrail]);
+    assert!(first.contains("objects   2 read, 0 already known, 0 rejected"), "{first}");
+    assert!(first.contains("17 into `cloudtrail`"), "{first}");
+    for _ in 0..2 {
+        let again = place.ok(&["ingest", &cloudtrail]);
+        assert!(again.contains("objects   0 read, 2 already known, 0 rejected"), "{again}");
+        assert!(again.contains("rows      none"), "{again}");
+    }
+    let rows = place.rows("select count(*) as n, count(distinct source_object) as objects from cloudtrail");
+    assert_eq!(rows, "n,objects\n17,2\n");
+    let ledger = place.rows("select state, count(*) as n, sum(row_count) as r from objects group by 1");
+    assert_eq!(ledger, "state,n,r\ncommitted,2,17\n");
+    let flows = place.ok(&["ingest", &format!("{logs}/vpc_flow")]);
+    assert!(flows.contains("into `vpc_flow`"), "{flows}");
+}
+
+#[test]
+fn two_processes_load_the_same_folder_at_once() {
+    let place = Place::new();
+    let logs = place.path("logs");
+    let logs = logs.display().to_string();
+    place.ok(&["generate", &logs, "--events", "3000", "--objects", "40", "--flows", "1000"]);
+    std::thread::scope(|scope| {
+        let loads: Vec<_> = (0..3).map(|_| scope.spawn(|| place.ok(&["ingest", &logs]))).collect();
+        for load in loads {
+            load.join().expect("ends well");
+        }
+    });
+    for table in ["cloudtrail", "vpc_flow"] {
+        let sql = format!(
+            "select count(*) as n, count(distinct source_object || '/' || source_row) as d from {table}"
+        );
+        let rows = place.rows(&sql);
+        let (n, d) = rows.lines().nth(1).and_then(|row| row.split_once(',')).expect("two numbers");
+        assert_eq!(n, d, "{table}");
+        assert_eq!(n, if table == "cloudtrail" { "3000" } else { "1000" });
+    }
+    let ledger =
+        place.rows("select count(*) as n, count(distinct object_id) as d, sum(row_count) as r from objects");
+    let numbers: Vec<&str> = ledger.lines().nth(1).expect("a row").split(',').collect();
+    assert_eq!(numbers[0], numbers[1], "{ledger}");
+    assert_eq!(numbers[2], "4000", "{ledger}");
+}
+
+#[test]
+fn what_cannot_be_read_is_rejected_with_its_place_and_loses_nothing_else() {
+    let place = Place::new();
+    let logs = place.path("logs");
+    std::fs::create_dir(&logs).expect("is made");
+    let good = r#"{"Records":[{"eventVersion":"1.08","eventTime":"2026-03-10T12:00:00Z","eventName":"A","eventID":"1"}]}"#;
+    for (name, content) in [
+        ("good.json", good),
+        ("cut.json", &good[..60]),
+        ("odd.json", r#"{"Records":[{"eventName":"B"},7]}"#),
+        ("empty.json", ""),
+        ("notes.txt", "not a log"),
+        ("digest.json", r#"{"awsAccountId":"111122223333","digestPublicKeyFingerprint":"x","logFiles":[]}"#),
+    ] {
+        std::fs::write(logs.join(name), content).expect("is written");
+    }
+    std::fs::write(logs.join("half.json.gz"), [0x1f, 0x8b, 8, 0, 0]).expect("is written");
+    let ran = place.run(&["ingest", "logs"]);
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("objects   2 read, 0 already known, 4 rejected"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("1 of kind `cloudtrail_digest`, known but not supported yet"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        ran.stderr.contains("odd.json`: record is not a JSON object (record 1, byte 30)"),
+        "{}",
+        ran.stderr
+    );
+    let again = place.run(&["ingest", "logs"]);
+    assert_eq!(again.code, 1, "a rejected object is still rejected");
+    assert!(again.stdout.contains("objects   0 read, 3 already known, 4 rejected"), "{}", again.stdout);
+    let rows = place.rows("select state, count(*) as n from objects group by 1 order by 1");
+    assert_eq!(rows, "state,n\ncommitted,1\nempty,1\nquarantined,4\nunsupported,1\n");
+    assert_eq!(place.rows("select event_id from cloudtrail"), "event_id\n1\n");
+}
+
+#[test]
+fn sql_only_reads() {
+    let place = Place::new();
+    place.ok(&["ingest", &testdata()]);
+    for sql in
+        ["drop table cloudtrail", "copy cloudtrail to 'x.csv'", "insert into alerts values (1)", "set a = b"]
+    {
+        let ran = place.run(&["sql", sql]);
+        assert_eq!(ran.code, 2, "{sql}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with("error: "), "{}", ran.stderr);
+        assert_eq!(ran.stdout, "", "{sql}");
+    }
+    assert!(!place.path("x.csv").exists());
+    let ran = place.run(&["sql", "delete from cloudtrail"]);
+    insta::assert_snapshot!("sql_that_writes", ran.stderr);
+    let ran = place.run(&["sql", "select event_nam from cloudtrail"]);
+    assert_eq!(ran.code, 2);
+    insta::assert_snapshot!("sql_unknown_column", ran.stderr);
+    for sql in ["select * from '/etc/passwd'", "select * from generate_series(1, 10)"] {
+        assert_eq!(place.run(&["sql", sql]).code, 2, "{sql}");
+    }
+    for (terms, code) in [(300, 0), (5_000, 2)] {
+        let flat = format!("select {}1", "1+".repeat(terms));
+        assert_eq!(
+            place.run(&["sql", &flat]).code,
+            code,
+            "{terms} terms are planned or refused, not a crash"
+        );
+    }
+}
+
+#[test]
+fn results_come_in_every_format() {
+    let place = Place::new();
+    place.ok(&["ingest", &testdata()]);
+    let sql = "select event_id, event_time from cloudtrail where event_time is not null order by event_time, event_id limit 1";
+    for format in ["ndjson", "json", "csv", "table"] {
+        let printed = place.ok(&["sql", "--format", format, sql]);
+        assert!(printed.contains("2026-"), "{format}: {printed}");
+    }
+    assert!(place.ok(&["sql", "--describe", "cloudtrail"]).contains("access_key_id"));
+    assert!(place.ok(&["sql", "--describe"]).contains("vpc_flow"));
+    let parquet = Command::new(env!("CARGO_BIN_EXE_trailhound"))
+        .args(["sql", "--format", "parquet", sql])
+        .current_dir(place.directory.path())
+        .output()
+        .expect("the program runs");
+    assert!(parquet.stdout.starts_with(b"PAR1") && parquet.stdout.ends_with(b"PAR1"));
+}
+
+#[test]
+fn every_saved_query_runs_over_a_lake() {
+    let place = Place::new();
+    place.ok(&["ingest", &testdata()]);
+    let listed = place.ok(&["query"]);
+    let names: Vec<&str> = listed.lines().filter(|line| !line.starts_with(' ')).collect();
+    assert!(names.len() >= 12, "{names:?}");
+    for example in listed.lines().filter_map(|line| line.trim().strip_prefix("$ trailhound ")) {
+        let words: Vec<&str> =
+            example.split_whitespace().map(|word| word.trim_matches(['"', '\''])).collect();
+        place.ok(&words);
+    }
+    let ran = place.run(&["query", "access-kee"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("hint: `trailhound query access-key`"), "{}", ran.stderr);
+    let bound = place.ok(&["query", "access-key", "-p", "key=' or 1=1 --"]);
+    assert_eq!(bound.trim(), "", "a parameter is a value, not SQL");
+}
+
+#[test]
+fn the_attack_of_the_demo_is_found_once() {
+    let place = Place::new();
+    let ran = place.run(&["demo", "--dir", "demo", "--format", "ndjson"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let rule = |line: &str| {
+        let alert: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        alert["rule_id"].as_str().expect("an id").to_owned()
+    };
+    let found: Vec<String> = ran.stdout.lines().map(rule).collect();
+    assert!(found.len() >= 10, "{found:?}");
+    let listed = place.ok(&["alerts", "list", "--lake", "demo/lake", "--limit", "1000"]);
+    assert_eq!(listed.lines().count(), found.len());
+    // Nothing came in since: nothing is found, and nothing is found twice.
+    assert_eq!(place.ok(&["detect", "--lake", "demo/lake"]), "");
+    let hunted = place.run(&["detect", "--lake", "demo/lake", "--since", "2000-01-01", "--save"]);
+    assert_eq!(hunted.code, 0, "{}", hunted.stderr);
+    assert_eq!(hunted.stdout, "", "a hunt finds the same alerts");
+    let sql = "select count(*) as n, count(distinct alert_id) as d from alerts";
+    let rows = place.ok(&["sql", "--lake", "demo/lake", "--format", "csv", sql]);
+    assert_eq!(rows.replace("\r\n", "\n"), format!("n,d\n{0},{0}\n", found.len()));
+    let first: serde_json::Value =
+        serde_json::from_str(listed.lines().next().expect("an alert")).expect("JSON");
+    let id = &first["alert_id"].as_str().expect("an id")[..12];
+    let shown = place.ok(&["alerts", "show", id, "--format", "text", "--lake", "demo/lake"]);
+    assert!(shown.contains("evidence"), "{shown}");
+}
+
+#[test]
+fn rules_pass_their_tests() {
+    let place = Place::new();
+    let passed = place.ok(&["rules", "test"]);
+    assert!(passed.trim().ends_with(" passed, 0 failed"), "{passed}");
+    let listed = place.ok(&["rules", "list"]);
+    assert!(listed.lines().count() >= 15, "{listed}");
+}
+
+#[test]
+fn mistakes_are_told_with_what_to_type_next() {
+    let place = Place::new();
+    let missing = place.run(&["sql", "select 1"]);
+    assert_eq!(missing.code, 1);
+    insta::assert_snapshot!("no_lake", missing.stderr);
+    std::fs::write(
+        place.path("trailhound.toml"),
+        "lakee = \"./lake\"\n[detect]\nintervall_seconds = 5\n[[source]]\nkind = \"sqs\"\n",
+    )
+    .expect("is written");
+    let config = place.run(&["config", "check"]);
+    assert_eq!(config.code, 2);
+    insta::assert_snapshot!("wrong_config_key", config.stderr);
+    assert_eq!(place.run(&["ingest", "x", "--since", "yesterday"]).code, 2);
+    assert_eq!(place.run(&["frobnicate"]).code, 2);
+    assert_eq!(place.run(&["--help"]).code, 0);
+}
+
+#[test]
+fn the_configuration_can_be_shown_and_checked() {
+    let place = Place::new();
+    let shown = place.ok(&["config", "show", "--lake", "elsewhere"]);
+    assert!(shown.contains("`--lake`"), "{shown}");
+    std::fs::write(place.path("trailhound.toml"), &shown).expect("is written");
+    place.ok(&["config", "check"]);
+    assert!(place.ok(&["config", "reference"]).contains("batch_rows"));
+}
