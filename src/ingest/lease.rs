@@ -282,7 +282,7 @@ mod tests {
     /// Real heartbeats, as fast as they can be told apart; the queue's own clock is moved by hand.
     fn timing() -> Timing {
         let interval = Duration::from_millis(2);
-        Timing { visibility: 30 * SECOND, interval, retry: interval, longest: Duration::from_secs(3600) }
+        Timing { visibility: 30 * SECOND, interval, retry: interval, longest: Duration::from_hours(1) }
     }
 
     struct Held {

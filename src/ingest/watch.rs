@@ -181,19 +181,16 @@ impl Memory {
                 .files
                 .get_mut(&id)
                 .filter(|mark| (mark.size_bytes, mark.modified) == (file.found.size_bytes, file.modified));
-            let is_due = match known {
-                Some(mark) => {
-                    mark.look = look;
-                    match mark.state {
-                        Progress::Seen => true,
-                        Progress::Loaded => false,
-                        Progress::Rejected { not_before, .. } => not_before <= now,
-                    }
+            let is_due = if let Some(mark) = known {
+                mark.look = look;
+                match mark.state {
+                    Progress::Seen => true,
+                    Progress::Loaded => false,
+                    Progress::Rejected { not_before, .. } => not_before <= now,
                 }
-                None => {
-                    self.remember(id, &file, Progress::Seen);
-                    settled
-                }
+            } else {
+                self.remember(id, &file, Progress::Seen);
+                settled
             };
             if is_due {
                 due.push(file);

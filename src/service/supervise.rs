@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ingest::worker::Backoff;
 
 /// The pauses before a task is started again.
-pub(super) const PAUSE: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
+pub(super) const PAUSE: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_mins(1) };
 
 /// A task that ran for so long before it panicked begins anew with the shortest pause.
 const RAN_WELL: Duration = Duration::from_mins(10);

@@ -5,33 +5,26 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use trailhound::clock::SystemClock;
-use trailhound::config::{self, Config, Overrides};
+use trailhound::config::{self, Overrides};
 use trailhound::detect::detection;
-use trailhound::lake::Lake;
-use trailhound::service::{self, Options, Screen, setup};
-use trailhound::{store, telemetry};
+use trailhound::service::{self, Options};
 
 use crate::moto::{Moto, REGION};
 use crate::samples;
-use crate::worker::{ask, cloudtrail, rows, until};
-
-/// Names the configuration of the process that [`process`] is.
-const CONFIG_VARIABLE: &str = "TRAILHOUND_TEST_DAEMON";
+use crate::worker::{cloudtrail, until};
 
 /// How long the end of the daemon may take.
 const DRAIN: Duration = Duration::from_secs(25);
 
 /// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What is in a lake.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, PartialEq)]
 struct Report {
     /// Rows, and how many of them are different rows of objects.
     cloudtrail: (i64, i64),
@@ -43,30 +36,51 @@ struct Report {
 }
 
 impl Report {
-    async fn of(config: &Config) -> Self {
-        let place = store::lake(&setup::location(&config.lake), &setup::aws(config)).await.unwrap();
-        let lake = Lake::open(place, Arc::new(SystemClock)).await.unwrap();
+    /// Asked of the lake of a configuration by the program itself.
+    fn of(config: &Path) -> Self {
+        let counts = |table: &str| {
+            let one = "count(*) as n, count(distinct source_object || '/' || source_row) as d";
+            let row = lines(config, &format!("select {one} from {table}")).remove(0);
+            (row["n"].as_i64().unwrap(), row["d"].as_i64().unwrap())
+        };
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let objects = lines(config, "select key, state from objects order by key");
+        let alerts = lines(config, "select rule_id from alerts order by rule_id");
         Report {
-            cloudtrail: rows(&lake, "cloudtrail").await,
-            vpc_flow: rows(&lake, "vpc_flow").await,
-            objects: ask(&lake, "select key, state from objects order by key").await,
-            alerts: ask(&lake, "select rule_id from alerts order by rule_id").await,
+            cloudtrail: counts("cloudtrail"),
+            vpc_flow: counts("vpc_flow"),
+            objects: objects
+                .iter()
+                .map(|row| format!("{} {}", text(&row["key"]), text(&row["state"])))
+                .collect(),
+            alerts: alerts.iter().map(|row| text(&row["rule_id"])).collect(),
         }
     }
 }
 
-/// Not a test but the daemon that the tests start: this program again, with credentials in its environment.
-#[test]
-#[ignore = "the daemon itself, started by other tests"]
-fn process() {
-    let Some(file) = std::env::var_os(CONFIG_VARIABLE).map(PathBuf::from) else { return };
-    telemetry::init(telemetry::Verbosity::Normal, Some(false)).unwrap();
-    let config = config::load(Some(&file), Overrides::default()).unwrap();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let summary = runtime.block_on(service::run(&config, Options::default())).unwrap();
-    println!("{summary:?}");
-    let report = runtime.block_on(Report::of(&config));
-    std::fs::write(file.with_extension("report"), serde_json::to_vec(&report).unwrap()).unwrap();
+/// The program, with credentials in its environment.
+fn trailhound(config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trailhound"));
+    command
+        .arg("--config")
+        .arg(config)
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env_remove("AWS_PROFILE")
+        .env_remove("TRAILHOUND_LAKE")
+        .stdin(Stdio::null());
+    command
+}
+
+/// The rows of a query.
+fn lines(config: &Path, sql: &str) -> Vec<Value> {
+    let output = trailhound(config).args(["sql", "--format", "ndjson", sql]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// The daemon, running; killed when dropped.
@@ -88,17 +102,8 @@ impl Daemon {
         let detect = "[detect]\ninterval_seconds = 1\nbuilt_in = false\nfolders = ['rules']\n";
         std::fs::write(&file, format!("{config}{detect}")).unwrap();
         let log = File::options().create(true).append(true).open(directory.path().join("log")).unwrap();
-        let process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "daemon::process", "--ignored", "--nocapture"])
-            .env(CONFIG_VARIABLE, &file)
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test")
-            .env_remove("AWS_PROFILE")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let process =
+            trailhound(&file).arg("run").stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         Daemon { process, directory: Some(directory) }
     }
 
@@ -154,8 +159,7 @@ impl Daemon {
         self.terminate();
         let status = self.end_within(DRAIN).await;
         assert!(status.success(), "{status}: {}", self.log());
-        let report = std::fs::read(self.path("trailhound.report")).unwrap();
-        serde_json::from_slice(&report).unwrap()
+        Report::of(&self.path("trailhound.toml"))
     }
 }
 
@@ -260,22 +264,20 @@ async fn killed_at_any_moment_nothing_is_lost_or_doubled() {
         let daemon = Daemon::start(directory, &config);
         let log = daemon.path("lake/cloudtrail/_delta_log");
         let next = |version: usize| log.join(format!("{version:020}.json"));
-        let versions = (0..).find(|version| !next(*version).exists()).unwrap();
+        let versions = (0..1000).take_while(|version| next(*version).exists()).count();
         // It dies as soon as a commit can be seen: its messages are mostly not deleted then.
         until(|| next(versions.max(1)).exists()).await;
         directory = daemon.kill();
     }
     let mut daemon = Daemon::start(directory, &config);
-    let (told, started) =
-        (config::load(Some(&daemon.path("trailhound.toml")), Overrides::default()), Instant::now());
-    let told = told.unwrap();
+    let (told, started) = (daemon.path("trailhound.toml"), Instant::now());
     loop {
         // A receive that nobody waits for any more may still take messages: they are announced until they are in.
         put(30).await;
         while moto.queue_counts(&created.url).await.0 > 0 {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        if Report::of(&told).await.cloudtrail.0 >= 90 {
+        if Report::of(&told).cloudtrail.0 >= 90 {
             break;
         }
         assert!(started.elapsed() < PATIENCE, "objects are missing: {}", daemon.log());
@@ -317,7 +319,7 @@ fn put_file(path: &Path, content: &[u8]) {
     let mut file = File::create(path).unwrap();
     file.write_all(content).unwrap();
     // Written long ago, so that it is taken to be complete.
-    file.set_modified(SystemTime::now() - Duration::from_secs(3600)).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_hours(1)).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -334,7 +336,7 @@ async fn from_a_folder() {
     std::fs::write(&file, text).unwrap();
     let config = config::load(Some(&file), Overrides::default()).unwrap();
     let stop = CancellationToken::new();
-    let options = Options { stop: stop.clone(), signals: false, drain: DRAIN, screen: Screen::default() };
+    let options = Options { stop: stop.clone(), signals: false, drain: DRAIN, ..Options::default() };
     let running = tokio::spawn({
         let config = config.clone();
         async move { service::run(&config, options).await }
@@ -352,7 +354,7 @@ async fn from_a_folder() {
     assert_eq!((summary.ingest.added, summary.ingest.rows, summary.ingest.quarantined), (2, 3, 1));
     assert_eq!(summary.ingest.known, 0, "{}", summary.ingest);
     assert!(summary.alerts_raised >= 1 && summary.alerts_delivered >= 1, "{summary:?}");
-    let report = Report::of(&config).await;
+    let report = Report::of(&file);
     assert_eq!(report.cloudtrail, (3, 3));
     assert_eq!(report.objects.iter().filter(|object| object.ends_with("committed")).count(), 2);
 }
@@ -370,7 +372,7 @@ async fn what_cannot_start_says_why() {
     let source = "[[source]]\nkind = 'folder'\npath = 'logs'\n";
     let check = |told: String, expect: &str| assert!(told.contains(expect), "{told}");
     check(start("").await, "there is nothing to watch");
-    check(start(&format!("{source}[detect]\nfolders = ['none']")).await, "1 problem with the detections");
+    check(start(&format!("{source}[detect]\nfolders = ['none']")).await, "1 of the rules cannot be used");
     let sink = "[[sink]]\nkind = 'json_lines'\nname = 'file'\npath = 'no/such/folder/a'\n";
     check(start(&format!("{source}{sink}")).await, "sink `file` cannot be used");
     std::fs::write(directory.path().join("occupied"), "").unwrap();

@@ -11,7 +11,8 @@ use trailhound::query::{Limits, Session};
 use trailhound::store::{self, AwsSettings, Location};
 
 async fn open(directory: &std::path::Path) -> Lake {
-    let place = store::lake(&Location::Local(directory.to_owned()), &AwsSettings::default()).await.expect("a store");
+    let place =
+        store::lake(&Location::Local(directory.to_owned()), &AwsSettings::default()).await.expect("a store");
     Lake::create(place, clock()).await.expect("a lake")
 }
 
@@ -60,7 +61,10 @@ async fn many_commits_are_read_through_checkpoints() {
     lake.update_index().await.expect("is indexed");
     assert_eq!(number(&lake, "select count(*) from cloudtrail").await, 120);
     assert_eq!(number(&lake, "select count(distinct object_id) from objects").await, 60);
-    assert_eq!(number(&lake, "select count(*) from cloudtrail where event_date = date '2026-03-02'").await, 40);
+    assert_eq!(
+        number(&lake, "select count(*) from cloudtrail where event_date = date '2026-03-02'").await,
+        40
+    );
 
     // Another process knows all of it, from the index and the log.
     let again = open(directory.path()).await;

@@ -37,7 +37,7 @@ use trailhound::queue::{self, Message, Queue};
 use trailhound::store::{self, AwsSettings, Location};
 
 /// Far more than anything here takes: a test that reaches it hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A CloudTrail object with events of these ids.
 pub fn cloudtrail(ids: impl IntoIterator<Item = String>) -> Vec<u8> {
@@ -237,7 +237,7 @@ struct World {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
-const VISIBILITY: Duration = Duration::from_secs(600);
+const VISIBILITY: Duration = Duration::from_mins(10);
 
 impl World {
     async fn new(queue: memory::Settings) -> Self {

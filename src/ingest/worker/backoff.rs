@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_longest() {
-        let backoff = Backoff { first: Duration::from_secs(30), longest: Duration::from_secs(900) };
+        let backoff = Backoff { first: Duration::from_secs(30), longest: Duration::from_mins(15) };
         for (attempt, seconds) in [(0, 30), (1, 30), (2, 60), (5, 480), (6, 900), (40, 900), (u32::MAX, 900)]
         {
             let longest = Duration::from_secs(seconds);

@@ -46,6 +46,27 @@ enum Health {
     Refused,
 }
 
+/// How receiving goes.
+struct Intake {
+    /// When the receive under way began.
+    started: Option<Instant>,
+    /// When the next one may begin.
+    not_before: Instant,
+    failures: u32,
+    health: Health,
+    queue_is_empty: bool,
+}
+
+/// The objects that were read and wait for their commit.
+#[derive(Default)]
+struct OpenBatch {
+    batch: Batch,
+    /// The messages of the objects, one for each object.
+    messages: Vec<u64>,
+    /// When the first of them was read.
+    since: Option<Instant>,
+}
+
 /// The state of the loop.
 pub(super) struct Run {
     worker: Arc<Worker>,
@@ -56,20 +77,13 @@ pub(super) struct Run {
     unread: VecDeque<(u64, Announcement)>,
     reading: usize,
     reading_bytes: u64,
-    batch: Batch,
-    /// The messages of the batch's objects, one for each object.
-    batch_messages: Vec<u64>,
-    batch_since: Option<Instant>,
+    open: OpenBatch,
     acknowledged: Vec<Acknowledged>,
     committing: bool,
     commit_failures: u32,
     index_is_behind: bool,
     indexing: bool,
-    receiving: Option<Instant>,
-    receive_not_before: Instant,
-    receive_failures: u32,
-    health: Health,
-    queue_is_empty: bool,
+    intake: Intake,
     /// When to give up, once told to stop.
     deadline: Option<Instant>,
 }
@@ -85,19 +99,19 @@ impl Run {
             unread: VecDeque::new(),
             reading: 0,
             reading_bytes: 0,
-            batch: Batch::default(),
-            batch_messages: Vec::new(),
-            batch_since: None,
+            open: OpenBatch::default(),
             acknowledged: Vec::new(),
             committing: false,
             commit_failures: 0,
             index_is_behind: false,
             indexing: false,
-            receiving: None,
-            receive_not_before: Instant::now(),
-            receive_failures: 0,
-            health: Health::Good,
-            queue_is_empty: false,
+            intake: Intake {
+                started: None,
+                not_before: Instant::now(),
+                failures: 0,
+                health: Health::Good,
+                queue_is_empty: false,
+            },
             deadline: None,
         }
     }
@@ -144,10 +158,10 @@ impl Run {
     }
 
     fn start_receive(&mut self) {
-        if !self.may_receive() || Instant::now() < self.receive_not_before {
+        if !self.may_receive() || Instant::now() < self.intake.not_before {
             return;
         }
-        self.receiving = Some(Instant::now());
+        self.intake.started = Some(Instant::now());
         let pace = self.worker.settings.pace;
         let wait = if self.held.is_empty() { pace.long_wait } else { pace.short_wait };
         // While the lake takes nothing, one message finds out: the others keep their receives for better times.
@@ -158,16 +172,14 @@ impl Run {
 
     fn may_receive(&self) -> bool {
         let room = self.unread.len() + self.reading < self.worker.settings.unread;
-        let trial = self.commit_failures > 0;
-        self.deadline.is_none()
-            && self.receiving.is_none()
-            && room
-            && !(trial && !self.held.is_empty())
-            && !self.is_full_behind_commit()
+        // While the lake takes nothing, what is held decides first.
+        let welcome = self.commit_failures == 0 || self.held.is_empty();
+        let idle = self.intake.started.is_none() && self.deadline.is_none();
+        idle && room && welcome && !self.is_full_behind_commit()
     }
 
     fn is_full_behind_commit(&self) -> bool {
-        self.committing && self.batch.is_full(self.worker.settings.batch)
+        self.committing && self.open.batch.is_full(self.worker.settings.batch)
     }
 
     fn start_reads(&mut self) {
@@ -200,20 +212,20 @@ impl Run {
             return;
         }
         self.committing = true;
-        self.batch_since = None;
-        let objects = std::mem::take(&mut self.batch).objects;
-        let messages = std::mem::take(&mut self.batch_messages);
+        let OpenBatch { batch, messages, .. } = std::mem::take(&mut self.open);
+        let objects = batch.objects;
         let lake = Arc::clone(&self.worker.lake);
         self.tasks.spawn(async move { Event::Committed { messages, result: lake.commit(objects).await } });
     }
 
     fn commit_is_due(&self) -> bool {
-        let Some(since) = self.batch_since else { return false };
+        let Some(since) = self.open.since else { return false };
         let settings = &self.worker.settings;
-        let nothing_to_wait_for = self.queue_is_empty || self.deadline.is_some() || self.commit_failures > 0;
+        let nothing_to_wait_for =
+            self.intake.queue_is_empty || self.deadline.is_some() || self.commit_failures > 0;
         let idle = self.unread.is_empty() && self.reading == 0;
         (idle && nothing_to_wait_for)
-            || self.batch.is_full(settings.batch)
+            || self.open.batch.is_full(settings.batch)
             || since.elapsed() >= settings.batch_age
     }
 
@@ -231,9 +243,9 @@ impl Run {
 
     /// When something is to be done although nothing has happened.
     fn wake_at(&self) -> Instant {
-        let receive = self.may_receive().then_some(self.receive_not_before);
+        let receive = self.may_receive().then_some(self.intake.not_before);
         let commit =
-            self.batch_since.filter(|_| !self.committing).map(|since| since + self.worker.settings.batch_age);
+            self.open.since.filter(|_| !self.committing).map(|since| since + self.worker.settings.batch_age);
         let far = Instant::now() + Duration::from_hours(1);
         [receive, commit, self.deadline].into_iter().flatten().fold(far, Instant::min)
     }
@@ -259,20 +271,20 @@ impl Run {
     }
 
     fn on_received(&mut self, received: Result<Received, queue::Error>) {
-        let started = self.receiving.take().unwrap_or_else(Instant::now);
+        let started = self.intake.started.take().unwrap_or_else(Instant::now);
         let pace = self.worker.settings.pace;
         let received = match received {
             Ok(received) => received,
             Err(error) => return self.on_receive_failed(&error),
         };
-        if self.health != Health::Good {
+        if self.intake.health != Health::Good {
             tracing::info!("the queue answers again");
-            self.health = Health::Good;
-            self.receive_failures = 0;
+            self.intake.health = Health::Good;
+            self.intake.failures = 0;
         }
-        self.queue_is_empty = received.messages.is_empty();
-        if self.queue_is_empty {
-            self.receive_not_before = self.receive_not_before.max(started + pace.least_wait);
+        self.intake.queue_is_empty = received.messages.is_empty();
+        if self.intake.queue_is_empty {
+            self.intake.not_before = self.intake.not_before.max(started + pace.least_wait);
         }
         for message in received.messages {
             self.on_message(message, &received.known);
@@ -282,17 +294,17 @@ impl Run {
     /// Says so once for each change, not once for each try.
     fn on_receive_failed(&mut self, error: &queue::Error) {
         self.worker.stats.receive_errors.add(1_u64);
-        self.receive_failures = self.receive_failures.saturating_add(1);
+        self.intake.failures = self.intake.failures.saturating_add(1);
         let pace = self.worker.settings.pace;
         let (health, pause) = match error {
             queue::Error::Refused { .. } => (Health::Refused, pace.refused),
-            _ => (Health::Unavailable, pace.receive_fault.after(self.receive_failures)),
+            _ => (Health::Unavailable, pace.receive_fault.after(self.intake.failures)),
         };
-        self.receive_not_before = Instant::now() + pause;
+        self.intake.not_before = Instant::now() + pause;
         // What is in the batch must not wait for a queue that does not answer.
-        self.queue_is_empty = true;
-        if self.health != health {
-            self.health = health;
+        self.intake.queue_is_empty = true;
+        if self.intake.health != health {
+            self.intake.health = health;
             let error: &dyn std::error::Error = error;
             tracing::error!(error, "cannot receive messages; trying on");
         }
@@ -350,9 +362,9 @@ impl Run {
         match outcome {
             Outcome::Read(object) => {
                 held.pending.read(object.record.object_id);
-                self.batch.push(*object);
-                self.batch_messages.push(message);
-                self.batch_since.get_or_insert_with(Instant::now);
+                self.open.batch.push(*object);
+                self.open.messages.push(message);
+                self.open.since.get_or_insert_with(Instant::now);
             }
             Outcome::Failed => self.one_less(message),
             // Given back at the end.
@@ -394,7 +406,7 @@ impl Run {
         self.worker.stats.commit_errors.add(1_u64);
         self.commit_failures = self.commit_failures.saturating_add(1);
         let pause = self.worker.settings.pace.commit_fault.after(self.commit_failures);
-        self.receive_not_before = self.receive_not_before.max(Instant::now() + pause);
+        self.intake.not_before = self.intake.not_before.max(Instant::now() + pause);
         let error: &dyn std::error::Error = error;
         tracing::error!(error, objects = messages.len(), "the lake took no commit; the messages come again");
         for message in messages {
