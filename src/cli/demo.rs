@@ -95,7 +95,10 @@ impl Demo {
 fn next(lake: &str, raised: usize, output: &Output) -> Result<(), Failure> {
     let story = generate::story();
     let mut data = output.data();
-    writeln!(data, "\n{raised} alerts are new and {lake} keeps them. Three questions to ask next:\n")?;
+    writeln!(
+        data,
+        "\n{raised} alerts are new and {lake} keeps them. The commands\nabove want `--lake {lake}` too. Three questions to ask next:\n"
+    )?;
     let key = story.stolen_access_key_id;
     writeln!(data, "  trailhound query access-key -p key={key} --lake {lake}")?;
     writeln!(data, "  trailhound query source-address -p address={} --lake {lake}", story.attacker_address)?;

@@ -234,6 +234,38 @@ async fn check_on_aws(lake: &str) {
     assert!(daemon.log().contains("ready"), "{}", daemon.log());
 }
 
+/// Real delivered objects, when they are at hand: every row once, whether S3 announces them once or twice.
+#[tokio::test]
+async fn real_objects_through_s3_and_sqs() {
+    let real = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/cloudtrail/invictus");
+    if !real.is_dir() {
+        println!("skipped: no real CloudTrail objects here");
+        return;
+    }
+    let moto = Moto::start();
+    moto.create_bucket("logs").await;
+    let created = moto.create_queue("announcements", 5).await;
+    moto.put_bucket_notification("logs", &created.arn).await;
+    let mut daemon = Daemon::start(tempfile::tempdir().unwrap(), &on_moto(&moto, &created.url, "lake"));
+    let files =
+        trailhound::ingest::listing::files(&real, trailhound::ingest::listing::Days::default()).unwrap();
+    for round in 1..=2 {
+        for file in &files {
+            let key = &file.key[file.key.find("AWSLogs").unwrap()..];
+            moto.put_object("logs", key, &std::fs::read(&file.key).unwrap()).await;
+        }
+        daemon.catch_up(&moto, &created.url).await;
+        println!("{} objects announced, round {round}", files.len());
+    }
+    let report = daemon.stop().await;
+    println!("rows {:?}, {} objects, alerts {:?}", report.cloudtrail, report.objects.len(), report.alerts);
+    assert_eq!(report.cloudtrail, (2900, 2900), "{}", daemon.log());
+    assert_eq!(report.objects.len(), 55);
+    assert!(report.objects.iter().all(|object| object.ends_with(" committed")), "{:?}", report.objects);
+    assert_eq!(moto.queue_counts(&created.url).await, (0, 0));
+    assert_eq!(moto.queue_counts(&created.dead_letter_url).await, (0, 0));
+}
+
 #[tokio::test]
 async fn from_s3_into_a_lake_on_disk() {
     check_on_aws("lake").await;
