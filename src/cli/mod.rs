@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn help_is_as_reviewed() {
-        let mut command = Arguments::command().color(clap::ColorChoice::Never);
+        let mut command = Arguments::command().color(clap::ColorChoice::Never).term_width(100);
         insta::assert_snapshot!("help_short", command.render_help());
         insta::assert_snapshot!("help_long", command.render_long_help());
         assert!(command.render_help().to_string().lines().count() <= 30, "`-h` fits one screen");
