@@ -6,7 +6,9 @@
 
 mod document;
 mod keys;
+mod lenient;
 mod rows;
+mod split;
 
 use arrow::record_batch::RecordBatch;
 use simd_json::{Buffers, INPUT_PADDING, Node, Tape};
@@ -16,9 +18,13 @@ use super::{Error, ErrorKind};
 use document::Document;
 use keys::Keys;
 use rows::Rows;
+use split::Documents;
 
-/// Deeper JSON than this is refused; CloudTrail itself stays under 20.
+/// Records nested deeper than this are refused; CloudTrail itself stays under 20.
 const MAX_DEPTH: usize = 256;
+
+/// The levels of `{"Records":[...]}` around a record.
+const ENVELOPE_DEPTH: usize = 2;
 
 /// A decoder with buffers that are reused from object to object: one per thread.
 #[derive(Debug)]
@@ -52,7 +58,7 @@ impl Default for Decoder {
 impl Decoder {
     /// A decoder with empty buffers.
     pub fn new() -> Self {
-        let simd = Buffers::with_max_depth(0, MAX_DEPTH);
+        let simd = Buffers::with_max_depth(0, MAX_DEPTH + ENVELOPE_DEPTH);
         Decoder {
             keys: Keys::new(&CLOUDTRAIL),
             buffers: ReusedBuffers { simd, scratch: Vec::new(), tape: Vec::new() },
@@ -61,30 +67,39 @@ impl Decoder {
 
     /// Decodes one object's content into rows of the `cloudtrail` table, in source order.
     ///
-    /// Accepts `{"Records":[...]}`, a bare array of records, a single record, and any of these one per line.
+    /// Accepts `{"Records":[...]}`, a bare array of records, a single record, and any number of these one after
+    /// the other, on lines of their own or not. Strings that are no text (a surrogate without its other half)
+    /// and numbers beyond a double are kept as the source writes them.
     /// Fails as a whole: no rows are returned when any record cannot be read.
     pub fn decode(&mut self, text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
         let mut rows = Rows::new(&CLOUDTRAIL, source_object);
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         match self.document(text, 0, &mut rows) {
             Ok(()) => {}
-            Err(error) if is_lines(text) && matches!(error.kind, ErrorKind::Json(_)) => {
-                rows = Rows::new(&CLOUDTRAIL, source_object);
-                self.lines(text, &mut rows)?;
+            Err(error) if matches!(error.kind, ErrorKind::Json(_)) => {
+                self.documents(text, error, &mut rows)?;
             }
             Err(error) => return Err(error),
         }
         rows.finish()
     }
 
-    fn lines(&mut self, text: &[u8], rows: &mut Rows) -> Result<(), Error> {
-        let mut start = 0;
-        while start < text.len() {
-            let end = memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |at| start + at);
-            if !text[start..end].trim_ascii().is_empty() {
-                self.document(&text[start..end], start, rows)?;
+    /// Reads what is not one document that the fast parser takes: several of them, or one with odd tokens.
+    fn documents(&mut self, text: &[u8], refused: Error, rows: &mut Rows) -> Result<(), Error> {
+        let mut parts = Documents::new(text);
+        let (first, second) = (parts.next(), parts.next());
+        let (Some(first), Some(second)) = (first, second) else {
+            return self.lenient_document(text, 0, refused, rows);
+        };
+        for (start, end) in [first, second].into_iter().chain(parts) {
+            let part = &text[start..end];
+            match self.document(part, start, rows) {
+                Ok(()) => {}
+                Err(error) if matches!(error.kind, ErrorKind::Json(_)) => {
+                    self.lenient_document(part, start, error, rows)?;
+                }
+                Err(error) => return Err(error),
             }
-            start = end + 1;
         }
         Ok(())
     }
@@ -94,16 +109,55 @@ impl Decoder {
         if text.trim_ascii().is_empty() {
             return Ok(());
         }
-        let ReusedBuffers { simd, scratch, tape } = &mut self.buffers;
-        scratch.clear();
-        scratch.extend_from_slice(text);
-        scratch.resize(text.len() + INPUT_PADDING, 0);
+        self.buffers.copy(text);
+        self.buffers.parse(text, offset, &[], &self.keys, rows)
+    }
+
+    /// Reads a document that was refused, with the tokens replaced that the fast parser does not take.
+    fn lenient_document(
+        &mut self,
+        text: &[u8],
+        offset: usize,
+        refused: Error,
+        rows: &mut Rows,
+    ) -> Result<(), Error> {
+        self.buffers.copy(text);
+        let patches = lenient::patch(&mut self.buffers.scratch[..text.len()]);
+        if patches == lenient::Patches::default() {
+            return Err(refused);
+        }
+        self.buffers.parse(text, offset, &patches.escapes, &self.keys, rows)
+    }
+}
+
+impl ReusedBuffers {
+    /// Copies a document to where the parser unescapes it in place.
+    fn copy(&mut self, text: &[u8]) {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(text);
+        self.scratch.resize(text.len() + INPUT_PADDING, 0);
+    }
+
+    /// Parses the copy of a document, in which the escapes at these bytes were replaced, and adds its records.
+    fn parse(
+        &mut self,
+        text: &[u8],
+        offset: usize,
+        escapes: &[u32],
+        keys: &Keys,
+        rows: &mut Rows,
+    ) -> Result<(), Error> {
+        let ReusedBuffers { simd, scratch, tape } = self;
         let mut filled = Tape(std::mem::take(tape));
         let parsed = simd_json::fill_tape_padded(scratch, text.len(), simd, &mut filled);
         let outcome = match parsed {
             Ok(()) => {
-                let document = Document::new(text, offset, &filled.0, simd.structural_indexes());
-                rows.read(&document, &self.keys)
+                let structurals = simd.structural_indexes();
+                let spoiled = match escapes {
+                    [] => Vec::new(),
+                    escapes => lenient::spoiled(&filled.0, structurals, escapes),
+                };
+                rows.read(&Document::new(text, offset, &filled.0, structurals, &spoiled), keys)
             }
             Err(error) => Err(json_error(&error, text, offset)),
         };
@@ -126,19 +180,15 @@ pub fn looks_like(head: &[u8]) -> bool {
     (envelope || has(b"\"eventVersion\"")) && !has(b"\"insightDetails\"")
 }
 
-/// Whether the content may be one document per line: a line that ends a value is followed by one that begins one.
-fn is_lines(text: &[u8]) -> bool {
-    let first = text.trim_ascii_start();
-    let Some(end) = memchr::memchr(b'\n', first) else { return false };
-    first.starts_with(b"{") && first[..end].trim_ascii_end().ends_with(b"}")
-}
-
 fn json_error(error: &simd_json::Error, text: &[u8], offset: usize) -> Error {
     if let Err(utf8) = std::str::from_utf8(text) {
         return ErrorKind::Utf8.at(None, offset + utf8.valid_up_to());
     }
     let mut words = format!("{:?}", error.error());
     words.make_ascii_lowercase();
+    if matches!(error.error(), simd_json::ErrorType::DepthLimitExceeded) {
+        words = format!("nested deeper than {MAX_DEPTH} levels");
+    }
     ErrorKind::Json(words).at(None, offset + error.index().min(text.len()))
 }
 

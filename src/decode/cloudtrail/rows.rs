@@ -275,7 +275,7 @@ impl Matrix {
             }
             self.seen[index] = field;
             let at = record * self.width + index;
-            match fit(table.columns[index].kind, document.node(value.node)) {
+            match fit(table.columns[index].kind, document, value.node) {
                 Fit::Column => {
                     self.nodes[at] = row(value.node);
                     if table.columns[index].kind == Kind::Json {
@@ -333,7 +333,7 @@ impl Matrix {
             if let Some(target) = keys.find(level, document.key(key)) {
                 if let Some(column) = target.column {
                     let index = usize::from(column);
-                    let fits = fit(table.columns[index].kind, document.node(value));
+                    let fits = fit(table.columns[index].kind, document, value);
                     let fits = matches!(fits, Fit::Column | Fit::ColumnAndOther);
                     self.nodes[record * self.width + index] = if fits { row(value) } else { 0 };
                 }
@@ -439,9 +439,10 @@ enum Fit {
 }
 
 #[inline]
-fn fit(kind: Kind, node: Node) -> Fit {
-    match (kind, node) {
+fn fit(kind: Kind, document: &Document, node: usize) -> Fit {
+    match (kind, document.node(node)) {
         (_, Node::Static(StaticNode::Null)) => Fit::Null,
+        (Kind::Text, Node::String(_)) if document.is_spoiled(node) => Fit::Other,
         (Kind::Json, _) | (Kind::Text, Node::String(_)) | (Kind::Bool, Node::Static(StaticNode::Bool(_))) => {
             Fit::Column
         }

@@ -146,3 +146,74 @@ fn an_empty_object_has_no_rows() {
         assert_eq!(decode(document.as_bytes(), "o").expect(document).num_rows(), 0, "{document}");
     }
 }
+
+#[test]
+fn records_follow_one_another_in_any_way() {
+    let record = |id: &str| format!(r#"{{"eventID":"{id}","eventName":"A","eventTime":""}}"#);
+    let pretty = record("3").replace(',', ",\n  ");
+    let text = format!(
+        "{}{}\n{pretty} [{}]{{\"Records\":[{}]}}",
+        record("1"),
+        record("2"),
+        record("4"),
+        record("5")
+    );
+    let batch = decode(text.as_bytes(), "o").expect("decodes");
+    let ids: Vec<_> = (0..5).map(|row| text_of(&batch, row)).collect();
+    assert_eq!(ids, ["1", "2", "3", "4", "5"]);
+}
+
+fn text_of(batch: &RecordBatch, row: usize) -> String {
+    text(batch, "event_id", row).expect("an id")
+}
+
+#[test]
+fn what_only_a_slow_parser_reads_is_kept() {
+    let long = format!("{}.5", "9".repeat(5000));
+    check(
+        &format!(
+            r#"{{"eventName":"x\ud800","userIdentity":{{"arn":"\udc00","type":"Root","k\ud800":[{{}}]}},
+                "eventID":"1","\ud800":{{"\udfff":1e400}},"requestParameters":{{"a":[],"n":[1e400,-1E+999,{long}]}}}}"#
+        ),
+        &[
+            ("event_name", None),
+            ("event_id", Some("1")),
+            ("identity_arn", None),
+            ("identity_type", Some("Root")),
+            ("actor_arn", None),
+            ("user_identity", Some(r#"{"arn":"\udc00","type":"Root","k\ud800":[{}]}"#)),
+            ("request_parameters", Some(&format!(r#"{{"a":[],"n":[1e400,-1E+999,{long}]}}"#))),
+            ("other_fields", Some(r#"{"eventName":"x\ud800","\ud800":{"\udfff":1e400}}"#)),
+        ],
+    );
+    check(
+        r#"{"errorCode":"\ud800","errorCode":"ok"}"#,
+        &[("error_code", Some("ok")), ("other_fields", Some(r#"{"errorCode":"\ud800"}"#))],
+    );
+    check(r#"{"requestParameters":"\ud800"}"#, &[("request_parameters", Some(r#""\ud800""#))]);
+}
+
+#[test]
+fn a_neighbour_of_an_odd_record_is_read_as_ever() {
+    let lines = "{\"eventID\":\"1\",\"eventName\":\"\\ud800\",\"eventTime\":\"\"}\n{\"eventID\":\"2\",\"eventName\":\"B\",\"eventTime\":\"\"}\n";
+    let array = format!("[{}]", lines.trim().replace('\n', ","));
+    for document in [lines, &array] {
+        let batch = decode(document.as_bytes(), "o").expect("decodes");
+        assert_eq!(text(&batch, "event_name", 0), None);
+        assert_eq!(text(&batch, "event_name", 1).as_deref(), Some("B"));
+        assert_eq!(text(&batch, "event_id", 1).as_deref(), Some("2"));
+    }
+}
+
+#[test]
+fn depth_is_bounded() {
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    // The record itself is the first level.
+    let deep = nested(MAX_DEPTH - 1);
+    let record = format!(r#"{{"requestParameters":{deep}}}"#);
+    let batch = decode(format!("{{\"Records\":[{record}]}}").as_bytes(), "o").expect("decodes");
+    assert_eq!(text(&batch, "request_parameters", 0), Some(deep));
+    let record = format!(r#"{{"requestParameters":{}}}"#, nested(MAX_DEPTH));
+    let error = decode(format!("{{\"Records\":[{record}]}}").as_bytes(), "o").expect_err("too deep");
+    assert!(error.to_string().starts_with("invalid JSON: nested deeper than 256 levels (byte "), "{error}");
+}
