@@ -14,7 +14,7 @@ use super::route::{self, Kind, Route};
 use crate::clock::Clock;
 use crate::decode::cloudtrail::Decoder;
 use crate::decode::columns::{CLOUDTRAIL, Table, VPC_FLOW};
-use crate::decode::{self, ErrorKind, gzip, vpc_flow};
+use crate::decode::{self, Decoded, ErrorKind, envelope, gzip, vpc_flow};
 use crate::lake::{ObjectId, ObjectRecord, ReadObject, State};
 
 /// The bucket of local files in object identities.
@@ -58,7 +58,7 @@ const KEPT_BUFFER_BYTES: usize = 64 << 20;
 struct Content {
     kind: Kind,
     bytes: usize,
-    rows: Option<(&'static Table, RecordBatch)>,
+    rows: Option<Decoded>,
 }
 
 impl Reader {
@@ -132,10 +132,14 @@ impl Reader {
         } else {
             &fetched.bytes
         };
-        let kind = route::by_content(route.kind.clone(), text);
+        let mut kind = route::by_content(route.kind.clone(), text);
         let rows = match kind {
-            Kind::CloudTrail => Some((&CLOUDTRAIL, decoder.decode(text, object_id)?)),
-            Kind::VpcFlow => Some((&VPC_FLOW, vpc_flow::decode(text, object_id)?)),
+            Kind::CloudTrail => {
+                let decoded = json(text, decoder, object_id)?;
+                kind = if decoded.table.name == VPC_FLOW.name { Kind::VpcFlow } else { kind };
+                Some(decoded)
+            }
+            Kind::VpcFlow => Some(Decoded { table: &VPC_FLOW, batch: vpc_flow::decode(text, object_id)? }),
             Kind::Unsupported(_) => None,
             Kind::Unknown if text.trim_ascii().is_empty() => None,
             Kind::Unknown => {
@@ -151,12 +155,20 @@ impl Reader {
     }
 }
 
+/// Records as JSON, in the file's own envelope or in one that carries them as text.
+fn json(text: &[u8], decoder: &mut Decoder, object_id: &str) -> Result<Decoded, decode::Error> {
+    match envelope::open(text)? {
+        Some(messages) => envelope::decode(&messages, decoder, object_id),
+        None => Ok(Decoded { table: &CLOUDTRAIL, batch: decoder.decode(text, object_id)? }),
+    }
+}
+
 /// Notes what the content turned out to be; returns the rows, when there are any.
 fn settle(record: &mut ObjectRecord, content: Content) -> Option<(&'static Table, RecordBatch)> {
     content.kind.name().clone_into(&mut record.kind);
     record.content_bytes = i64::try_from(content.bytes).unwrap_or(i64::MAX);
     record.state = if let Kind::Unsupported(_) = content.kind { State::Unsupported } else { State::Empty };
-    let (table, batch) = content.rows.filter(|(_, batch)| batch.num_rows() > 0)?;
+    let Decoded { table, batch } = content.rows.filter(|decoded| decoded.batch.num_rows() > 0)?;
     record.state = State::Committed;
     record.row_count = i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
     if let Some(times) = batch.column_by_name(table.time_column) {

@@ -57,6 +57,14 @@ fn real_files_agree() {
     }
 }
 
+#[test]
+fn real_envelopes_agree() {
+    match samples::real("wrappers/eventbridge") {
+        Some(folder) => assert!(compare_files(&folder) >= 20),
+        None => println!("skipped: no real envelopes here"),
+    }
+}
+
 /// A line of the collections of events: one event, or several, beside what is known of them.
 #[derive(serde::Deserialize)]
 struct Line<'a> {

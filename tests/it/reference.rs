@@ -85,7 +85,7 @@ fn document_records(text: &str) -> Result<Vec<String>, String> {
     let array = if root.get().starts_with('{') {
         match members(root.get())?.iter().rfind(|member| member.key == "Records") {
             Some(member) => member.value,
-            None => return Ok(vec![root.get().to_owned()]),
+            None => return Ok(vec![detail(root.get())?.unwrap_or(root.get()).to_owned()]),
         }
     } else {
         root.get()
@@ -95,6 +95,14 @@ fn document_records(text: &str) -> Result<Vec<String>, String> {
         return Err(format!("a record is not an object: {record}"));
     }
     Ok(records.into_iter().map(|record| record.get().to_owned()).collect())
+}
+
+/// The record in an EventBridge event.
+fn detail(event: &str) -> Result<Option<&str>, String> {
+    let members = members(event)?;
+    let find = |key: &str| members.iter().find(|member| member.key == key);
+    let detail = find("detail").filter(|detail| detail.value.starts_with('{'));
+    Ok(detail.filter(|_| find("detail-type").is_some()).map(|detail| detail.value))
 }
 
 fn cloudtrail_row(record: &str, source_object: &str, row: usize) -> Result<Row, String> {
@@ -377,6 +385,10 @@ fn cloudtrail_envelopes() {
         (r#"{"Records":[]}"#, Some(0)),
         (r#"{"Records":[{},{"a":1}]}"#, Some(2)),
         ("[{}]", Some(1)),
+        (
+            r#"{"detail-type":"AWS API Call via CloudTrail","detail":{"eventName":"x","eventTime":"y"}}"#,
+            Some(1),
+        ),
         ("{\"eventName\":\"x\"}\n{\"eventName\":\"y\"}\n", Some(2)),
         (r#"{"eventName":"x"}{"Records":[{},{}]} [{}]"#, Some(4)),
         (r#"[{"\ud800":1e400,"eventName":"\udc00"}]"#, Some(1)),

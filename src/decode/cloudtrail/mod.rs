@@ -67,8 +67,8 @@ impl Decoder {
 
     /// Decodes one object's content into rows of the `cloudtrail` table, in source order.
     ///
-    /// Accepts `{"Records":[...]}`, a bare array of records, a single record, and any number of these one after
-    /// the other, on lines of their own or not. Strings that are no text (a surrogate without its other half)
+    /// Accepts `{"Records":[...]}`, a bare array of records, a single record, an EventBridge event whose `detail` is
+    /// one, and any number of these one after the other, on lines of their own or not. Strings that are no text (a surrogate without its other half)
     /// and numbers beyond a double are kept as the source writes them.
     /// Fails as a whole: no rows are returned when any record cannot be read.
     pub fn decode(&mut self, text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
@@ -84,6 +84,23 @@ impl Decoder {
         rows.finish()
     }
 
+    /// Decodes texts that each hold one document, or none; the record of an error is the number of its text.
+    pub fn decode_each<'a>(
+        &mut self,
+        texts: impl IntoIterator<Item = &'a str>,
+        source_object: &str,
+    ) -> Result<RecordBatch, Error> {
+        let mut rows = Rows::new(&CLOUDTRAIL, source_object);
+        for (index, text) in texts.into_iter().enumerate() {
+            self.any_document(text.as_bytes(), 0, &mut rows).map_err(|error| Error {
+                record: Some(index),
+                offset: None,
+                ..error
+            })?;
+        }
+        rows.finish()
+    }
+
     /// Reads what is not one document that the fast parser takes: several of them, or one with odd tokens.
     fn documents(&mut self, text: &[u8], refused: Error, rows: &mut Rows) -> Result<(), Error> {
         let mut parts = Documents::new(text);
@@ -92,16 +109,19 @@ impl Decoder {
             return self.lenient_document(text, 0, refused, rows);
         };
         for (start, end) in [first, second].into_iter().chain(parts) {
-            let part = &text[start..end];
-            match self.document(part, start, rows) {
-                Ok(()) => {}
-                Err(error) if matches!(error.kind, ErrorKind::Json(_)) => {
-                    self.lenient_document(part, start, error, rows)?;
-                }
-                Err(error) => return Err(error),
-            }
+            self.any_document(&text[start..end], start, rows)?;
         }
         Ok(())
+    }
+
+    /// Reads one document, the fast way or the other.
+    fn any_document(&mut self, text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
+        match self.document(text, offset, rows) {
+            Err(error) if matches!(error.kind, ErrorKind::Json(_)) => {
+                self.lenient_document(text, offset, error, rows)
+            }
+            outcome => outcome,
+        }
     }
 
     /// Reads one JSON document that begins at byte `offset` of the content.

@@ -81,17 +81,18 @@ impl Rows {
         let root = Document::root();
         match document.node(0) {
             Node::Array { len, .. } => self.array(document, keys, root, len),
-            Node::Object { len, .. } => match find_records(document, len)? {
-                Some((place, len)) => self.array(document, keys, place, len),
-                None if is_record(document, len) => {
-                    self.matrix.record(0, document, keys, self.table, root);
-                    Ok(1)
+            Node::Object { len, .. } => {
+                if let Some((place, len)) = find_records(document, len)? {
+                    return self.array(document, keys, place, len);
                 }
-                None => {
-                    let what = format!("no `Records` among the keys {}", some_keys(document, len));
-                    Err(document.shape_error(None, root, what))
-                }
-            },
+                let record = if is_record(document, 0) { Some(root) } else { find_detail(document, len) };
+                let Some(record) = record else {
+                    let what = format!("no `Records` among the keys {}", some_keys(document));
+                    return Err(document.shape_error(None, root, what));
+                };
+                self.matrix.record(0, document, keys, self.table, record);
+                Ok(1)
+            }
             _ => Err(document.shape_error(None, root, "expected a JSON object or array".to_owned())),
         }
     }
@@ -173,44 +174,63 @@ impl Rows {
 
 /// The `Records` array of an object, when it has one.
 fn find_records(document: &Document, len: usize) -> Result<Option<(Place, usize)>, Error> {
-    let mut place = Place { node: 1, depth: 1, empties: 0 };
     let mut found = None;
-    for _ in 0..len {
-        let value = Place { node: place.node + 1, ..place };
-        if document.key(place.node) == "Records" {
+    for (key, value) in fields(document, len) {
+        if document.key(key.node) == "Records" {
             let Node::Array { len, .. } = document.node(value.node) else {
                 return Err(document.shape_error(None, value, "`Records` is not an array".to_owned()));
             };
             if found.is_some() {
-                return Err(document.shape_error(None, place, "`Records` is there twice".to_owned()));
+                return Err(document.shape_error(None, key, "`Records` is there twice".to_owned()));
             }
             found = Some((value, len));
         }
-        place.empties += document.empties_in(value.node);
-        place.node = value.node + document.count(value.node);
     }
     Ok(found)
 }
 
-fn is_record(document: &Document, len: usize) -> bool {
-    let keys = top_keys(document, len);
+/// The record in an EventBridge event: its `detail`.
+fn find_detail(document: &Document, len: usize) -> Option<Place> {
+    let mut details = fields(document, len).filter(|(key, _)| document.key(key.node) == "detail");
+    let (_, detail) = details.next()?;
+    let is_event = top_keys(document, 0).any(|key| key == "detail-type");
+    (is_event && details.next().is_none() && is_record(document, detail.node)).then_some(detail)
+}
+
+/// The places of the keys and values of the document's outermost object, which has `len` of them.
+fn fields<'a>(document: &'a Document, len: usize) -> impl Iterator<Item = (Place, Place)> + 'a {
+    let mut next = Place { node: 1, depth: 1, empties: 0 };
+    (0..len).map(move |_| {
+        let key = next;
+        let value = Place { node: key.node + 1, ..key };
+        next.empties += document.empties_in(value.node);
+        next.node = value.node + document.count(value.node);
+        (key, value)
+    })
+}
+
+/// Whether the value at a tape index is an object with fields of a record.
+fn is_record(document: &Document, node: usize) -> bool {
+    let keys: Vec<&str> = top_keys(document, node).collect();
     ["eventVersion", "eventTime", "eventName"].iter().filter(|key| keys.contains(key)).count() >= 2
 }
 
-fn top_keys<'a>(document: &Document<'a>, len: usize) -> Vec<&'a str> {
-    let mut node = 1;
-    let mut keys = Vec::new();
-    for _ in 0..len {
-        keys.push(document.key(node));
+/// The keys of the object at a tape index; none when it is something else.
+fn top_keys<'a>(document: &'a Document, object: usize) -> impl Iterator<Item = &'a str> {
+    let len = if let Node::Object { len, .. } = document.node(object) { len } else { 0 };
+    let mut node = object + 1;
+    (0..len).map(move |_| {
+        let key = node;
         node += 1 + document.count(node + 1);
-    }
-    keys
+        document.key(key)
+    })
 }
 
-fn some_keys(document: &Document, len: usize) -> String {
-    let keys = top_keys(document, len.min(5));
-    let shown: Vec<String> =
-        keys.iter().map(|key| format!("`{}`", key.chars().take(40).collect::<String>())).collect();
+fn some_keys(document: &Document) -> String {
+    let shown: Vec<String> = top_keys(document, 0)
+        .take(5)
+        .map(|key| format!("`{}`", key.chars().take(40).collect::<String>()))
+        .collect();
     if shown.is_empty() { "(none)".to_owned() } else { shown.join(", ") }
 }
 

@@ -217,3 +217,31 @@ fn depth_is_bounded() {
     let error = decode(format!("{{\"Records\":[{record}]}}").as_bytes(), "o").expect_err("too deep");
     assert!(error.to_string().starts_with("invalid JSON: nested deeper than 256 levels (byte "), "{error}");
 }
+
+#[test]
+fn the_record_of_an_event_bus_is_its_detail() {
+    let record = r#"{"eventVersion":"1.08","eventTime":"x","eventID":"1", "requestParameters":{"a": [{}]}}"#;
+    for event in [
+        format!(
+            r#"{{"version":"0","resources":[],"detail-type":"AWS API Call via CloudTrail","detail":{record}}}"#
+        ),
+        format!(
+            r#"{{"source":{{}},"detail":{record},"resources":[],"detail-type":"AWS Service Event via CloudTrail"}}"#
+        ),
+    ] {
+        let batch = decode(event.as_bytes(), "o").expect("decodes");
+        assert_eq!(batch.num_rows(), 1);
+        assert_eq!(text(&batch, "event_id", 0).as_deref(), Some("1"));
+        assert_eq!(text(&batch, "request_parameters", 0).as_deref(), Some(r#"{"a": [{}]}"#));
+        assert_eq!(text(&batch, "other_fields", 0).as_deref(), Some(r#"{"eventTime":"x"}"#));
+        let two = format!("{event}{event}");
+        assert_eq!(decode(two.as_bytes(), "o").expect("decodes").num_rows(), 2);
+    }
+    for event in [
+        r#"{"detail-type":"EC2 Instance State-change Notification","detail":{"instance-id":"i-1","state":"pending"}}"#,
+        r#"{"detail":{"eventVersion":"1.08","eventTime":"x"}}"#,
+        r#"{"detail-type":"x","detail":[]}"#,
+    ] {
+        decode(event.as_bytes(), "o").expect_err(event);
+    }
+}
