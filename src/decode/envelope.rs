@@ -198,9 +198,9 @@ mod tests {
         let flow =
             "2 123456789010 eni-1 10.0.0.1 10.0.0.2 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK";
         let mut decoder = Decoder::new();
-        let mut decoded = |messages: &[&str]| {
+        let mut outcome = |messages: &[&str]| {
             let messages: Vec<Cow<'_, str>> = messages.iter().map(|text| Cow::Borrowed(*text)).collect();
-            decode(&messages, &mut decoder, "o").map(|decoded| (decoded.table.name, decoded.batch.num_rows()))
+            decode(&messages, &mut decoder, "o").map(|found| (found.table.name, found.batch.num_rows()))
         };
         for (messages, expected) in [
             (&[][..], ("cloudtrail", 0)),
@@ -208,7 +208,7 @@ mod tests {
             (&[flow, flow], ("vpc_flow", 2)),
             (&["\n", flow], ("vpc_flow", 1)),
         ] {
-            assert_eq!(decoded(messages).expect("decodes"), expected, "{messages:?}");
+            assert_eq!(outcome(messages).expect("decodes"), expected, "{messages:?}");
         }
         for (messages, expected) in [
             (&[record, "START RequestId"][..], "invalid JSON: "),
@@ -221,7 +221,7 @@ mod tests {
             // Cut in two, a record is none.
             (&[&record[..20], &record[20..]], "invalid JSON: "),
         ] {
-            let error = decoded(messages).expect_err(expected).to_string();
+            let error = outcome(messages).expect_err(expected).to_string();
             assert!(error.starts_with(expected), "{error}");
         }
     }

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::route::{self, Kind, Route};
 use crate::clock::Clock;
 use crate::decode::cloudtrail::Decoder;
-use crate::decode::columns::{CLOUDTRAIL, Table, VPC_FLOW};
+use crate::decode::columns::{CLOUDTRAIL, DIGESTS, Table, VPC_FLOW};
 use crate::decode::{self, Decoded, ErrorKind, envelope, gzip, vpc_flow};
 use crate::lake::{ObjectId, ObjectRecord, ReadObject, State};
 
@@ -139,6 +139,7 @@ impl Reader {
                 kind = if decoded.table.name == VPC_FLOW.name { Kind::VpcFlow } else { kind };
                 Some(decoded)
             }
+            Kind::Digest => Some(Decoded { table: &DIGESTS, batch: decoder.decode_digest(text, object_id)? }),
             Kind::VpcFlow => Some(Decoded { table: &VPC_FLOW, batch: vpc_flow::decode(text, object_id)? }),
             Kind::Unsupported(_) => None,
             Kind::Unknown if text.trim_ascii().is_empty() => None,
@@ -187,4 +188,73 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    /// Reads an object; returns its state, its kind, the table its rows are for and how many there are.
+    fn check(key: &str, content: &str, expected: (State, &str, Option<(&str, i64)>)) {
+        let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
+        let fetched = Fetched {
+            bucket: "bucket".to_owned(),
+            key: key.to_owned(),
+            etag: Some("etag".to_owned()),
+            version_id: None,
+            announced_at: None,
+            bytes: Bytes::copy_from_slice(content.as_bytes()),
+        };
+        let ReadObject { record, rows } = reader.read(&fetched);
+        let rows = rows.map(|(table, batch)| (table.name, i64::try_from(batch.num_rows()).unwrap()));
+        assert_eq!(rows.map_or(0, |(_, count)| count), record.row_count, "{content}");
+        assert_eq!((record.state, record.kind.as_str(), rows), expected, "{content}: {:?}", record.reason);
+    }
+
+    const FLOW: &str =
+        "2 123456789010 eni-1 10.0.0.1 10.0.0.2 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK";
+
+    #[test]
+    fn every_form_goes_to_its_table() {
+        let trail = (State::Committed, "cloudtrail", Some(("cloudtrail", 1)));
+        let record = r#"{"eventVersion":"1.08","eventTime":"2026-03-10T12:00:00Z"}"#;
+        let quoted = serde_json::Value::from(record);
+        let subscription = |message: &serde_json::Value| {
+            format!(r#"{{"messageType":"DATA_MESSAGE","logEvents":[{{"message":{message}}}]}}"#)
+        };
+        let trail_key = "AWSLogs/111122223333/CloudTrail/us-east-1/2026/03/10/x.json.gz";
+        check(trail_key, &format!(r#"{{"Records":[{record}]}}"#), trail);
+        check("x", &format!(r#"{{"detail-type":"x","detail":{record}}}"#), trail);
+        check("x", &subscription(&quoted), trail);
+        check("x", &format!(r#"{{"Events":[{{"CloudTrailEvent":{quoted}}}]}}"#), trail);
+        check(
+            "x",
+            &subscription(&serde_json::Value::from(FLOW)),
+            (State::Committed, "vpc_flow", Some(("vpc_flow", 1))),
+        );
+        check(
+            "x",
+            r#"{"messageType":"CONTROL_MESSAGE","logEvents":[{"message":"CWL CONTROL MESSAGE"}]}"#,
+            (State::Empty, "cloudtrail", None),
+        );
+        check(
+            "x",
+            &subscription(&serde_json::Value::from("START RequestId: 1")),
+            (State::Quarantined, "unknown", None),
+        );
+        check(
+            "AWSLogs/111122223333/CloudTrail-Insight/us-east-1/2026/03/10/x.json.gz",
+            r#"{"Records":[{"eventVersion":"1.08","eventType":"AwsCloudTrailInsight","insightDetails":{"state":"Start"}}]}"#,
+            trail,
+        );
+        let digest = r#"{"awsAccountId":"1","digestStartTime":"2026-03-10T12:00:00Z","digestEndTime":"2026-03-10T13:00:00Z","logFiles":[]}"#;
+        let digests = (State::Committed, "cloudtrail_digest", Some(("digests", 1)));
+        check("AWSLogs/1/CloudTrail-Digest/us-east-1/2026/03/10/x.json.gz", digest, digests);
+        check(
+            "AWSLogs/1/CloudTrail-Digest/us-east-1/2026/03/10/x.json.gz",
+            "{}",
+            (State::Quarantined, "cloudtrail_digest", None),
+        );
+    }
 }

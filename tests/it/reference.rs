@@ -357,7 +357,7 @@ fn a_cloudtrail_record_by_hand() {
         ("null_fields", "errorCode"),
         (
             "other_fields",
-            r#"{"eventTime":"2026-03-10T12:01:07.5Z","eventNam\u0065":"first","x y":[1.0, {}],"readOnly":"true","new":null}"#,
+            r#"{"eventTime": "2026-03-10T12:01:07.5Z","eventNam\u0065": "first","x y": [1.0, {}],"readOnly": "true","new": null}"#,
         ),
         ("source_object", "key"),
     ];

@@ -1,4 +1,4 @@
-//! CloudTrail log files into rows: management, data and network activity events.
+//! CloudTrail log files into rows: management, data, network activity and Insights events; and digests.
 //!
 //! The path is tape, positions, columns: one pass over the keys of a document notes where every value is,
 //! then one loop per column copies the values out. Must never re-serialize JSON: what is kept as JSON is a slice
@@ -13,7 +13,7 @@ mod split;
 use arrow::record_batch::RecordBatch;
 use simd_json::{Buffers, INPUT_PADDING, Node, Tape};
 
-use super::columns::CLOUDTRAIL;
+use super::columns::{CLOUDTRAIL, DIGESTS};
 use super::{Error, ErrorKind};
 use document::Document;
 use keys::Keys;
@@ -30,6 +30,7 @@ const ENVELOPE_DEPTH: usize = 2;
 #[derive(Debug)]
 pub struct Decoder {
     keys: Keys,
+    digest_keys: Keys,
     buffers: ReusedBuffers,
 }
 
@@ -61,6 +62,7 @@ impl Decoder {
         let simd = Buffers::with_max_depth(0, MAX_DEPTH + ENVELOPE_DEPTH);
         Decoder {
             keys: Keys::new(&CLOUDTRAIL),
+            digest_keys: Keys::new(&DIGESTS),
             buffers: ReusedBuffers { simd, scratch: Vec::new(), tape: Vec::new() },
         }
     }
@@ -81,6 +83,14 @@ impl Decoder {
             }
             Err(error) => return Err(error),
         }
+        rows.finish()
+    }
+
+    /// Decodes a digest into the one row of the `digests` table that it is.
+    pub fn decode_digest(&mut self, text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
+        let mut rows = Rows::new(&DIGESTS, source_object);
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        self.any_document(text, 0, &mut rows)?;
         rows.finish()
     }
 
@@ -129,8 +139,9 @@ impl Decoder {
         if text.trim_ascii().is_empty() {
             return Ok(());
         }
+        let keys = if rows.is_digest() { &self.digest_keys } else { &self.keys };
         self.buffers.copy(text);
-        self.buffers.parse(text, offset, &[], &self.keys, rows)
+        self.buffers.parse(text, offset, &[], keys, rows)
     }
 
     /// Reads a document that was refused, with the tokens replaced that the fast parser does not take.
@@ -146,7 +157,8 @@ impl Decoder {
         if patches == lenient::Patches::default() {
             return Err(refused);
         }
-        self.buffers.parse(text, offset, &patches.escapes, &self.keys, rows)
+        let keys = if rows.is_digest() { &self.digest_keys } else { &self.keys };
+        self.buffers.parse(text, offset, &patches.escapes, keys, rows)
     }
 }
 
@@ -191,13 +203,35 @@ pub fn decode(text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
     Decoder::new().decode(text, source_object)
 }
 
-/// Whether the beginning of some JSON reads like CloudTrail: a `Records` array, or fields of a record.
-pub fn looks_like(head: &[u8]) -> bool {
+/// What the beginning of some JSON reads like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Likeness {
+    /// Events: a `Records` array, or fields of a record.
+    Events,
+    /// A digest.
+    Digest,
+    /// Aggregates of data events, which are no events and have a schema of their own.
+    Aggregates,
+    /// None of these.
+    Other,
+}
+
+/// What the beginning of some JSON reads like.
+pub fn likeness(head: &[u8]) -> Likeness {
     let has = |key: &[u8]| memchr::memmem::find(head, key).is_some();
+    if has(b"\"AwsAggregatedEvent\"") && has(b"\"timeWindow\"") && !has(b"\"eventTime\"") {
+        return Likeness::Aggregates;
+    }
     let start = head.trim_ascii_start();
     let envelope =
         start.strip_prefix(b"{").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"\"Records\""));
-    (envelope || has(b"\"eventVersion\"")) && !has(b"\"insightDetails\"")
+    if envelope || has(b"\"eventVersion\"") {
+        Likeness::Events
+    } else if has(b"\"digestPublicKeyFingerprint\"") || has(b"\"digestS3Object\"") {
+        Likeness::Digest
+    } else {
+        Likeness::Other
+    }
 }
 
 fn json_error(error: &simd_json::Error, text: &[u8], offset: usize) -> Error {

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Int32Builder, StringBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, BooleanBuilder, Date32Builder, Int32Builder, Int64Builder, StringBuilder,
+    TimestampMicrosecondBuilder,
 };
 use arrow::record_batch::RecordBatch;
 use simd_json::{Node, StaticNode};
 
 use super::document::{Document, Place, Span};
 use super::keys::{Keys, Target};
-use crate::decode::columns::{Kind, Table};
+use crate::decode::columns::{DIGESTS, Kind, Table};
 use crate::decode::time;
 use crate::decode::{Error, ErrorKind};
 
@@ -47,6 +48,7 @@ enum Builder {
     Bool(BooleanBuilder),
     Time(TimestampMicrosecondBuilder),
     Int32(Int32Builder),
+    Int64(Int64Builder),
     Date(Date32Builder),
 }
 
@@ -56,6 +58,11 @@ impl Rows {
         let builders = table.columns.iter().map(|column| Builder::new(column.kind)).collect();
         let matrix = Matrix { width: table.columns.len(), ..Matrix::default() };
         Rows { table, source_object: source_object.to_owned(), builders, count: 0, matrix }
+    }
+
+    /// Whether these are rows of digests.
+    pub fn is_digest(&self) -> bool {
+        self.table.name == DIGESTS.name
     }
 
     /// Adds the records of a document.
@@ -79,6 +86,13 @@ impl Rows {
     /// Walks the document's envelope; returns the number of records in it.
     fn records(&mut self, document: &Document, keys: &Keys) -> Result<usize, Error> {
         let root = Document::root();
+        if self.is_digest() {
+            if !has_most(document, 0, ["digestStartTime", "digestEndTime", "digestS3Object"]) {
+                return Err(document.shape_error(None, root, "not a digest".to_owned()));
+            }
+            self.matrix.record(0, document, keys, self.table, root);
+            return Ok(1);
+        }
         match document.node(0) {
             Node::Array { len, .. } => self.array(document, keys, root, len),
             Node::Object { len, .. } => {
@@ -118,10 +132,6 @@ impl Rows {
 
     /// Copies one column out of the document.
     fn fill(&mut self, index: usize, records: usize, document: &Document) {
-        if self.table.columns[index].kind == Kind::Derived {
-            self.fill_actor(records, document, index);
-            return;
-        }
         let matrix = &self.matrix;
         match (self.table.columns[index].kind, &mut self.builders[index]) {
             (Kind::Text, Builder::Text(builder)) => matrix.fill_text(index, records, document, builder),
@@ -150,7 +160,38 @@ impl Rows {
                     builder.append_option(time.and_then(time::event_date));
                 }
             }
+            (Kind::Derived, Builder::Text(_)) => self.fill_derived(records, document, index),
+            (Kind::Int64, Builder::Int64(builder)) => {
+                let files = self.table.index_of("log_files").unwrap_or(0);
+                for record in 0..records {
+                    builder.append_option(matrix.length(files, record, document));
+                }
+            }
             (kind, _) => unreachable!("no CloudTrail column is filled from {kind:?}"),
+        }
+    }
+
+    fn fill_derived(&mut self, records: usize, document: &Document, index: usize) {
+        if self.table.columns[index].name == "region" {
+            self.fill_region(records, document, index);
+        } else {
+            self.fill_actor(records, document, index);
+        }
+    }
+
+    /// The region in a digest's key: `.../CloudTrail-Digest/<region>/...`.
+    fn fill_region(&mut self, records: usize, document: &Document, index: usize) {
+        let key = self.table.index_of("digest_s3_object").unwrap_or(0);
+        let Builder::Text(builder) = &mut self.builders[index] else { return };
+        for record in 0..records {
+            let mut segments = self.matrix.string(key, record, document).unwrap_or_default().rsplit('/');
+            let mut after = None;
+            let found = segments.any(|segment| {
+                let found = segment == "CloudTrail-Digest";
+                after = if found { after } else { Some(segment) };
+                found
+            });
+            builder.append_option(after.filter(|_| found));
         }
     }
 
@@ -211,8 +252,13 @@ fn fields<'a>(document: &'a Document, len: usize) -> impl Iterator<Item = (Place
 
 /// Whether the value at a tape index is an object with fields of a record.
 fn is_record(document: &Document, node: usize) -> bool {
+    has_most(document, node, ["eventVersion", "eventTime", "eventName"])
+}
+
+/// Whether the value at a tape index is an object with at least two of these fields.
+fn has_most(document: &Document, node: usize, names: [&str; 3]) -> bool {
     let keys: Vec<&str> = top_keys(document, node).collect();
-    ["eventVersion", "eventTime", "eventName"].iter().filter(|key| keys.contains(key)).count() >= 2
+    names.iter().filter(|name| keys.contains(name)).count() >= 2
 }
 
 /// The keys of the object at a tape index; none when it is something else.
@@ -377,6 +423,17 @@ impl Matrix {
         }
     }
 
+    /// How many items an array has.
+    fn length(&self, index: usize, record: usize, document: &Document) -> Option<i64> {
+        match self.nodes[record * self.width + index] {
+            0 => None,
+            node => match document.node(node as usize) {
+                Node::Array { len, .. } => i64::try_from(len).ok(),
+                _ => None,
+            },
+        }
+    }
+
     #[inline]
     fn time(&self, index: usize, record: usize, document: &Document) -> Option<i64> {
         self.string(index, record, document).and_then(|text| time::parse_iso8601(text.as_bytes()))
@@ -494,7 +551,8 @@ impl Builder {
             Kind::Timestamp | Kind::Seconds => {
                 Builder::Time(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
             }
-            Kind::Int32 | Kind::SourceRow | Kind::Int64 => Builder::Int32(Int32Builder::new()),
+            Kind::Int32 | Kind::SourceRow => Builder::Int32(Int32Builder::new()),
+            Kind::Int64 => Builder::Int64(Int64Builder::new()),
             Kind::Date | Kind::EventDate => Builder::Date(Date32Builder::new()),
             Kind::Text
             | Kind::Json
@@ -511,6 +569,7 @@ impl Builder {
             Builder::Bool(builder) => Arc::new(builder.finish()),
             Builder::Time(builder) => Arc::new(builder.finish()),
             Builder::Int32(builder) => Arc::new(builder.finish()),
+            Builder::Int64(builder) => Arc::new(builder.finish()),
             Builder::Date(builder) => Arc::new(builder.finish()),
         }
     }

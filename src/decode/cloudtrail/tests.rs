@@ -245,3 +245,54 @@ fn the_record_of_an_event_bus_is_its_detail() {
         decode(event.as_bytes(), "o").expect_err(event);
     }
 }
+
+#[test]
+fn an_insights_event_has_columns_of_its_own() {
+    let details = r#"{"state":"Start","eventSource":"ssm.amazonaws.com","eventName":"UpdateInstanceInformation","insightType":"ApiCallRateInsight","insightContext":{"statistics":{"baseline":{"average":9.82222E-5}}}}"#;
+    check(
+        &format!(
+            r#"{{"eventVersion":"1.07","eventType":"AwsCloudTrailInsight","eventCategory":"Insight","sharedEventID":"s","insightDetails":{details}}}"#
+        ),
+        &[
+            ("insight_type", Some("ApiCallRateInsight")),
+            ("insight_state", Some("Start")),
+            ("insight_event_source", Some("ssm.amazonaws.com")),
+            ("insight_event_name", Some("UpdateInstanceInformation")),
+            ("insight_error_code", None),
+            ("insight_details", Some(details)),
+            ("event_name", None),
+            ("shared_event_id", Some("s")),
+            ("other_fields", None),
+        ],
+    );
+}
+
+#[test]
+fn a_digest_is_one_row() {
+    let digest = r#"{"awsAccountId":"111122223333","digestStartTime":"2015-08-17T14:01:31Z",
+        "digestEndTime":"2015-08-17T15:01:31Z","digestS3Bucket":"bucket",
+        "digestS3Object":"pre/AWSLogs/111122223333/CloudTrail-Digest/us-east-2/2015/08/17/x.json.gz",
+        "digestPublicKeyFingerprint":"31e8","digestSignatureAlgorithm":"SHA256withRSA",
+        "newestEventTime":null,"oldestEventTime":null,"previousDigestS3Bucket":null,"new":[1],
+        "logFiles":[ {"s3Object":"a"},{} ]}"#;
+    let batch = Decoder::new().decode_digest(digest.as_bytes(), "o").expect("decodes");
+    assert_eq!(batch.schema(), DIGESTS.schema());
+    assert_eq!(batch.num_rows(), 1);
+    for (column, expected) in [
+        ("account_id", Some("111122223333")),
+        ("region", Some("us-east-2")),
+        ("public_key_fingerprint", Some("31e8")),
+        ("log_files", Some(r#"[ {"s3Object":"a"},{} ]"#)),
+        ("null_fields", Some("newestEventTime,oldestEventTime,previousDigestS3Bucket")),
+        ("other_fields", Some(r#"{"new":[1]}"#)),
+    ] {
+        assert_eq!(text(&batch, column, 0).as_deref(), expected, "{column}");
+    }
+    let count = batch.column_by_name("log_file_count").expect("a column");
+    assert_eq!(count.as_primitive::<arrow::datatypes::Int64Type>().value(0), 2);
+    let days = batch.column_by_name("event_date").expect("a column");
+    assert_eq!(days.as_primitive::<arrow::datatypes::Date32Type>().value(0), 16_664);
+    for document in ["[]", "{}", r#"{"Records":[]}"#, "7", r#"{"digestStartTime":1,"digestEndTime":2}{}"#] {
+        Decoder::new().decode_digest(document.as_bytes(), "o").expect_err(document);
+    }
+}
