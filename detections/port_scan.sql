@@ -24,21 +24,42 @@ next_steps: >
 references:
   - https://attack.mitre.org/techniques/T1046/
 */
+with tries as (
+    select
+        account_id,
+        srcaddr,
+        date_bin(interval '10 minutes', start_time) as window_start,
+        start_time,
+        dstaddr,
+        dstport,
+        case when action = 'REJECT' then 1 else 0 end as rejected
+    from vpc_flow
+    where srcaddr is not null
+      and start_time is not null
+      -- An answer comes from a service port to an ephemeral one: not a try.
+      and not (srcport < 1024 and dstport >= 1024)
+),
+-- Few sources try as much: only theirs are worth telling ports and hosts apart.
+busy as (
+    select account_id, srcaddr, window_start
+    from tries
+    group by account_id, srcaddr, window_start
+    having count(*) >= 25 and sum(rejected) * 5 >= count(*) * 4
+)
 select
-    account_id,
-    srcaddr,
-    date_bin(interval '10 minutes', start_time) as window_start,
+    tries.account_id,
+    tries.srcaddr,
+    tries.window_start,
     min(start_time) as first_time,
     max(start_time) as last_time,
     count(*) as event_count,
     count(distinct dstport) as ports,
     count(distinct dstaddr) as hosts,
-    count(*) filter (where action = 'REJECT') as rejected
-from vpc_flow
-where srcaddr is not null
-  and start_time is not null
-  -- An answer comes from a service port to an ephemeral one: not a try.
-  and not (srcport < 1024 and dstport >= 1024)
-group by account_id, srcaddr, date_bin(interval '10 minutes', start_time)
-having (count(distinct dstport) >= 25 or count(distinct dstaddr) >= 25)
-   and count(*) filter (where action = 'REJECT') * 5 >= count(*) * 4
+    sum(rejected) as rejected
+from tries
+inner join busy
+    on tries.srcaddr = busy.srcaddr
+    and tries.window_start = busy.window_start
+    and tries.account_id is not distinct from busy.account_id
+group by tries.account_id, tries.srcaddr, tries.window_start
+having count(distinct dstport) >= 25 or count(distinct dstaddr) >= 25

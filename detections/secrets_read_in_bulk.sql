@@ -37,7 +37,13 @@ with reading as (
             when 'GetSecretValue' then json_get_str(request_parameters, 'secretId')
             when 'GetParameter' then json_get_str(request_parameters, 'name')
             when 'GetParametersByPath' then json_get_str(request_parameters, 'path')
-            else coalesce(json_get_json(request_parameters, 'names'), request_parameters)
+            else coalesce(
+                case when json_length(request_parameters, 'names') = 1
+                    then json_get_str(request_parameters, 'names', 0)
+                    else json_get_json(request_parameters, 'names')
+                end,
+                request_parameters
+            )
         end as asked,
         case event_name
             when 'GetParameters' then coalesce(cast(json_length(request_parameters, 'names') as bigint), 0)

@@ -12,6 +12,7 @@
 //! | layer | what it is |
 //! |---|---|
 //! | [`cli`] | arguments to calls, results to print; one file per verb |
+//! | [`service`] | the daemon: workers, watched folders, detections, deliveries, one shutdown token |
 //! | [`alert`] | an alert, its key and life, the `alerts` table, raising, delivering, sinks |
 //! | [`detect`] | a detection, what it is run over, what its result means |
 //! | [`query`] | a read-only SQL session over one state of the lake; saved queries |
@@ -24,7 +25,8 @@
 //!
 //! # Invariants
 //!
-//! - [`ingest`] and [`query`] never import each other: writing does not depend on reading.
+//! - [`ingest`] and [`query`] never import each other: writing does not depend on reading. Only [`cli`] and
+//!   [`service`] put the two together.
 //! - AWS types stay inside `queue/sqs.rs` and `store/aws.rs`. `DataFusion`'s plans stay inside [`query`] and [`detect`].
 //! - An object is in the lake whole, once, or not at all. Its identity is in the commit that adds its rows, and that
 //!   commit is the one system of record; the `objects` table is an index of it.
@@ -55,6 +57,7 @@ pub mod ingest;
 pub mod lake;
 pub mod query;
 pub mod queue;
+pub mod service;
 pub mod severity;
 pub mod store;
 pub mod telemetry;

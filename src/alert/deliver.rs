@@ -23,6 +23,8 @@ pub struct Round {
     pub postponed: usize,
     /// Deliveries that will never be taken.
     pub refused: usize,
+    /// Deliveries still to be made, due or not.
+    pub pending: usize,
 }
 
 /// Delivers everything that is pending and due, oldest first.
@@ -35,6 +37,7 @@ pub async fn deliver_pending(lake: &Lake, sinks: &[Box<dyn Sink>]) -> Result<Rou
     let mut round = Round::default();
     for sink in sinks {
         let now = lake.clock().now();
+        round.pending += alerts.iter().filter(|stored| is_pending(stored, sink.name())).count();
         let due = alerts.iter().filter(|stored| is_due(stored, sink.name(), now));
         let mut marks: Vec<(String, NaiveDate, Delivery)> = Vec::new();
         for stored in due {
@@ -55,7 +58,12 @@ pub async fn deliver_pending(lake: &Lake, sinks: &[Box<dyn Sink>]) -> Result<Rou
         }
         mark(&table, sink.name(), marks).await?;
     }
+    round.pending -= round.delivered + round.refused;
     Ok(round)
+}
+
+fn is_pending(stored: &Stored, sink: &str) -> bool {
+    stored.deliveries.get(sink).is_some_and(|delivery| delivery.state == DeliveryState::Pending)
 }
 
 fn is_due(stored: &Stored, sink: &str, now: DateTime<Utc>) -> bool {

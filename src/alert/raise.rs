@@ -9,7 +9,6 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::table::{AlertTable, Change, Delivery, Stored};
 use super::{Alert, Severity};
-use crate::config::{self, Config};
 use crate::detect::detection::{Detection, Kind};
 use crate::detect::{self, Finding, MAX_EVENT_IDS, Scope, Span};
 use crate::lake::{self, DataFile, Lake};
@@ -22,17 +21,6 @@ pub struct Subscriber {
     pub sink: String,
     /// The least severity it wants.
     pub minimum_severity: Severity,
-}
-
-impl Subscriber {
-    /// The sinks of a configuration.
-    pub fn all(config: &Config) -> Vec<Self> {
-        let one = |sink: &config::Sink| Subscriber {
-            sink: sink.name.clone(),
-            minimum_severity: sink.minimum_severity,
-        };
-        config.sinks.iter().map(one).collect()
-    }
 }
 
 /// What a run did.

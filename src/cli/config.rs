@@ -6,7 +6,6 @@ use clap::Subcommand;
 
 use super::output::{Outcome, Output};
 use super::{Failure, Global, session};
-use crate::alert::sinks;
 
 /// Check and show the configuration
 #[derive(Debug, Subcommand)]
@@ -27,7 +26,7 @@ impl Config {
             Config::Check => {
                 let config = global.config(output)?;
                 let rules = session::rules(&config)?.len();
-                let sinks = sinks::open(&config, &session::clock())?.len();
+                let sinks = session::sinks(&config, output)?.len();
                 let file = config
                     .file
                     .as_ref()

@@ -9,8 +9,7 @@ use super::output::{Outcome, Output, human_count};
 use super::{Failure, Global, session};
 use crate::alert::Alert;
 use crate::alert::deliver::deliver_pending;
-use crate::alert::raise::{self, Runner, Subscriber};
-use crate::alert::sinks;
+use crate::alert::raise::{self, Runner};
 use crate::alert::sinks::terminal::{self, Style};
 use crate::detect::Span;
 use crate::detect::detection::Detection;
@@ -81,8 +80,8 @@ impl Detect {
         }
         let rules = chosen(session::rules(&config)?, &self.rules)?;
         let lake = session::open_lake(&config).await?;
-        let sinks = sinks::open(&config, &session::clock())?;
-        let subscribers = Subscriber::all(&config);
+        let sinks = session::sinks(&config, output)?;
+        let subscribers = session::subscribers(&config);
         let runner =
             Runner { lake: &lake, detections: &rules, limits: session::limits(&config), subscribers };
         let progress = output.progress_items(rules.len() as u64, "running rules");

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use super::output::{Outcome, Output};
-use crate::{alert, config, detect, generate, ingest, lake, query, store};
+use crate::{alert, config, generate, ingest, lake, query, service, store};
 
 /// A verb that could not do what was asked.
 #[derive(Debug)]
@@ -124,9 +124,22 @@ impl From<query::Error> for Failure {
     }
 }
 
-impl From<detect::pack::Error> for Failure {
-    fn from(error: detect::pack::Error) -> Self {
-        Failure::new(Outcome::WrongUse, error).hint("`trailhound rules test` tells when they are right")
+impl From<service::Error> for Failure {
+    fn from(error: service::Error) -> Self {
+        match error {
+            service::Error::Config(error) => error.into(),
+            service::Error::Sink(error) => error.into(),
+            service::Error::Store(error) => error.into(),
+            service::Error::Lake(error) => error.into(),
+            error @ service::Error::Detections(_) => Failure::new(Outcome::WrongUse, error)
+                .hint("`trailhound rules test` tells when they are right"),
+            error @ service::Error::NoSource => Failure::new(Outcome::WrongUse, error)
+                .hint("add `[[source]]` to trailhound.toml; `trailhound config reference` has the keys"),
+            error @ service::Error::SecretText { .. } => Failure::new(Outcome::WrongUse, error),
+            error @ service::Error::Queue(_) => Failure::new(Outcome::Failed, error)
+                .hint("check the queue's URL, the region and the credentials: `aws sts get-caller-identity`"),
+            error => Failure::new(Outcome::Failed, error),
+        }
     }
 }
 

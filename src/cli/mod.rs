@@ -15,6 +15,7 @@ pub mod output;
 pub mod prompt;
 mod query;
 mod rules;
+mod run;
 mod session;
 mod sql;
 
@@ -84,6 +85,8 @@ enum Verb {
     Demo(demo::Demo),
     /// Load log files from a folder or a bucket, once
     Ingest(ingest::Ingest),
+    /// Watch queues and folders, load what comes in, run detections, deliver alerts
+    Run(run::Run),
     /// Ask the lake in SQL
     Sql(sql::Sql),
     /// Ask a saved query
@@ -115,6 +118,8 @@ pub fn run() -> ExitCode {
     };
     let output = Output::new(arguments.global.color, arguments.global.quiet);
     let verbosity = match arguments.verb {
+        // The daemon tells what it does; elsewhere the verb itself does.
+        Verb::Run(_) => Verbosity::from_flags(arguments.global.quiet, arguments.global.verbose),
         _ if arguments.global.verbose == 0 => Verbosity::Quiet,
         _ => Verbosity::from_flags(arguments.global.quiet, arguments.global.verbose),
     };
@@ -149,6 +154,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<Outcome, Failure> {
         match verb {
             Verb::Demo(demo) => demo.run(&global, output).await,
             Verb::Ingest(ingest) => ingest.run(&global, output).await,
+            Verb::Run(run) => run.run(&global, output).await,
             Verb::Sql(sql) => sql.run(&global, output).await,
             Verb::Query(query) => query.run(&global, output).await,
             Verb::Detect(detect) => detect.run(&global, output).await,

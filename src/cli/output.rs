@@ -166,6 +166,11 @@ impl Output {
         self.width
     }
 
+    /// Whether what is said to a person is coloured.
+    pub fn color(&self) -> bool {
+        self.color
+    }
+
     /// Whether a person sits at both ends: there can be a prompt.
     pub fn interactive(&self) -> bool {
         self.stdout_is_terminal() && io::stdin().is_terminal()

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::output::{Outcome, Output};
-use super::{Failure, Global};
+use super::{Failure, Global, session};
 use crate::service;
 
 const EXAMPLES: &str = "\
@@ -22,11 +22,8 @@ impl Run {
     #[allow(clippy::unused_self)] // A verb like the others.
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<Outcome, Failure> {
         let config = global.config(output)?;
-        if config.sources.is_empty() {
-            let failure = Failure::new(Outcome::WrongUse, "no source is configured");
-            return Err(failure.hint("add `[[source]]` to trailhound.toml; `trailhound config reference` has the keys"));
-        }
-        service::run(&config).await?;
+        let options = service::Options { screen: session::screen(output), ..service::Options::default() };
+        service::run(&config, options).await?;
         Ok(Outcome::Done)
     }
 }

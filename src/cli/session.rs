@@ -1,16 +1,20 @@
 //! What verbs share: the configuration in force, the lake, the rules and the sinks.
 
+use std::io;
 use std::sync::Arc;
 
 use super::output::Output;
 use super::{Failure, Global};
+use crate::alert::sinks::Sink;
+use crate::alert::sinks::terminal::Style;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Overrides};
-use crate::decode::gzip;
-use crate::detect::pack::{self, Rule};
 use crate::lake::Lake;
-use crate::query::Limits;
-use crate::store::{self, AwsSettings, LakeStore, Location};
+use crate::service::Screen;
+use crate::service::setup;
+use crate::store::{self, LakeStore};
+
+pub use setup::{aws, limits, object_limits, rules, subscribers};
 
 impl Global {
     /// The configuration in force; what is odd about it is told.
@@ -40,20 +44,8 @@ pub fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
 }
 
-/// How AWS is reached.
-pub fn aws(config: &Config) -> AwsSettings {
-    let endpoint = config.aws.endpoint.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
-    AwsSettings { endpoint, region: config.aws.region.clone() }
-}
-
 async fn place(config: &Config) -> Result<LakeStore, Failure> {
-    let location = match &config.lake {
-        config::Lake::Directory(path) => Location::Local(path.clone()),
-        config::Lake::S3 { bucket, prefix } => {
-            Location::S3 { bucket: bucket.clone(), prefix: prefix.clone() }
-        }
-    };
-    Ok(store::lake(&location, &aws(config)).await?)
+    Ok(store::lake(&setup::location(&config.lake), &aws(config)).await?)
 }
 
 /// The lake, which must be there.
@@ -66,21 +58,13 @@ pub async fn create_lake(config: &Config) -> Result<Lake, Failure> {
     Ok(Lake::create(place(config).await?, clock()).await?)
 }
 
-/// The limits of one query.
-pub fn limits(config: &Config) -> Limits {
-    Limits { memory_bytes: config.query.memory_bytes, timeout: config.query.timeout, threads: None }
+/// Where sinks of kind `terminal` write.
+pub fn screen(output: &Output) -> Screen {
+    let style = if output.color() { Style::Colour } else { Style::Plain };
+    Screen { style, width: output.width().unwrap_or(100), open: || Box::new(io::stderr()) }
 }
 
-/// The limits of one object.
-pub fn object_limits(config: &Config) -> gzip::Limits {
-    gzip::Limits {
-        compressed_bytes: config.ingest.max_object_bytes,
-        content_bytes: config.ingest.max_content_bytes,
-        ..gzip::Limits::default()
-    }
-}
-
-/// The rules in force.
-pub fn rules(config: &Config) -> Result<Vec<Rule>, Failure> {
-    Ok(pack::load(config.detect.built_in, &config.detect.folders, &config.detect.disabled)?)
+/// The sinks of the configuration.
+pub fn sinks(config: &Config, output: &Output) -> Result<Vec<Box<dyn Sink>>, Failure> {
+    Ok(setup::sinks(config, &clock(), screen(output))?)
 }

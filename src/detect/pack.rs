@@ -2,10 +2,11 @@
 //!
 //! Must never leave a broken rule out in silence: every problem is told, at once.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::detection::{self, Detection, RuleTests};
+use super::detection::{self, Detection, Error, RuleTests};
+use crate::query::header::nearest;
 
 /// A rule and the tests beside it.
 #[derive(Debug, Clone)]
@@ -18,46 +19,9 @@ pub struct Rule {
     pub built_in: bool,
 }
 
-/// What cannot be read of a pack of rules.
-#[derive(Debug, thiserror::Error)]
-#[error("{} of the rules cannot be used\n{}", .0.len(), lines(.0))]
-pub struct Error(Vec<Problem>);
-
-/// One thing that is wrong with the rules.
-#[derive(Debug, thiserror::Error)]
-pub enum Problem {
-    /// A file is not a rule.
-    #[error("{}", with_cause(.0))]
-    File(detection::Error),
-    /// A rule of the user's own has the id of another rule.
-    #[error("`{file}` has the id `{id}`, which is that of `{other}`")]
-    SameId {
-        /// The file.
-        file: String,
-        /// The id.
-        id: String,
-        /// The other file.
-        other: String,
-    },
-    /// A rule that is to be left out is not there.
-    #[error("`detect.disabled` names `{id}`, and there is no such rule")]
-    NoSuchRule {
-        /// The id.
-        id: String,
-    },
-}
-
-fn lines(problems: &[Problem]) -> String {
-    problems.iter().map(|problem| format!("  {problem}")).collect::<Vec<_>>().join("\n")
-}
-
-fn with_cause(error: &detection::Error) -> String {
-    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("{error}{cause}")
-}
-
-/// Reads the rules inside the binary, if wanted, and those of the folders; leaves out the disabled ones.
-pub fn load(built_in: bool, folders: &[PathBuf], disabled: &[String]) -> Result<Vec<Rule>, Error> {
+/// Reads the rules inside the binary, if wanted, and those of the folders, without the disabled ones; or says
+/// everything that is wrong with them.
+pub fn load(built_in: bool, folders: &[PathBuf], disabled: &[String]) -> Result<Vec<Rule>, Vec<Error>> {
     let mut rules = Vec::new();
     let mut problems = Vec::new();
     for file in detection::built_in().filter(|_| built_in) {
@@ -65,7 +29,7 @@ pub fn load(built_in: bool, folders: &[PathBuf], disabled: &[String]) -> Result<
             .and_then(|detection| Ok((detection, detection::parse_tests(file.file, file.tests)?)));
         match parsed {
             Ok((detection, tests)) => rules.push(Rule { detection, tests: Some(tests), built_in: true }),
-            Err(error) => problems.push(Problem::File(error)),
+            Err(error) => problems.push(error),
         }
     }
     for folder in folders {
@@ -75,20 +39,34 @@ pub fn load(built_in: bool, folders: &[PathBuf], disabled: &[String]) -> Result<
                 tests: l.tests,
                 built_in: false,
             })),
-            Err(errors) => problems.extend(errors.into_iter().map(Problem::File)),
+            Err(errors) => problems.extend(errors),
         }
     }
-    let mut seen: HashMap<&str, &str> = HashMap::new();
-    for Detection { id, file, .. } in rules.iter().map(|rule| &rule.detection) {
-        if let Some(other) = seen.insert(id, file) {
-            problems.push(Problem::SameId { file: file.clone(), id: id.clone(), other: other.to_owned() });
-        }
-    }
-    let missing = disabled.iter().filter(|id| !seen.contains_key(id.as_str()));
-    problems.extend(missing.map(|id| Problem::NoSuchRule { id: id.clone() }));
-    if !problems.is_empty() {
-        return Err(Error(problems));
-    }
+    warn_of_unknown(disabled, &rules);
     rules.retain(|rule| !disabled.contains(&rule.detection.id));
-    Ok(rules)
+    problems.extend(repeated(&rules));
+    if problems.is_empty() { Ok(rules) } else { Err(problems) }
+}
+
+fn warn_of_unknown(disabled: &[String], rules: &[Rule]) {
+    for id in disabled.iter().filter(|id| rules.iter().all(|rule| rule.detection.id != **id)) {
+        let near = nearest(id, rules.iter().map(|rule| rule.detection.id.as_str()));
+        tracing::warn!(id, nearest = near, "`detect.disabled` names a detection that does not exist");
+    }
+}
+
+/// An error for each rule with the id of an earlier one.
+fn repeated(rules: &[Rule]) -> Vec<Error> {
+    let mut files: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for Detection { id, file, .. } in rules.iter().map(|rule| &rule.detection) {
+        match files.get(id.as_str()) {
+            Some(other) => {
+                let other = (*other).to_owned();
+                problems.push(Error::SameId { file: file.clone(), id: id.clone(), other });
+            }
+            None => _ = files.insert(id, file),
+        }
+    }
+    problems
 }

@@ -496,7 +496,7 @@ pub static SSM_READ: Group = &[
         ),
     ),
     (6, read(&SSM, "GetParameters", r#"{"names":["%p"],"withDecryption":true}"#).on(PARAMETER)),
-    (4, read(&SSM, "GetParametersByPath", r#"{"path":"/%y/%S/","recursive":true,"withDecryption":true}"#)),
+    (4, read(&SSM, "GetParametersByPath", r#"{"path":"/%y/shared/","recursive":true,"withDecryption":true}"#)),
     (1, read(&SSM, "DescribeParameters", r#"{"maxResults":50}"#)),
 ];
 

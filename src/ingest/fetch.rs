@@ -17,8 +17,15 @@ pub enum Error {
     #[error("the object could not be fetched: {0}")]
     Passing(#[source] object_store::Error),
     /// Larger than objects may be.
-    #[error("{0}")]
-    TooLarge(String),
+    #[error("{}", too_large(*size_bytes, *limit_bytes))]
+    TooLarge {
+        /// The object, without its bytes.
+        object: Box<Fetched>,
+        /// Its size.
+        size_bytes: u64,
+        /// The limit.
+        limit_bytes: usize,
+    },
     /// S3 did not say which version of the object it sent.
     #[error("the answer has no etag")]
     NoEtag,
@@ -39,19 +46,19 @@ pub async fn object(
         other => Error::Passing(other),
     };
     let answer = store.get_opts(&path, GetOptions::default()).await.map_err(failed)?;
-    let size = answer.meta.size;
-    if usize::try_from(size).map_or(true, |size| size > limit) {
-        return Err(Error::TooLarge(too_large(size, limit)));
-    }
     let etag = answer.meta.e_tag.as_deref().ok_or(Error::NoEtag)?.trim_matches('"').to_owned();
-    let version_id = answer.meta.version.clone();
-    let bytes: Bytes = answer.bytes().await.map_err(failed)?;
-    Ok(Fetched {
+    let fetched = Fetched {
         bucket: bucket.to_owned(),
         key: key.to_owned(),
         etag: Some(etag),
-        version_id,
+        version_id: answer.meta.version.clone(),
         announced_at: None,
-        bytes,
-    })
+        bytes: Bytes::new(),
+    };
+    let size_bytes = answer.meta.size;
+    if usize::try_from(size_bytes).map_or(true, |size| size > limit) {
+        return Err(Error::TooLarge { object: Box::new(fetched), size_bytes, limit_bytes: limit });
+    }
+    let bytes: Bytes = answer.bytes().await.map_err(failed)?;
+    Ok(Fetched { bytes, ..fetched })
 }

@@ -79,7 +79,6 @@ pub struct Tally {
 /// What one object became.
 enum Outcome {
     Read(Box<ReadObject>),
-    Known,
     Unreachable(Rejected),
 }
 
@@ -104,6 +103,7 @@ impl Loader {
     /// Loads the objects; `progress` hears the stored size of each as it is done with.
     pub async fn load(&self, found: Vec<Found>, mut progress: impl FnMut(u64)) -> Result<Tally, Error> {
         let mut tally = Tally { found: found.len(), ..Tally::default() };
+        let found = self.leave_out_known(found, &mut tally, &mut progress).await?;
         let mut read = futures::stream::iter(found)
             .map(|found| async move { (found.size_bytes, self.one(&found).await) })
             .buffer_unordered(self.at_once.max(1));
@@ -112,7 +112,6 @@ impl Loader {
         while let Some((size, outcome)) = read.next().await {
             progress(size);
             match outcome? {
-                Outcome::Known => tally.known += 1,
                 Outcome::Unreachable(rejected) => tally.rejected.push(rejected),
                 Outcome::Read(object) => {
                     tally.stored_bytes += size;
@@ -137,6 +136,29 @@ impl Loader {
         Ok(tally)
     }
 
+    /// Leaves out the objects of a bucket that are in the lake, by the etag of the listing, without reading them.
+    async fn leave_out_known(
+        &self,
+        found: Vec<Found>,
+        tally: &mut Tally,
+        progress: &mut impl FnMut(u64),
+    ) -> Result<Vec<Found>, Error> {
+        let Origin::Bucket { name, .. } = &self.origin else { return Ok(found) };
+        let id = |found: &Found| ObjectId::new(name, &found.key, found.etag.as_deref().unwrap_or_default());
+        let ids: Vec<ObjectId> = found.iter().map(id).collect();
+        let states = self.lake.states(&ids).await?;
+        let mut unknown = Vec::new();
+        for (found, state) in found.into_iter().zip(states) {
+            if state.is_some_and(State::is_final) {
+                tally.known += 1;
+                progress(found.size_bytes);
+            } else {
+                unknown.push(found);
+            }
+        }
+        Ok(unknown)
+    }
+
     fn commit(&self, batch: Batch) -> tokio::task::JoinHandle<Result<lake::Report, lake::Error>> {
         let lake = Arc::clone(&self.lake);
         tokio::spawn(async move { lake.commit(batch.objects).await })
@@ -146,12 +168,6 @@ impl Loader {
         let fetched = match &self.origin {
             Origin::Files => file(found, self.reader.max_object_bytes()).await,
             Origin::Bucket { name, store } => {
-                if let Some(etag) = &found.etag {
-                    let id = ObjectId::new(name, &found.key, etag);
-                    if self.lake.states(&[id]).await?[0].is_some_and(State::is_final) {
-                        return Ok(Outcome::Known);
-                    }
-                }
                 object(name, store, found, self.reader.max_object_bytes()).await
             }
         };
@@ -197,20 +213,20 @@ pub fn too_large(size: u64, limit: usize) -> String {
 
 /// Objects that were read and not committed yet.
 #[derive(Default)]
-struct Batch {
-    objects: Vec<ReadObject>,
+pub(super) struct Batch {
+    pub(super) objects: Vec<ReadObject>,
     bytes: usize,
     rows: usize,
 }
 
 impl Batch {
-    fn push(&mut self, object: ReadObject) {
+    pub(super) fn push(&mut self, object: ReadObject) {
         self.bytes += usize::try_from(object.record.content_bytes).unwrap_or(0);
         self.rows += usize::try_from(object.record.row_count).unwrap_or(0);
         self.objects.push(object);
     }
 
-    fn is_full(&self, limits: BatchLimits) -> bool {
+    pub(super) fn is_full(&self, limits: BatchLimits) -> bool {
         // Objects without rows weigh something too.
         self.bytes >= limits.bytes || self.rows >= limits.rows || self.objects.len() >= 10_000
     }

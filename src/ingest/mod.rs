@@ -3,11 +3,16 @@
 //! Must never import the query side; only commits leave here.
 
 pub mod fetch;
+pub mod lease;
 pub mod listing;
 pub mod load;
 pub mod notification;
 pub mod read;
 pub mod route;
+pub mod stats;
+pub mod watch;
+
+pub mod worker;
 
 use std::path::PathBuf;
 

@@ -74,35 +74,15 @@ impl Reader {
 
     /// Inflates, recognizes and decodes an object. CPU work: not for a thread that serves I/O.
     pub fn read(&self, fetched: &Fetched) -> ReadObject {
-        let etag = fetched.etag.clone().unwrap_or_else(|| sha256_hex(&fetched.bytes));
-        let object_id = ObjectId::new(&fetched.bucket, &fetched.key, &etag);
         let route = route::by_key(&fetched.key);
+        let mut record = self.record(fetched, &route, fetched.bytes.len() as u64);
+        let object_id = record.object_id;
         let mut buffers = self.lock().pop().unwrap_or_default();
         let content = self.content(&mut buffers, fetched, &route, &object_id.to_string());
         if buffers.content.capacity() <= KEPT_BUFFER_BYTES {
             buffers.content.clear();
             self.lock().push(buffers);
         }
-        let mut record = ObjectRecord {
-            object_id,
-            state: State::Quarantined,
-            kind: route.kind.name().to_owned(),
-            bucket: fetched.bucket.clone(),
-            key: fetched.key.clone(),
-            etag,
-            version_id: fetched.version_id.clone(),
-            size_bytes: i64::try_from(fetched.bytes.len()).unwrap_or(i64::MAX),
-            content_bytes: 0,
-            row_count: 0,
-            first_event_time: None,
-            last_event_time: None,
-            account_id: route.account_id,
-            region: route.region,
-            delivery_date: route.date,
-            reason: None,
-            announced_at: fetched.announced_at,
-            read_at: self.clock.now().timestamp_micros(),
-        };
         let rows = match content {
             Ok(content) => settle(&mut record, content),
             Err(error) => {
@@ -111,6 +91,38 @@ impl Reader {
             }
         };
         ReadObject { record, rows }
+    }
+
+    /// An object that is not read at all, and why; of `fetched`, the bytes are not looked at.
+    pub fn quarantine(&self, fetched: &Fetched, size_bytes: u64, reason: String) -> ReadObject {
+        let record = self.record(fetched, &route::by_key(&fetched.key), size_bytes);
+        ReadObject { record: ObjectRecord { reason: Some(reason), ..record }, rows: None }
+    }
+
+    /// What is known before the content is read: quarantined until it turns out to be something.
+    fn record(&self, fetched: &Fetched, route: &Route, size_bytes: u64) -> ObjectRecord {
+        let etag = fetched.etag.clone().unwrap_or_else(|| sha256_hex(&fetched.bytes));
+        let object_id = ObjectId::new(&fetched.bucket, &fetched.key, &etag);
+        ObjectRecord {
+            object_id,
+            state: State::Quarantined,
+            kind: route.kind.name().to_owned(),
+            bucket: fetched.bucket.clone(),
+            key: fetched.key.clone(),
+            etag,
+            version_id: fetched.version_id.clone(),
+            size_bytes: i64::try_from(size_bytes).unwrap_or(i64::MAX),
+            content_bytes: 0,
+            row_count: 0,
+            first_event_time: None,
+            last_event_time: None,
+            account_id: route.account_id.clone(),
+            region: route.region.clone(),
+            delivery_date: route.date,
+            reason: None,
+            announced_at: fetched.announced_at,
+            read_at: self.clock.now().timestamp_micros(),
+        }
     }
 
     fn content(

@@ -135,7 +135,7 @@ pub fn by_content(kind: Kind, text: &[u8]) -> Kind {
     }
     let start = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
     match start.first() {
-        Some(b'{' | b'[') => json_kind(start),
+        Some(b'{' | b'[') => json_kind(kind, start),
         Some(_) if vpc_flow::is_transit_gateway(text) => Kind::Unsupported("transit_gateway_flow"),
         Some(_) if vpc_flow::looks_like(text) => Kind::VpcFlow,
         Some(_) | None => kind,
@@ -143,7 +143,7 @@ pub fn by_content(kind: Kind, text: &[u8]) -> Kind {
 }
 
 /// JSON is CloudTrail unless one of the first keys is one that only its siblings have.
-fn json_kind(text: &[u8]) -> Kind {
+fn json_kind(kind: Kind, text: &[u8]) -> Kind {
     const SIBLINGS: [(&[u8], &str); 2] = [(b"\"configurationItems\"", "config"), (b"\"webaclId\"", "waf")];
     let head = &text[..text.len().min(4096)];
     match cloudtrail::likeness(head) {
@@ -151,6 +151,7 @@ fn json_kind(text: &[u8]) -> Kind {
         Likeness::Events => Kind::CloudTrail,
         Likeness::Digest => Kind::Digest,
         Likeness::Aggregates => Kind::Unsupported("cloudtrail_aggregated"),
+        Likeness::Other if kind == Kind::Digest => kind,
         Likeness::Other => {
             let sibling = SIBLINGS.iter().find(|(key, _)| memchr::memmem::find(head, key).is_some());
             sibling.map_or(Kind::CloudTrail, |(_, name)| Kind::Unsupported(name))

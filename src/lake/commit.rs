@@ -4,7 +4,7 @@
 //! its head and objects that are there already are left out; after anything but success it is read again. A later
 //! version is never tried before the next one was seen to be taken.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
@@ -32,13 +32,18 @@ pub struct ReadObject {
 /// Proof that objects are in the lake: only a commit makes one, and only with one can messages be acknowledged.
 #[derive(Debug)]
 pub struct Committed {
-    objects: Vec<(ObjectId, State)>,
+    objects: HashMap<ObjectId, State>,
 }
 
 impl Committed {
+    /// Proof of nothing.
+    pub fn nothing() -> Self {
+        Committed { objects: HashMap::new() }
+    }
+
     /// Whether an object is settled: its rows, or the fact that it has none, are in the lake.
     pub fn settles(&self, id: ObjectId) -> bool {
-        self.objects.iter().any(|(object, state)| *object == id && *state != State::Quarantined)
+        self.objects.get(&id).is_some_and(|state| *state != State::Quarantined)
     }
 }
 
@@ -56,9 +61,19 @@ pub struct Report {
 }
 
 impl Lake {
+    /// The proof for those of some objects that are in the lake already, reading the logs to their heads first.
+    ///
+    /// Only final states count: what was not understood before may be by now, so it is to be read again.
+    pub async fn known(&self, ids: &[ObjectId]) -> Result<Committed, Error> {
+        let states = self.states(ids).await?;
+        let known =
+            ids.iter().zip(states).filter_map(|(id, state)| Some((*id, state.filter(|s| s.is_final())?)));
+        Ok(Committed { objects: known.collect() })
+    }
+
     /// Adds objects to the lake, leaving out those it has; when it returns, all of them are settled and on disk.
     pub async fn commit(&self, objects: Vec<ReadObject>) -> Result<Report, Error> {
-        let committed = Committed { objects: Vec::new() };
+        let committed = Committed::nothing();
         let mut report = Report { committed, added: Vec::new(), known: Vec::new(), rows: BTreeMap::new() };
         let mut groups: BTreeMap<&'static str, Vec<ReadObject>> = BTreeMap::new();
         for object in objects {
@@ -125,7 +140,7 @@ impl Lake {
                             *report.rows.entry(log.table().name).or_default() +=
                                 u64::try_from(object.record.row_count).unwrap_or(0);
                         }
-                        report.committed.objects.push((object.record.object_id, object.record.state));
+                        report.committed.objects.insert(object.record.object_id, object.record.state);
                         report.added.push(object.record);
                     }
                     return Ok(());
@@ -159,7 +174,7 @@ impl Lake {
         for object in group {
             let id = object.record.object_id;
             if ledger.covers(&object.record) || !names.insert(id) {
-                report.committed.objects.push((id, ledger.state(id).unwrap_or(object.record.state)));
+                report.committed.objects.insert(id, ledger.state(id).unwrap_or(object.record.state));
                 report.known.push(id);
             } else {
                 kept.push(object);

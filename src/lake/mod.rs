@@ -8,6 +8,7 @@ mod ledger;
 mod log;
 mod tables;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use chrono::DateTime;
@@ -187,8 +188,11 @@ impl Lake {
 pub(crate) async fn on_cpu<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     rayon::spawn(move || {
-        // A receiver that is gone was cancelled: nobody waits for the result.
-        let _ = sender.send(work());
+        // A panic here would end the process; without an answer the caller learns of it as `Error::Worker`.
+        if let Ok(result) = catch_unwind(AssertUnwindSafe(work)) {
+            // A receiver that is gone was cancelled: nobody waits for the result.
+            let _ = sender.send(result);
+        }
     });
     receiver.await.map_err(|_| Error::Worker)
 }
@@ -197,4 +201,15 @@ pub(crate) async fn on_cpu<T: Send + 'static>(work: impl FnOnce() -> T + Send + 
 pub fn time_text(micros: i64) -> String {
     DateTime::from_timestamp_micros(micros)
         .map_or_else(|| micros.to_string(), |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_on_a_cpu_thread_is_an_error_and_the_pool_lives_on() {
+        assert!(matches!(on_cpu(|| panic!("of a test")).await, Err::<(), _>(Error::Worker)));
+        assert!(matches!(on_cpu(|| 7).await, Ok(7)));
+    }
 }

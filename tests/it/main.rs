@@ -3,10 +3,13 @@
 #![allow(missing_docs)]
 
 mod cli;
+mod daemon;
 mod decode_cloudtrail;
 mod decode_vpc_flow;
+mod lake;
 mod layers;
 mod moto;
 mod queue;
 mod reference;
 mod samples;
+mod worker;

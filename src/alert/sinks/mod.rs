@@ -6,14 +6,11 @@ pub mod json_lines;
 pub mod terminal;
 pub mod webhook;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::Alert;
-use crate::clock::Clock;
-use crate::config::{self, Config, Target};
 
 /// A place alerts are delivered to.
 #[async_trait]
@@ -26,46 +23,6 @@ pub trait Sink: Send + Sync {
 
 /// What lies beneath an error.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-/// Opens the sinks of a configuration.
-pub fn open(config: &Config, clock: &Arc<dyn Clock>) -> Result<Vec<Box<dyn Sink>>, Error> {
-    config.sinks.iter().map(|sink| open_one(sink, clock)).collect()
-}
-
-fn open_one(sink: &config::Sink, clock: &Arc<dyn Clock>) -> Result<Box<dyn Sink>, Error> {
-    let name = sink.name.clone();
-    Ok(match &sink.target {
-        Target::Terminal => {
-            let width = 100;
-            Box::new(terminal::TerminalSink::new(
-                name,
-                terminal::Style::Plain,
-                width,
-                Box::new(std::io::stderr()),
-            ))
-        }
-        Target::JsonLines { path } => Box::new(json_lines::JsonLinesSink::open(name, path)?),
-        Target::Webhook { url, secret, allow_private_addresses, allow_http, timeout } => {
-            let mut webhook = webhook::WebhookConfig::new(name.clone(), url.reveal().clone());
-            webhook.allow_private_addresses = *allow_private_addresses;
-            webhook.allow_http = *allow_http;
-            webhook.timeout = *timeout;
-            if let Some(secret) = secret {
-                let unusable = |reason: &str, source: Cause| Error::Configuration {
-                    sink: name.clone(),
-                    reason: reason.to_owned(),
-                    source: Some(source),
-                };
-                let bytes =
-                    secret.read().map_err(|error| unusable("its secret cannot be read", error.into()))?;
-                let text = String::from_utf8(bytes)
-                    .map_err(|error| unusable("its secret is not UTF-8", error.into()))?;
-                webhook.secret = Some(webhook::Secret::new(text));
-            }
-            Box::new(webhook::WebhookSink::new(webhook, Arc::clone(clock))?)
-        }
-    })
-}
 
 /// Why a sink cannot be used, or a delivery failed.
 #[derive(Debug, thiserror::Error)]

@@ -55,7 +55,7 @@ enum Builder {
 impl Rows {
     /// No rows yet, all of which come from one source object.
     pub fn new(table: &'static Table, source_object: &str) -> Self {
-        let builders = table.columns.iter().map(|column| Builder::new(column.kind)).collect();
+        let builders = table.columns.iter().map(|column| Builder::new(column.kind, 0)).collect();
         let matrix = Matrix { width: table.columns.len(), ..Matrix::default() };
         Rows { table, source_object: source_object.to_owned(), builders, count: 0, matrix }
     }
@@ -69,6 +69,11 @@ impl Rows {
     pub fn read(&mut self, document: &Document, keys: &Keys) -> Result<(), Error> {
         self.matrix.clear();
         let records = self.records(document, keys)?;
+        if self.count == 0 {
+            // Most objects are one small document: what is reserved is what is used, by each of many columns.
+            let columns = self.table.columns.iter();
+            self.builders = columns.map(|column| Builder::new(column.kind, records)).collect();
+        }
         for index in 0..self.table.columns.len() {
             self.fill(index, records, document);
         }
@@ -545,21 +550,21 @@ fn row(index: usize) -> u32 {
 }
 
 impl Builder {
-    fn new(kind: Kind) -> Self {
+    fn new(kind: Kind, rows: usize) -> Self {
         match kind {
-            Kind::Bool | Kind::BoolText => Builder::Bool(BooleanBuilder::new()),
+            Kind::Bool | Kind::BoolText => Builder::Bool(BooleanBuilder::with_capacity(rows)),
             Kind::Timestamp | Kind::Seconds => {
-                Builder::Time(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
+                Builder::Time(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC"))
             }
-            Kind::Int32 | Kind::SourceRow => Builder::Int32(Int32Builder::new()),
-            Kind::Int64 => Builder::Int64(Int64Builder::new()),
-            Kind::Date | Kind::EventDate => Builder::Date(Date32Builder::new()),
+            Kind::Int32 | Kind::SourceRow => Builder::Int32(Int32Builder::with_capacity(rows)),
+            Kind::Int64 => Builder::Int64(Int64Builder::with_capacity(rows)),
+            Kind::Date | Kind::EventDate => Builder::Date(Date32Builder::with_capacity(rows)),
             Kind::Text
             | Kind::Json
             | Kind::Derived
             | Kind::OtherFields
             | Kind::NullFields
-            | Kind::SourceObject => Builder::Text(StringBuilder::new()),
+            | Kind::SourceObject => Builder::Text(StringBuilder::with_capacity(rows, 0)),
         }
     }
 

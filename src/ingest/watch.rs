@@ -1,0 +1,306 @@
+//! A folder that is watched: listed again and again, and read where something is new.
+//!
+//! A file is read when it has stopped changing, and once: the lake knows objects by their content, so this memory
+//! only saves work and may be lost. A file that changes later is another object, so logs must come in whole files.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use super::Error;
+use super::listing::{self, Days, Found};
+use super::load::{Loader, Tally};
+use super::stats::Stats;
+use super::worker::Signals;
+use crate::clock::Clock;
+
+/// A file that has not changed for so long is taken to be complete when it is first seen.
+const SETTLED: Duration = Duration::from_secs(5);
+/// How many files are loaded before the next look at the folder.
+const AT_ONCE: usize = 1_000;
+/// How many files are remembered; those beyond are read at every look, and recognized by their content.
+const REMEMBERED: usize = 1_000_000;
+/// The longest wait before a file that could not be read is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+
+/// Watches one folder.
+pub struct Watcher {
+    /// The folder.
+    pub path: PathBuf,
+    /// How often it is listed.
+    pub interval: Duration,
+    /// Reads its files into the lake.
+    pub loader: Loader,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// What it has done.
+    pub stats: Arc<Stats>,
+    /// Whom it tells.
+    pub signals: Arc<Signals>,
+    /// How long loading may go on after the watcher was told to stop.
+    pub drain: Duration,
+}
+
+impl Watcher {
+    /// Watches until told to stop.
+    pub async fn run(&self, stop: CancellationToken) {
+        let mut memory = Memory::default();
+        let mut failing = false;
+        while !stop.is_cancelled() {
+            let looked = tokio::select! {
+                looked = self.look(&mut memory) => looked,
+                () = self.out_of_time(&stop) => {
+                    return tracing::warn!(folder = %self.path.display(), "not all files could be loaded in time; they are read again");
+                }
+            };
+            match looked {
+                // There may be more to load.
+                Ok(true) => continue,
+                Ok(false) => {
+                    if std::mem::take(&mut failing) {
+                        tracing::info!(folder = %self.path.display(), "the folder can be loaded again");
+                    }
+                }
+                Err(error) => {
+                    self.stats.listing_errors.add(1_u64);
+                    let error: &dyn std::error::Error = &error;
+                    if !std::mem::replace(&mut failing, true) {
+                        tracing::error!(folder = %self.path.display(), error, "cannot load the folder; trying on");
+                    }
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(self.interval) => {}
+            }
+        }
+    }
+
+    async fn out_of_time(&self, stop: &CancellationToken) {
+        stop.cancelled().await;
+        tokio::time::sleep(self.drain).await;
+    }
+
+    /// Lists the folder and loads some of what is due; returns whether more may be.
+    async fn look(&self, memory: &mut Memory) -> Result<bool, Error> {
+        let path = self.path.clone();
+        let listed = tokio::task::spawn_blocking(move || list(&path));
+        let listed = listed.await.map_err(|_| crate::lake::Error::Worker)??;
+        let mut due = memory.due(listed, self.clock.now().timestamp_micros());
+        let more = due.len() > AT_ONCE;
+        due.truncate(AT_ONCE);
+        if due.is_empty() {
+            return Ok(false);
+        }
+        let found = due.iter().map(|file| file.found.clone()).collect();
+        let tally = self.loader.load(found, |_| {}).await?;
+        self.note(&tally);
+        memory.loaded(&due, &tally, self.clock.now().timestamp_micros());
+        Ok(more)
+    }
+
+    fn note(&self, tally: &Tally) {
+        self.stats.added.add(tally.added);
+        self.stats.empty.add(tally.empty);
+        self.stats.known.add(tally.known);
+        self.stats.unsupported.add(tally.unsupported.values().sum::<usize>());
+        self.stats.quarantined.add(tally.rejected.len());
+        self.stats.rows.add(tally.rows.values().sum::<u64>());
+        for rejected in &tally.rejected {
+            tracing::warn!(file = rejected.key, reason = rejected.reason, "file not read");
+        }
+        if tally.added > 0 {
+            self.stats.commits.add(1_u64);
+            self.signals.committed.notify_one();
+            let rows: u64 = tally.rows.values().sum();
+            tracing::info!(folder = %self.path.display(), files = tally.added, rows, "files loaded");
+        }
+    }
+}
+
+/// A file of the folder as it is now.
+#[derive(Debug, Clone)]
+struct Listed {
+    found: Found,
+    /// When it was last written, microseconds since the epoch.
+    modified: i64,
+}
+
+/// The files of the folder; one that vanishes meanwhile is left out.
+fn list(path: &std::path::Path) -> Result<Vec<Listed>, Error> {
+    let found = listing::files(path, Days::default())?;
+    let with_time = |found: Found| {
+        let metadata = std::fs::metadata(listing::local_path(&found.key)).ok()?;
+        let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let modified = i64::try_from(modified.as_micros()).unwrap_or(i64::MAX);
+        Some(Listed { found: Found { size_bytes: metadata.len(), ..found }, modified })
+    };
+    Ok(found.into_iter().filter_map(with_time).collect())
+}
+
+/// What is remembered of the files that are there.
+#[derive(Debug, Default)]
+struct Memory {
+    files: HashMap<[u8; 16], Mark>,
+    look: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    size_bytes: u64,
+    modified: i64,
+    /// The look at which it was last there.
+    look: u64,
+    state: Progress,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Seen, and perhaps still being written.
+    Seen,
+    /// In the lake.
+    Loaded,
+    /// Could not be read; to be tried again at a time in microseconds since the epoch.
+    Rejected { times: u32, not_before: i64 },
+}
+
+impl Memory {
+    /// Which of the files there are now are complete and not loaded yet. What is gone is forgotten.
+    fn due(&mut self, listed: Vec<Listed>, now: i64) -> Vec<Listed> {
+        self.look += 1;
+        let look = self.look;
+        let mut due = Vec::new();
+        for file in listed {
+            let id = file_id(&file.found.key);
+            let settled = now.saturating_sub(file.modified) >= micros(SETTLED);
+            let known = self
+                .files
+                .get_mut(&id)
+                .filter(|mark| (mark.size_bytes, mark.modified) == (file.found.size_bytes, file.modified));
+            let is_due = if let Some(mark) = known {
+                mark.look = look;
+                match mark.state {
+                    Progress::Seen => true,
+                    Progress::Loaded => false,
+                    Progress::Rejected { not_before, .. } => not_before <= now,
+                }
+            } else {
+                self.remember(id, &file, Progress::Seen);
+                settled
+            };
+            if is_due {
+                due.push(file);
+            }
+        }
+        self.files.retain(|_, mark| mark.look == look);
+        due
+    }
+
+    /// Notes what became of files.
+    fn loaded(&mut self, files: &[Listed], tally: &Tally, now: i64) {
+        for file in files {
+            let id = file_id(&file.found.key);
+            let state = if tally.rejected.iter().any(|rejected| rejected.key == file.found.key) {
+                let times = match self.files.get(&id).map(|mark| mark.state) {
+                    Some(Progress::Rejected { times, .. }) => times.saturating_add(1),
+                    _ => 1,
+                };
+                let pause = Duration::from_secs(30).saturating_mul(1 << times.min(16)).min(LONGEST_PAUSE);
+                Progress::Rejected { times, not_before: now.saturating_add(micros(pause)) }
+            } else {
+                Progress::Loaded
+            };
+            self.remember(id, file, state);
+        }
+    }
+
+    fn remember(&mut self, id: [u8; 16], file: &Listed, state: Progress) {
+        if self.files.len() < REMEMBERED || self.files.contains_key(&id) {
+            let (size_bytes, modified) = (file.found.size_bytes, file.modified);
+            self.files.insert(id, Mark { size_bytes, modified, look: self.look, state });
+        }
+    }
+}
+
+/// Half of the hash of a path: of a million paths no two have the same.
+fn file_id(key: &str) -> [u8; 16] {
+    let mut id = [0; 16];
+    id.copy_from_slice(&Sha256::digest(key.as_bytes())[..16]);
+    id
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::load::Rejected;
+
+    const SECOND: i64 = 1_000_000;
+
+    fn file(key: &str, size_bytes: u64, modified_seconds: i64) -> Listed {
+        let found = Found { key: key.to_owned(), size_bytes, etag: None };
+        Listed { found, modified: modified_seconds * SECOND }
+    }
+
+    /// The keys that are due when these files are there, and then loaded; `!` before a key: it cannot be read.
+    fn check(memory: &mut Memory, now_seconds: i64, listed: &[(&str, u64, i64)], expect: &str) {
+        let files = listed.iter().map(|(key, size, modified)| file(key, *size, *modified)).collect();
+        let due = memory.due(files, now_seconds * SECOND);
+        let keys: Vec<&str> = due.iter().map(|file| file.found.key.as_str()).collect();
+        assert_eq!(keys.join(" "), expect, "at {now_seconds}");
+        let rejected = keys.iter().filter(|key| key.starts_with('!'));
+        let rejected = rejected.map(|key| Rejected { key: (*key).to_owned(), reason: String::new() });
+        let tally = Tally { rejected: rejected.collect(), ..Tally::default() };
+        memory.loaded(&due, &tally, now_seconds * SECOND);
+    }
+
+    #[test]
+    fn files_are_read_once_and_when_they_have_stopped_changing() {
+        let mut memory = Memory::default();
+        check(&mut memory, 100, &[("old", 1, 10), ("new", 1, 99)], "old");
+        check(&mut memory, 101, &[("old", 1, 10), ("new", 2, 101)], "");
+        check(&mut memory, 102, &[("old", 1, 10), ("new", 2, 101)], "new");
+        check(&mut memory, 103, &[("old", 1, 10), ("new", 2, 101)], "");
+        // Written again, with the same size, and long ago by its time.
+        check(&mut memory, 200, &[("old", 1, 11), ("new", 2, 101)], "old");
+        check(&mut memory, 201, &[("new", 2, 101)], "");
+        assert_eq!(memory.files.len(), 1, "what is gone is forgotten");
+        check(&mut memory, 202, &[("old", 1, 11), ("new", 2, 101)], "old");
+        // A time in the future says nothing: two looks decide.
+        check(&mut memory, 203, &[("future", 1, 999)], "");
+        check(&mut memory, 204, &[("future", 1, 999)], "future");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_tried_again_later_and_later() {
+        let mut memory = Memory::default();
+        let bad = [("!bad", 1, 0)];
+        check(&mut memory, 100, &bad, "!bad");
+        check(&mut memory, 159, &bad, "");
+        check(&mut memory, 160, &bad, "!bad");
+        check(&mut memory, 279, &bad, "");
+        check(&mut memory, 280, &bad, "!bad");
+        check(&mut memory, 100_000, &bad, "!bad");
+        for _ in 0..20 {
+            memory.loaded(
+                &[file("!bad", 1, 0)],
+                &Tally {
+                    rejected: vec![Rejected { key: "!bad".to_owned(), reason: String::new() }],
+                    ..Tally::default()
+                },
+                0,
+            );
+        }
+        check(&mut memory, 3599, &bad, "");
+        check(&mut memory, 3600, &bad, "!bad");
+        // Mended.
+        check(&mut memory, 3601, &[("!bad", 2, 3601)], "");
+    }
+}

@@ -1,0 +1,321 @@
+//! One worker on a queue: receives announcements, reads the objects, commits them, and only then deletes messages.
+//!
+//! Must never delete what is not in the lake, fetch what is not on the allow-list, or wait for anybody but the queue,
+//! the buckets and the lake. What cannot be settled is left to the queue, whose redrive moves it to the dead letters.
+//!
+//! Everything that takes time is a task; the worker's own loop only decides what to start next, so that it goes on
+//! receiving while it reads, and reading while it commits.
+
+mod backoff;
+mod run;
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::ObjectStore;
+use tokio::sync::{Mutex, Notify};
+use tokio_util::sync::CancellationToken;
+
+use super::fetch;
+use super::lease::{Lease, Leases};
+use super::load::BatchLimits;
+use super::notification::{self, Announcement, Notification};
+use super::read::{Fetched, Reader};
+use super::stats::Stats;
+use crate::config;
+use crate::lake::{self, Committed, Lake, ObjectId, ReadObject};
+use crate::queue::{self, Message, Queue};
+
+pub use backoff::Backoff;
+
+/// The buckets objects may be fetched from, and the lake, whose own objects are no logs.
+pub struct Sources {
+    buckets: HashMap<String, Arc<dyn ObjectStore>>,
+    lake: config::Lake,
+}
+
+/// Why an object may not be fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Forbidden {
+    /// The bucket is not among those of the source.
+    #[error("the bucket is not among the `buckets` of the source")]
+    Bucket,
+    /// The object belongs to the lake.
+    #[error("the object belongs to the lake itself")]
+    Lake,
+}
+
+impl Sources {
+    /// Only objects of these buckets are fetched, and none of the lake's.
+    pub fn new(buckets: HashMap<String, Arc<dyn ObjectStore>>, lake: config::Lake) -> Self {
+        Sources { buckets, lake }
+    }
+
+    /// The store to fetch an object from.
+    pub fn store(&self, bucket: &str, key: &str) -> Result<&Arc<dyn ObjectStore>, Forbidden> {
+        let store = self.buckets.get(bucket).ok_or(Forbidden::Bucket)?;
+        if self.lake.holds_object(bucket, key) { Err(Forbidden::Lake) } else { Ok(store) }
+    }
+}
+
+/// How much a worker takes on, and when it lets go.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// When a batch is full.
+    pub batch: BatchLimits,
+    /// How old a batch may become.
+    pub batch_age: Duration,
+    /// How many objects are read at once.
+    pub reads_at_once: usize,
+    /// How many bytes are read at once, as announced; one object of any size is always read.
+    pub read_bytes: u64,
+    /// Nothing is received while so many objects are yet to be read.
+    pub unread: usize,
+    /// How long messages are waited for, and what passing faults cost.
+    pub pace: Pace,
+    /// How long committing may take after the worker was told to stop.
+    pub drain: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            batch: BatchLimits::default(),
+            batch_age: Duration::from_mins(1),
+            reads_at_once: 16,
+            read_bytes: 256 << 20,
+            unread: 4 * queue::MAX_BATCH,
+            pace: Pace::default(),
+            drain: Duration::from_secs(20),
+        }
+    }
+}
+
+/// The waits of a worker.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How long to wait for messages when there is nothing to do.
+    pub long_wait: Duration,
+    /// How long to wait for messages while others are worked on: after that the queue counts as empty.
+    pub short_wait: Duration,
+    /// The least time between two receives of which the first found nothing.
+    pub least_wait: Duration,
+    /// After how long a message comes back that could not be settled.
+    pub give_back: Backoff,
+    /// How long to wait after a receive that failed.
+    pub receive_fault: Backoff,
+    /// How long to wait after the queue refused.
+    pub refused: Duration,
+    /// How long to wait for new messages after a commit that failed.
+    pub commit_fault: Backoff,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Pace {
+            long_wait: queue::MAX_WAIT,
+            short_wait: seconds(1),
+            least_wait: Duration::from_millis(200),
+            give_back: Backoff { first: seconds(30), longest: seconds(900) },
+            receive_fault: Backoff { first: seconds(1), longest: seconds(30) },
+            refused: seconds(60),
+            commit_fault: Backoff { first: seconds(2), longest: seconds(300) },
+        }
+    }
+}
+
+/// What happens in the lake, for those who wait for it.
+#[derive(Debug, Default)]
+pub struct Signals {
+    /// Something was added to the lake.
+    pub committed: Notify,
+    /// Held while the `objects` table is brought up to date: one at a time is enough.
+    indexing: Mutex<()>,
+}
+
+/// A worker, and what it works with.
+pub struct Worker {
+    /// Where announcements come from.
+    pub queue: Arc<dyn Queue>,
+    /// Keeps what was received.
+    pub leases: Leases,
+    /// Where rows go.
+    pub lake: Arc<Lake>,
+    /// Makes rows of bytes.
+    pub reader: Arc<Reader>,
+    /// Where objects may come from.
+    pub sources: Arc<Sources>,
+    /// How much it takes on.
+    pub settings: Settings,
+    /// What it has done.
+    pub stats: Arc<Stats>,
+    /// Whom it tells.
+    pub signals: Arc<Signals>,
+}
+
+/// A message that just came in.
+struct Arrived {
+    lease: Lease,
+    says: Result<Notification, notification::Error>,
+}
+
+/// What a receive brought.
+struct Received {
+    messages: Vec<Arrived>,
+    /// Proof of the announced objects that the lake has already.
+    known: Committed,
+}
+
+/// What became of an announced object.
+enum Outcome {
+    Read(Box<ReadObject>),
+    /// Not to be had, at least for now.
+    Failed,
+    /// The worker stops.
+    Interrupted,
+}
+
+/// From this receive on, an object whose reading ended in a panic is quarantined.
+const PANICS: u32 = 3;
+
+impl Worker {
+    /// Works until told to stop; then commits what was read, deletes what is settled and gives back the rest.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        run::Run::new(self, stop).run().await;
+    }
+
+    /// Receives messages and holds them at once. Told to stop, it waits for no more of them, but loses none it has.
+    async fn receive(
+        &self,
+        most: usize,
+        wait: Duration,
+        stop: &CancellationToken,
+    ) -> Result<Received, queue::Error> {
+        let messages = tokio::select! {
+            biased;
+            () = stop.cancelled() => Vec::new(),
+            messages = self.queue.receive(most, wait) => messages?,
+        };
+        let leases: Vec<Lease> = messages.into_iter().map(|message| self.leases.lease(message)).collect();
+        self.stats.received.add(leases.len());
+        let arrived = |lease: Lease| Arrived { says: notification::parse(&lease.message().body), lease };
+        let messages: Vec<Arrived> = leases.into_iter().map(arrived).collect();
+        let announced = messages.iter().filter_map(|message| match &message.says {
+            Ok(Notification::Objects(objects)) => Some(objects),
+            _ => None,
+        });
+        let ids: Vec<ObjectId> = announced.flatten().filter_map(announced_id).collect();
+        Ok(Received { messages, known: self.known(&ids).await })
+    }
+
+    async fn known(&self, ids: &[ObjectId]) -> Committed {
+        if ids.is_empty() {
+            return Committed::nothing();
+        }
+        self.lake.known(ids).await.unwrap_or_else(|error| {
+            // The commit will find out.
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "cannot tell which objects the lake has already");
+            Committed::nothing()
+        })
+    }
+
+    /// Fetches and decodes an object.
+    async fn read(&self, announced: &Announcement, message: &MessageFacts) -> Outcome {
+        let (bucket, key) = (announced.bucket.as_str(), announced.key.as_str());
+        let fetched = match self.fetch(announced).await {
+            Ok(fetched) => Fetched { announced_at: micros(announced), ..fetched },
+            Err(fetch::Error::TooLarge { object, size_bytes, limit_bytes }) => {
+                let object = Fetched { announced_at: micros(announced), ..*object };
+                let reason = super::load::too_large(size_bytes, limit_bytes);
+                return Outcome::Read(Box::new(self.reader.quarantine(&object, size_bytes, reason)));
+            }
+            Err(error) => {
+                let missing = matches!(error, fetch::Error::Missing(_));
+                let counter = if missing { &self.stats.missing } else { &self.stats.fetch_errors };
+                counter.add(1_u64);
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(bucket, key, message = %message.id, receives = message.receives, error, "object not fetched");
+                return Outcome::Failed;
+            }
+        };
+        if announced.etag.is_some() && announced.etag != fetched.etag {
+            self.stats.overwritten.add(1_u64);
+            tracing::warn!(bucket, key, "the object was written again after it was announced");
+        }
+        self.decode(fetched, message.receives).await
+    }
+
+    async fn fetch(&self, announced: &Announcement) -> Result<Fetched, fetch::Error> {
+        let Announcement { bucket, key, alternative_key, .. } = announced;
+        let limit = self.reader.max_object_bytes();
+        let one = async |key: &str| match self.sources.store(bucket, key) {
+            Ok(store) => fetch::object(bucket, store.as_ref(), key, limit).await,
+            // Checked before, but for the other reading of the key.
+            Err(forbidden) => Err(fetch::Error::Missing(object_store::Error::NotFound {
+                path: key.to_owned(),
+                source: Box::new(forbidden),
+            })),
+        };
+        match (one(key).await, alternative_key) {
+            (Err(fetch::Error::Missing(first)), Some(other)) => match one(other).await {
+                Err(fetch::Error::Missing(_)) => Err(fetch::Error::Missing(first)),
+                result => result,
+            },
+            (result, _) => result,
+        }
+    }
+
+    async fn decode(&self, fetched: Fetched, receives: u32) -> Outcome {
+        let (reader, copy) = (Arc::clone(&self.reader), fetched.clone());
+        if let Ok(object) = lake::on_cpu(move || reader.read(&copy)).await {
+            return Outcome::Read(Box::new(object));
+        }
+        let (bucket, key) = (fetched.bucket.as_str(), fetched.key.as_str());
+        tracing::error!(bucket, key, receives, "reading the object ended in a panic");
+        if receives < PANICS {
+            return Outcome::Failed;
+        }
+        let size_bytes = fetched.bytes.len() as u64;
+        let reason = "reading it ends in a panic".to_owned();
+        Outcome::Read(Box::new(self.reader.quarantine(&fetched, size_bytes, reason)))
+    }
+
+    async fn update_index(&self) {
+        let _one_at_a_time = self.signals.indexing.lock().await;
+        if let Err(error) = self.lake.update_index().await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "the `objects` table is behind; the next commit brings it up to date");
+        }
+    }
+}
+
+/// What logs say of a message.
+struct MessageFacts {
+    id: String,
+    receives: u32,
+}
+
+impl MessageFacts {
+    fn of(message: &Message) -> Self {
+        MessageFacts { id: message.id.clone(), receives: message.receive_count }
+    }
+}
+
+/// The identity of an announced object, when the message tells it.
+fn announced_id(announced: &Announcement) -> Option<ObjectId> {
+    let etag = announced.etag.as_deref()?;
+    Some(ObjectId::new(&announced.bucket, &announced.key, etag))
+}
+
+fn micros(announced: &Announcement) -> Option<i64> {
+    announced.event_time.map(|time| time.timestamp_micros())
+}
+
+/// How many objects a message announces; none for a message that announces nothing.
+fn count(objects: &[Announcement]) -> Option<NonZeroUsize> {
+    NonZeroUsize::new(objects.len())
+}

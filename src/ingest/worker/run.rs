@@ -1,0 +1,470 @@
+//! The loop of a worker: what it holds, and what it does next.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::super::lease::{Acknowledged, Lease, Pending, delete};
+use super::super::load::Batch;
+use super::{
+    Announcement, Arrived, MessageFacts, Notification, Outcome, Received, Worker, announced_id, count,
+};
+use crate::lake::{self, Report};
+use crate::queue::{self, MAX_BATCH};
+
+/// How long the queue is given to take messages back once the drain's time is over.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The size of an object whose announcement does not tell.
+const ASSUMED_BYTES: u64 = 4 << 20;
+
+/// Something that was started has ended.
+enum Event {
+    Received(Result<Received, queue::Error>),
+    Read { message: u64, bytes: u64, outcome: Outcome },
+    Committed { messages: Vec<u64>, result: Result<Report, lake::Error> },
+    Indexed,
+    Told,
+}
+
+/// A message whose objects are being read or committed.
+struct Held {
+    pending: Pending,
+    /// Announced objects of which it is not known yet what becomes of them.
+    left: usize,
+}
+
+/// How the last receive went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    Good,
+    Unavailable,
+    Refused,
+}
+
+/// How receiving goes.
+struct Intake {
+    /// When the receive under way began.
+    started: Option<Instant>,
+    /// When the next one may begin.
+    not_before: Instant,
+    failures: u32,
+    health: Health,
+    queue_is_empty: bool,
+}
+
+/// The objects that were read and wait for their commit.
+#[derive(Default)]
+struct OpenBatch {
+    batch: Batch,
+    /// The messages of the objects, one for each object.
+    messages: Vec<u64>,
+    /// When the first of them was read.
+    since: Option<Instant>,
+}
+
+/// The state of the loop.
+pub(super) struct Run {
+    worker: Arc<Worker>,
+    stop: CancellationToken,
+    tasks: JoinSet<Event>,
+    held: HashMap<u64, Held>,
+    next_message: u64,
+    unread: VecDeque<(u64, Announcement)>,
+    reading: usize,
+    reading_bytes: u64,
+    open: OpenBatch,
+    acknowledged: Vec<Acknowledged>,
+    committing: bool,
+    commit_failures: u32,
+    index_is_behind: bool,
+    indexing: bool,
+    intake: Intake,
+    /// When to give up, once told to stop.
+    deadline: Option<Instant>,
+}
+
+impl Run {
+    pub(super) fn new(worker: Arc<Worker>, stop: CancellationToken) -> Self {
+        Run {
+            worker,
+            stop,
+            tasks: JoinSet::new(),
+            held: HashMap::new(),
+            next_message: 0,
+            unread: VecDeque::new(),
+            reading: 0,
+            reading_bytes: 0,
+            open: OpenBatch::default(),
+            acknowledged: Vec::new(),
+            committing: false,
+            commit_failures: 0,
+            index_is_behind: false,
+            indexing: false,
+            intake: Intake {
+                started: None,
+                not_before: Instant::now(),
+                failures: 0,
+                health: Health::Good,
+                queue_is_empty: false,
+            },
+            deadline: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let stop = self.stop.clone();
+        loop {
+            self.start_what_can_be_started();
+            if self.deadline.is_some() && self.tasks.is_empty() {
+                break;
+            }
+            let wake_at = self.wake_at();
+            tokio::select! {
+                Some(event) = self.tasks.join_next() => match event {
+                    Ok(event) => self.on(event),
+                    Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                    Err(_) => {}
+                },
+                () = stop.cancelled(), if self.deadline.is_none() => self.begin_to_stop(),
+                () = sleep_until(wake_at) => {
+                    if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                        tracing::warn!("not all that was read could be committed in time; it comes again");
+                        break;
+                    }
+                }
+            }
+        }
+        self.give_everything_back().await;
+    }
+
+    fn start_what_can_be_started(&mut self) {
+        self.start_receive();
+        self.start_reads();
+        self.start_commit();
+        self.start_index();
+        if !self.acknowledged.is_empty() {
+            let messages = std::mem::take(&mut self.acknowledged);
+            let worker = Arc::clone(&self.worker);
+            self.tasks.spawn(async move {
+                worker.stats.deleted.add(delete(worker.queue.as_ref(), messages).await);
+                Event::Told
+            });
+        }
+    }
+
+    fn start_receive(&mut self) {
+        if !self.may_receive() || Instant::now() < self.intake.not_before {
+            return;
+        }
+        self.intake.started = Some(Instant::now());
+        let pace = self.worker.settings.pace;
+        let wait = if self.held.is_empty() { pace.long_wait } else { pace.short_wait };
+        // While the lake takes nothing, one message finds out: the others keep their receives for better times.
+        let most = if self.commit_failures > 0 { 1 } else { MAX_BATCH };
+        let (worker, stop) = (Arc::clone(&self.worker), self.stop.clone());
+        self.tasks.spawn(async move { Event::Received(worker.receive(most, wait, &stop).await) });
+    }
+
+    fn may_receive(&self) -> bool {
+        let room = self.unread.len() + self.reading < self.worker.settings.unread;
+        // While the lake takes nothing, what is held decides first.
+        let welcome = self.commit_failures == 0 || self.held.is_empty();
+        let idle = self.intake.started.is_none() && self.deadline.is_none();
+        idle && room && welcome && !self.is_full_behind_commit()
+    }
+
+    fn is_full_behind_commit(&self) -> bool {
+        self.committing && self.open.batch.is_full(self.worker.settings.batch)
+    }
+
+    fn start_reads(&mut self) {
+        while self.reading < self.worker.settings.reads_at_once && !self.is_full_behind_commit() {
+            let Some((_, next)) = self.unread.front() else { return };
+            let bytes = next.size.unwrap_or(ASSUMED_BYTES);
+            let fits = self.reading_bytes.saturating_add(bytes) <= self.worker.settings.read_bytes;
+            if self.reading > 0 && !fits {
+                return;
+            }
+            let Some((message, announced)) = self.unread.pop_front() else { return };
+            let Some(held) = self.held.get(&message) else { continue };
+            self.reading += 1;
+            self.reading_bytes = self.reading_bytes.saturating_add(bytes);
+            let facts = MessageFacts::of(held.pending.message());
+            let (worker, stop) = (Arc::clone(&self.worker), self.stop.clone());
+            self.tasks.spawn(async move {
+                let outcome = tokio::select! {
+                    biased;
+                    () = stop.cancelled() => Outcome::Interrupted,
+                    outcome = worker.read(&announced, &facts) => outcome,
+                };
+                Event::Read { message, bytes, outcome }
+            });
+        }
+    }
+
+    fn start_commit(&mut self) {
+        if self.committing || !self.commit_is_due() {
+            return;
+        }
+        self.committing = true;
+        let OpenBatch { batch, messages, .. } = std::mem::take(&mut self.open);
+        let objects = batch.objects;
+        let lake = Arc::clone(&self.worker.lake);
+        self.tasks.spawn(async move { Event::Committed { messages, result: lake.commit(objects).await } });
+    }
+
+    fn commit_is_due(&self) -> bool {
+        let Some(since) = self.open.since else { return false };
+        let settings = &self.worker.settings;
+        let nothing_to_wait_for =
+            self.intake.queue_is_empty || self.deadline.is_some() || self.commit_failures > 0;
+        let idle = self.unread.is_empty() && self.reading == 0;
+        (idle && nothing_to_wait_for)
+            || self.open.batch.is_full(settings.batch)
+            || since.elapsed() >= settings.batch_age
+    }
+
+    fn start_index(&mut self) {
+        if self.index_is_behind && !self.indexing {
+            self.index_is_behind = false;
+            self.indexing = true;
+            let worker = Arc::clone(&self.worker);
+            self.tasks.spawn(async move {
+                worker.update_index().await;
+                Event::Indexed
+            });
+        }
+    }
+
+    /// When something is to be done although nothing has happened.
+    fn wake_at(&self) -> Instant {
+        let receive = self.may_receive().then_some(self.intake.not_before);
+        let commit =
+            self.open.since.filter(|_| !self.committing).map(|since| since + self.worker.settings.batch_age);
+        let far = Instant::now() + Duration::from_hours(1);
+        [receive, commit, self.deadline].into_iter().flatten().fold(far, Instant::min)
+    }
+
+    fn on(&mut self, event: Event) {
+        match event {
+            Event::Received(received) => self.on_received(received),
+            Event::Read { message, bytes, outcome } => {
+                self.reading -= 1;
+                self.reading_bytes = self.reading_bytes.saturating_sub(bytes);
+                self.on_read(message, outcome);
+            }
+            Event::Committed { messages, result } => {
+                self.committing = false;
+                match result {
+                    Ok(report) => self.on_committed(messages, &report),
+                    Err(error) => self.on_commit_failed(messages, &error),
+                }
+            }
+            Event::Indexed => self.indexing = false,
+            Event::Told => {}
+        }
+    }
+
+    fn on_received(&mut self, received: Result<Received, queue::Error>) {
+        let started = self.intake.started.take().unwrap_or_else(Instant::now);
+        let pace = self.worker.settings.pace;
+        let received = match received {
+            Ok(received) => received,
+            Err(error) => return self.on_receive_failed(&error),
+        };
+        if self.intake.health != Health::Good {
+            tracing::info!("the queue answers again");
+            self.intake.health = Health::Good;
+            self.intake.failures = 0;
+        }
+        self.intake.queue_is_empty = received.messages.is_empty();
+        if self.intake.queue_is_empty {
+            self.intake.not_before = self.intake.not_before.max(started + pace.least_wait);
+        }
+        for message in received.messages {
+            self.on_message(message, &received.known);
+        }
+    }
+
+    /// Says so once for each change, not once for each try.
+    fn on_receive_failed(&mut self, error: &queue::Error) {
+        self.worker.stats.receive_errors.add(1_u64);
+        self.intake.failures = self.intake.failures.saturating_add(1);
+        let pace = self.worker.settings.pace;
+        let (health, pause) = match error {
+            queue::Error::Refused { .. } => (Health::Refused, pace.refused),
+            _ => (Health::Unavailable, pace.receive_fault.after(self.intake.failures)),
+        };
+        self.intake.not_before = Instant::now() + pause;
+        // What is in the batch must not wait for a queue that does not answer.
+        self.intake.queue_is_empty = true;
+        if self.intake.health != health {
+            self.intake.health = health;
+            let error: &dyn std::error::Error = error;
+            tracing::error!(error, "cannot receive messages; trying on");
+        }
+    }
+
+    fn on_message(&mut self, message: Arrived, known: &lake::Committed) {
+        let Arrived { lease, says } = message;
+        match says {
+            Err(error) => {
+                self.worker.stats.malformed.add(1_u64);
+                let facts = MessageFacts::of(lease.message());
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(message = %facts.id, receives = facts.receives, error, "message not understood; it is left to the dead-letter queue");
+                self.give_back(lease);
+            }
+            Ok(Notification::Objects(objects)) => self.hold(lease, objects, known),
+            Ok(nothing) => match lease.announcing_nothing(&nothing) {
+                Ok(acknowledged) => self.acknowledged.push(acknowledged),
+                Err(lease) => self.give_back(lease),
+            },
+        }
+    }
+
+    /// Takes on the objects of a message that may be fetched and that the lake does not have yet.
+    fn hold(&mut self, lease: Lease, objects: Vec<Announcement>, known: &lake::Committed) {
+        let Some(count) = count(&objects) else { return self.give_back(lease) };
+        let mut pending = lease.announcing(count);
+        let number = self.next_message;
+        self.next_message += 1;
+        let mut left = 0;
+        for object in objects {
+            if let Err(forbidden) = self.worker.sources.store(&object.bucket, &object.key) {
+                self.worker.stats.forbidden.add(1_u64);
+                let message = &pending.message().id;
+                tracing::error!(bucket = object.bucket, key = object.key, message, reason = %forbidden, "a message announces an object that may not be fetched; it is left to the dead-letter queue");
+            } else if let Some(id) = announced_id(&object).filter(|id| known.settles(*id)) {
+                self.worker.stats.known.add(1_u64);
+                pending.read(id);
+            } else {
+                left += 1;
+                self.unread.push_back((number, object));
+            }
+        }
+        pending.settle(known);
+        if left == 0 {
+            self.finish(pending);
+        } else {
+            self.held.insert(number, Held { pending, left });
+        }
+    }
+
+    fn on_read(&mut self, message: u64, outcome: Outcome) {
+        // A message that was given back meanwhile is read again when it comes again.
+        let Some(held) = self.held.get_mut(&message) else { return };
+        match outcome {
+            Outcome::Read(object) => {
+                held.pending.read(object.record.object_id);
+                self.open.batch.push(*object);
+                self.open.messages.push(message);
+                self.open.since.get_or_insert_with(Instant::now);
+            }
+            Outcome::Failed => self.one_less(message),
+            // Given back at the end.
+            Outcome::Interrupted => {}
+        }
+    }
+
+    fn on_committed(&mut self, messages: Vec<u64>, report: &Report) {
+        if self.commit_failures > 0 {
+            tracing::info!("the lake takes commits again");
+            self.commit_failures = 0;
+        }
+        self.worker.stats.note(report);
+        if !report.added.is_empty() {
+            self.index_is_behind = true;
+            self.worker.signals.committed.notify_one();
+        }
+        for record in report.added.iter().filter(|record| record.reason.is_some()) {
+            let (bucket, key) = (record.bucket.as_str(), record.key.as_str());
+            tracing::warn!(
+                bucket,
+                key,
+                reason = record.reason,
+                "object quarantined; its message is left to the dead-letter queue"
+            );
+        }
+        let settled: HashSet<u64> = messages.iter().copied().collect();
+        for message in settled {
+            if let Some(held) = self.held.get_mut(&message) {
+                held.pending.settle(&report.committed);
+            }
+        }
+        for message in messages {
+            self.one_less(message);
+        }
+    }
+
+    fn on_commit_failed(&mut self, messages: Vec<u64>, error: &lake::Error) {
+        self.worker.stats.commit_errors.add(1_u64);
+        self.commit_failures = self.commit_failures.saturating_add(1);
+        let pause = self.worker.settings.pace.commit_fault.after(self.commit_failures);
+        self.intake.not_before = self.intake.not_before.max(Instant::now() + pause);
+        let error: &dyn std::error::Error = error;
+        tracing::error!(error, objects = messages.len(), "the lake took no commit; the messages come again");
+        for message in messages {
+            if let Some(held) = self.held.remove(&message) {
+                self.give_back(held.pending.into_lease());
+            }
+        }
+    }
+
+    /// Of a message, one more object is through.
+    fn one_less(&mut self, message: u64) {
+        let Some(held) = self.held.get_mut(&message) else { return };
+        held.left = held.left.saturating_sub(1);
+        if held.left == 0
+            && let Some(held) = self.held.remove(&message)
+        {
+            self.finish(held.pending);
+        }
+    }
+
+    /// Nothing more can be done for a message: it goes if all of it is settled.
+    fn finish(&mut self, pending: Pending) {
+        match pending.acknowledge() {
+            Ok(acknowledged) => self.acknowledged.push(acknowledged),
+            Err(pending) => self.give_back(pending.into_lease()),
+        }
+    }
+
+    /// Lets a message come again, later each time.
+    fn give_back(&mut self, lease: Lease) {
+        let after = self.worker.settings.pace.give_back.after(lease.message().receive_count);
+        self.give_back_after(lease, after);
+    }
+
+    fn give_back_after(&mut self, lease: Lease, after: Duration) {
+        self.worker.stats.given_back.add(1_u64);
+        self.tasks.spawn(async move {
+            lease.give_back(after).await;
+            Event::Told
+        });
+    }
+
+    fn begin_to_stop(&mut self) {
+        self.deadline = Some(Instant::now() + self.worker.settings.drain);
+        self.unread.clear();
+    }
+
+    /// What is still held was not committed: others may have it at once.
+    async fn give_everything_back(mut self) {
+        self.tasks.abort_all();
+        for (_, held) in std::mem::take(&mut self.held) {
+            self.give_back_after(held.pending.into_lease(), Duration::ZERO);
+        }
+        let told = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(LAST_WORDS, told).await.is_err() {
+            tracing::warn!(
+                "the queue did not take back all messages; they come again when their time is over"
+            );
+        }
+    }
+}
