@@ -15,6 +15,7 @@ pub struct Document<'a> {
     offset: usize,
     tape: &'a [Node<'a>],
     structurals: &'a [u32],
+    spoiled: &'a [u32],
 }
 
 /// A place in the document while it is walked in order.
@@ -32,9 +33,23 @@ pub struct Place {
 pub type Span = (u32, u32);
 
 impl<'a> Document<'a> {
-    /// A document over its source, which begins at byte `offset` of the object's content.
-    pub fn new(source: &'a [u8], offset: usize, tape: &'a [Node<'a>], structurals: &'a [u32]) -> Self {
-        Document { source, offset, tape, structurals }
+    /// A document over its source, which begins at byte `offset` of the object's content. The text of the `spoiled`
+    /// nodes, ascending, is not that of the source.
+    pub fn new(
+        source: &'a [u8],
+        offset: usize,
+        tape: &'a [Node<'a>],
+        structurals: &'a [u32],
+        spoiled: &'a [u32],
+    ) -> Self {
+        Document { source, offset, tape, structurals, spoiled }
+    }
+
+    /// Whether a string is no text in the source: a surrogate stands alone in it.
+    #[inline]
+    pub fn is_spoiled(&self, index: usize) -> bool {
+        !self.spoiled.is_empty()
+            && u32::try_from(index).is_ok_and(|node| self.spoiled.binary_search(&node).is_ok())
     }
 
     /// The place of the whole document.
