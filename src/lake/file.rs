@@ -79,7 +79,8 @@ pub fn encode(table: &'static Table, batches: &[RecordBatch]) -> Result<Vec<Enco
     // The partition column is in the path and the log, not in the file.
     let columns: Vec<usize> = (0..table.columns.len() - 1).collect();
     let stored = batches.iter().map(|batch| batch.project(&columns));
-    let stored: Vec<RecordBatch> = stored.collect::<Result<_, _>>().map_err(|error| Error::table(table, error))?;
+    let stored: Vec<RecordBatch> =
+        stored.collect::<Result<_, _>>().map_err(|error| Error::table(table, error))?;
     days.into_iter().map(|(day, places)| encode_day(table, day, places, &stored)).collect()
 }
 

@@ -11,7 +11,7 @@ use crate::decode::{Error, ErrorKind};
 
 /// A parsed document and its source.
 pub struct Document<'a> {
-    source: &'a [u8],
+    source: &'a str,
     offset: usize,
     tape: &'a [Node<'a>],
     structurals: &'a [u32],
@@ -36,7 +36,7 @@ impl<'a> Document<'a> {
     /// A document over its source, which begins at byte `offset` of the object's content. The text of the `spoiled`
     /// nodes, ascending, is not that of the source.
     pub fn new(
-        source: &'a [u8],
+        source: &'a str,
         offset: usize,
         tape: &'a [Node<'a>],
         structurals: &'a [u32],
@@ -109,7 +109,7 @@ impl<'a> Document<'a> {
             }
             Node::String(_) | Node::Static(_) => {
                 let next = self.structurals.get(first + 1).map_or(self.source.len(), |at| *at as usize);
-                let value = &self.source[start..next.min(self.source.len())];
+                let value = &self.source.as_bytes()[start..next.min(self.source.len())];
                 start + value.trim_ascii_end().len()
             }
         };
@@ -118,8 +118,9 @@ impl<'a> Document<'a> {
 
     /// The text of a span.
     #[inline]
-    pub fn text(&self, (start, end): Span) -> &'a [u8] {
-        &self.source[start as usize..end as usize]
+    pub fn text(&self, (start, end): Span) -> &'a str {
+        // Spans begin and end at ASCII characters; a boundary inside another would be a fault of the index.
+        self.source.get(start as usize..end as usize).unwrap_or_default()
     }
 
     /// An error about the shape of the content at a place.

@@ -17,7 +17,7 @@ use super::columns::{CLOUDTRAIL, DIGESTS};
 use super::{Error, ErrorKind};
 use document::Document;
 use keys::Keys;
-use rows::Rows;
+use rows::{Rows, Widths};
 use split::Documents;
 
 /// Records nested deeper than this are refused; CloudTrail itself stays under 20.
@@ -31,6 +31,7 @@ const ENVELOPE_DEPTH: usize = 2;
 pub struct Decoder {
     keys: Keys,
     digest_keys: Keys,
+    widths: Widths,
     buffers: ReusedBuffers,
 }
 
@@ -63,6 +64,7 @@ impl Decoder {
         Decoder {
             keys: Keys::new(&CLOUDTRAIL),
             digest_keys: Keys::new(&DIGESTS),
+            widths: Widths::new(&CLOUDTRAIL),
             buffers: ReusedBuffers { simd, scratch: Vec::new(), tape: Vec::new() },
         }
     }
@@ -74,7 +76,7 @@ impl Decoder {
     /// and numbers beyond a double are kept as the source writes them.
     /// Fails as a whole: no rows are returned when any record cannot be read.
     pub fn decode(&mut self, text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
-        let mut rows = Rows::new(&CLOUDTRAIL, source_object);
+        let mut rows = Rows::new(&CLOUDTRAIL, source_object, &self.widths);
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         match self.document(text, 0, &mut rows) {
             Ok(()) => {}
@@ -83,12 +85,14 @@ impl Decoder {
             }
             Err(error) => return Err(error),
         }
-        rows.finish()
+        let batch = rows.finish()?;
+        self.widths.learn(&batch);
+        Ok(batch)
     }
 
     /// Decodes a digest into the one row of the `digests` table that it is.
     pub fn decode_digest(&mut self, text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
-        let mut rows = Rows::new(&DIGESTS, source_object);
+        let mut rows = Rows::new(&DIGESTS, source_object, &Widths::new(&DIGESTS));
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         self.any_document(text, 0, &mut rows)?;
         rows.finish()
@@ -100,7 +104,7 @@ impl Decoder {
         texts: impl IntoIterator<Item = &'a str>,
         source_object: &str,
     ) -> Result<RecordBatch, Error> {
-        let mut rows = Rows::new(&CLOUDTRAIL, source_object);
+        let mut rows = Rows::new(&CLOUDTRAIL, source_object, &self.widths);
         for (index, text) in texts.into_iter().enumerate() {
             self.any_document(text.as_bytes(), 0, &mut rows).map_err(|error| Error {
                 record: Some(index),
@@ -189,7 +193,13 @@ impl ReusedBuffers {
                     [] => Vec::new(),
                     escapes => lenient::spoiled(&filled.0, structurals, escapes),
                 };
-                rows.read(&Document::new(text, offset, &filled.0, structurals, &spoiled), keys)
+                // The copy that was parsed is UTF-8, so this is; what was replaced in it is ASCII in both.
+                match std::str::from_utf8(text) {
+                    Ok(text) => {
+                        rows.read(&Document::new(text, offset, &filled.0, structurals, &spoiled), keys)
+                    }
+                    Err(_) => Err(ErrorKind::Utf8.at(None, offset)),
+                }
             }
             Err(error) => Err(json_error(&error, text, offset)),
         };

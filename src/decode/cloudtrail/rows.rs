@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Int32Builder, Int64Builder, StringBuilder,
+    ArrayRef, AsArray, BooleanBuilder, Date32Builder, Int32Builder, Int64Builder, StringBuilder,
     TimestampMicrosecondBuilder,
 };
 use arrow::record_batch::RecordBatch;
@@ -22,6 +22,7 @@ const MAX_RECORDS: usize = 20_000_000;
 pub struct Rows {
     table: &'static Table,
     source_object: String,
+    widths: Widths,
     builders: Vec<Builder>,
     count: usize,
     matrix: Matrix,
@@ -43,6 +44,34 @@ struct Matrix {
     seen: Vec<Span>,
 }
 
+/// How many bytes a row took in each column of the objects before, so that the next one's buffers need not grow.
+#[derive(Debug, Clone)]
+pub struct Widths(Vec<usize>);
+
+impl Widths {
+    /// Nothing is known yet.
+    pub fn new(table: &Table) -> Self {
+        Widths(vec![0; table.columns.len()])
+    }
+
+    /// Learns from rows: quickly that they are wider, slowly that they are not.
+    pub fn learn(&mut self, rows: &RecordBatch) {
+        if rows.num_rows() == 0 {
+            return;
+        }
+        for (width, column) in self.0.iter_mut().zip(rows.columns()) {
+            if let Some(text) = column.as_string_opt::<i32>() {
+                let now = text.value_data().len().div_ceil(rows.num_rows());
+                // One odd object must not make those after it reserve what they do not use.
+                *width = now.min(MAX_WIDTH).max((*width * 7 + now) / 8);
+            }
+        }
+    }
+}
+
+/// No column reserves more than this a row.
+const MAX_WIDTH: usize = 2048;
+
 enum Builder {
     Text(StringBuilder),
     Bool(BooleanBuilder),
@@ -54,10 +83,17 @@ enum Builder {
 
 impl Rows {
     /// No rows yet, all of which come from one source object.
-    pub fn new(table: &'static Table, source_object: &str) -> Self {
-        let builders = table.columns.iter().map(|column| Builder::new(column.kind, 0)).collect();
+    pub fn new(table: &'static Table, source_object: &str, widths: &Widths) -> Self {
+        let builders = table.columns.iter().map(|column| Builder::new(column.kind, 0, 0)).collect();
         let matrix = Matrix { width: table.columns.len(), ..Matrix::default() };
-        Rows { table, source_object: source_object.to_owned(), builders, count: 0, matrix }
+        Rows {
+            table,
+            source_object: source_object.to_owned(),
+            widths: widths.clone(),
+            builders,
+            count: 0,
+            matrix,
+        }
     }
 
     /// Whether these are rows of digests.
@@ -72,7 +108,10 @@ impl Rows {
         if self.count == 0 {
             // Most objects are one small document: what is reserved is what is used, by each of many columns.
             let columns = self.table.columns.iter();
-            self.builders = columns.map(|column| Builder::new(column.kind, records)).collect();
+            let new = columns
+                .zip(&self.widths.0)
+                .map(|(column, width)| Builder::new(column.kind, records, records * width));
+            self.builders = new.collect();
         }
         for index in 0..self.table.columns.len() {
             self.fill(index, records, document);
@@ -454,7 +493,7 @@ impl Matrix {
         for record in 0..records {
             match self.spans[record * self.width + index] {
                 (_, 0) => builder.append_null(),
-                span => builder.append_value(source_text(document.text(span))),
+                span => builder.append_value(document.text(span)),
             }
         }
     }
@@ -481,7 +520,7 @@ impl Matrix {
             let mut text = String::new();
             while let Some((_, span)) = others.next_if(|(row, _)| *row as usize == record) {
                 text.push(if text.is_empty() { '{' } else { ',' });
-                text.push_str(source_text(document.text(span)));
+                text.push_str(document.text(span));
             }
             if text.is_empty() {
                 builder.append_null();
@@ -538,19 +577,13 @@ fn fit(kind: Kind, document: &Document, node: usize) -> Fit {
     }
 }
 
-/// The source was checked to be UTF-8 when it was parsed, and spans begin and end at ASCII characters.
-#[inline]
-fn source_text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap_or_default()
-}
-
 #[inline]
 fn row(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 impl Builder {
-    fn new(kind: Kind, rows: usize) -> Self {
+    fn new(kind: Kind, rows: usize, bytes: usize) -> Self {
         match kind {
             Kind::Bool | Kind::BoolText => Builder::Bool(BooleanBuilder::with_capacity(rows)),
             Kind::Timestamp | Kind::Seconds => {
@@ -564,7 +597,7 @@ impl Builder {
             | Kind::Derived
             | Kind::OtherFields
             | Kind::NullFields
-            | Kind::SourceObject => Builder::Text(StringBuilder::with_capacity(rows, 0)),
+            | Kind::SourceObject => Builder::Text(StringBuilder::with_capacity(rows, bytes)),
         }
     }
 
