@@ -29,7 +29,7 @@ impl Lake {
             writeln!(data, "lake {}\n", lake.place())?;
             writeln!(
                 data,
-                "{:<11} {:>8} {:>7} {:>14} {:>11}  {:<19}  {:<19}",
+                "{:<20} {:>8} {:>7} {:>14} {:>11}  {:<19}  {:<19}",
                 "table", "version", "files", "rows", "bytes", "oldest", "newest"
             )?;
         }
@@ -54,7 +54,7 @@ impl Lake {
                 let time = |time: Option<i64>| time.map_or_else(|| "-".to_owned(), time_text);
                 writeln!(
                     data,
-                    "{:<11} {:>8} {:>7} {:>14} {:>11}  {:<19}  {:<19}",
+                    "{:<20} {:>8} {:>7} {:>14} {:>11}  {:<19}  {:<19}",
                     table.name,
                     snapshot.version,
                     snapshot.files.len(),

@@ -105,7 +105,7 @@ impl Table {
     }
 }
 
-/// CloudTrail management, data and network activity events.
+/// CloudTrail management, data, network activity and Insights events.
 pub static CLOUDTRAIL: Table = Table {
     name: "cloudtrail",
     doc: "AWS API calls and sign-ins, one row per CloudTrail event.",
@@ -119,6 +119,14 @@ pub static VPC_FLOW: Table = Table {
     doc: "Network flows, one row per VPC flow log record.",
     time_column: "start_time",
     columns: VPC_FLOW_COLUMNS,
+};
+
+/// CloudTrail digests.
+pub static DIGESTS: Table = Table {
+    name: "digests",
+    doc: "CloudTrail digest files, one row each: which log files were delivered in an hour, and their hashes.",
+    time_column: "digest_end_time",
+    columns: DIGESTS_COLUMNS,
 };
 
 static CLOUDTRAIL_COLUMNS: &[Column] = &[
@@ -252,9 +260,14 @@ static CLOUDTRAIL_COLUMNS: &[Column] = &[
         "event_type",
         "eventType",
         Kind::Text,
-        "`AwsApiCall`, `AwsServiceEvent`, `AwsConsoleSignIn`, `AwsConsoleAction`, `AwsVpceEvent`.",
+        "`AwsApiCall`, `AwsServiceEvent`, `AwsConsoleSignIn`, `AwsConsoleAction`, `AwsVpceEvent`, `AwsCloudTrailInsight`.",
     ),
-    column("event_category", "eventCategory", Kind::Text, "`Management`, `Data`, `NetworkActivity`."),
+    column(
+        "event_category",
+        "eventCategory",
+        Kind::Text,
+        "`Management`, `Data`, `NetworkActivity`, `Insight`.",
+    ),
     column("event_version", "eventVersion", Kind::Text, "The record format's version, e.g. `1.08`."),
     column("api_version", "apiVersion", Kind::Text, "The version of the called API."),
     column("vpc_endpoint_id", "vpcEndpointId", Kind::Text, "The VPC endpoint the call went through."),
@@ -310,6 +323,37 @@ static CLOUDTRAIL_COLUMNS: &[Column] = &[
         "eventContext",
         Kind::Json,
         "Condition keys and tags, where enrichment is on, as JSON text.",
+    ),
+    column(
+        "insight_type",
+        "insightDetails.insightType",
+        Kind::Text,
+        "What an Insights event is about: `ApiCallRateInsight` or `ApiErrorRateInsight`.",
+    ),
+    column(
+        "insight_state",
+        "insightDetails.state",
+        Kind::Text,
+        "`Start` or `End` of the unusual activity; both share `shared_event_id`.",
+    ),
+    column(
+        "insight_event_source",
+        "insightDetails.eventSource",
+        Kind::Text,
+        "The service of the unusual calls.",
+    ),
+    column("insight_event_name", "insightDetails.eventName", Kind::Text, "The API action called unusually."),
+    column(
+        "insight_error_code",
+        "insightDetails.errorCode",
+        Kind::Text,
+        "The error that came unusually often.",
+    ),
+    column(
+        "insight_details",
+        "insightDetails",
+        Kind::Json,
+        "The whole of an Insights event: baseline, insight and who it is attributed to, as JSON text.",
     ),
     column(
         "other_fields",
@@ -447,5 +491,100 @@ static VPC_FLOW_COLUMNS: &[Column] = &[
         "",
         Kind::EventDate,
         "The UTC day of `start_time`: the partition; null when the time is missing or absurd.",
+    ),
+];
+
+static DIGESTS_COLUMNS: &[Column] = &[
+    column(
+        "digest_end_time",
+        "digestEndTime",
+        Kind::Timestamp,
+        "The end of the hour whose delivered log files are listed, UTC.",
+    ),
+    column("digest_start_time", "digestStartTime", Kind::Timestamp, "The beginning of that hour, UTC."),
+    column("account_id", "awsAccountId", Kind::Text, "The account whose log files are listed."),
+    column("region", "", Kind::Derived, "The region whose log files are listed, from `digest_s3_object`."),
+    column("digest_s3_bucket", "digestS3Bucket", Kind::Text, "The bucket the digest was put into."),
+    column(
+        "digest_s3_object",
+        "digestS3Object",
+        Kind::Text,
+        "The key the digest was put under; it must be the key it is read from.",
+    ),
+    column(
+        "public_key_fingerprint",
+        "digestPublicKeyFingerprint",
+        Kind::Text,
+        "The fingerprint of the key that signed the digest; the signature is in the object's metadata.",
+    ),
+    column("signature_algorithm", "digestSignatureAlgorithm", Kind::Text, "`SHA256withRSA`."),
+    column(
+        "newest_event_time",
+        "newestEventTime",
+        Kind::Timestamp,
+        "The latest event in the listed files; null when there are none.",
+    ),
+    column(
+        "oldest_event_time",
+        "oldestEventTime",
+        Kind::Timestamp,
+        "The earliest event in the listed files; null when there are none.",
+    ),
+    column(
+        "previous_digest_s3_bucket",
+        "previousDigestS3Bucket",
+        Kind::Text,
+        "The bucket of the digest before; null in the first of a chain.",
+    ),
+    column(
+        "previous_digest_s3_object",
+        "previousDigestS3Object",
+        Kind::Text,
+        "The key of the digest before; null in the first of a chain.",
+    ),
+    column(
+        "previous_digest_hash_value",
+        "previousDigestHashValue",
+        Kind::Text,
+        "The hash of the digest before, in hex.",
+    ),
+    column("previous_digest_hash_algorithm", "previousDigestHashAlgorithm", Kind::Text, "`SHA-256`."),
+    column(
+        "previous_digest_signature",
+        "previousDigestSignature",
+        Kind::Text,
+        "The signature of the digest before, in hex.",
+    ),
+    column("log_file_count", "", Kind::Int64, "How many log files are listed."),
+    column(
+        "log_files",
+        "logFiles",
+        Kind::Json,
+        "The listed log files with bucket, key and hash, a JSON array.",
+    ),
+    column(
+        "other_fields",
+        "",
+        Kind::OtherFields,
+        "Every field that has no column or did not fit its column, as a JSON object.",
+    ),
+    column(
+        "null_fields",
+        "",
+        Kind::NullFields,
+        "Fields that were present with a JSON null, comma separated; their columns are null.",
+    ),
+    column(
+        "source_object",
+        "",
+        Kind::SourceObject,
+        "The `object_id` in `objects` of the object this row came from.",
+    ),
+    column("source_row", "", Kind::SourceRow, "The row's number in its object: 0."),
+    column(
+        "event_date",
+        "",
+        Kind::EventDate,
+        "The UTC day of `digest_end_time`: the partition; null when the time is missing or absurd.",
     ),
 ];

@@ -4,6 +4,7 @@
 
 pub mod cloudtrail;
 pub mod columns;
+pub mod envelope;
 pub mod gzip;
 pub mod time;
 pub mod vpc_flow;

@@ -269,13 +269,14 @@ impl Tally {
                 State::Committed => {
                     self.added += 1;
                     self.content_bytes += u64::try_from(record.content_bytes).unwrap_or(0);
-                    let table = if record.kind == "vpc_flow" { "vpc_flow" } else { "cloudtrail" };
-                    *self.rows.entry(table).or_default() += u64::try_from(record.row_count).unwrap_or(0);
                 }
                 State::Empty => self.empty += 1,
                 State::Unsupported => *self.unsupported.entry(record.kind.clone()).or_default() += 1,
                 State::Quarantined => {}
             }
+        }
+        for (table, rows) in &report.rows {
+            *self.rows.entry(table).or_default() += rows;
         }
         // A quarantined object that is known is read again each time, and was noted when it was read.
         self.known += report.known.iter().filter(|id| report.committed.settles(**id)).count();

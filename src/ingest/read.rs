@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 use super::route::{self, Kind, Route};
 use crate::clock::Clock;
 use crate::decode::cloudtrail::Decoder;
-use crate::decode::columns::{CLOUDTRAIL, Table, VPC_FLOW};
-use crate::decode::{self, ErrorKind, gzip, vpc_flow};
+use crate::decode::columns::{CLOUDTRAIL, DIGESTS, Table, VPC_FLOW};
+use crate::decode::{self, Decoded, ErrorKind, envelope, gzip, vpc_flow};
 use crate::lake::{ObjectId, ObjectRecord, ReadObject, State};
 
 /// The bucket of local files in object identities.
@@ -58,7 +58,7 @@ const KEPT_BUFFER_BYTES: usize = 64 << 20;
 struct Content {
     kind: Kind,
     bytes: usize,
-    rows: Option<(&'static Table, RecordBatch)>,
+    rows: Option<Decoded>,
 }
 
 impl Reader {
@@ -144,10 +144,15 @@ impl Reader {
         } else {
             &fetched.bytes
         };
-        let kind = route::by_content(route.kind.clone(), text);
+        let mut kind = route::by_content(route.kind.clone(), text);
         let rows = match kind {
-            Kind::CloudTrail => Some((&CLOUDTRAIL, decoder.decode(text, object_id)?)),
-            Kind::VpcFlow => Some((&VPC_FLOW, vpc_flow::decode(text, object_id)?)),
+            Kind::CloudTrail => {
+                let decoded = json(text, decoder, object_id)?;
+                kind = if decoded.table.name == VPC_FLOW.name { Kind::VpcFlow } else { kind };
+                Some(decoded)
+            }
+            Kind::Digest => Some(Decoded { table: &DIGESTS, batch: decoder.decode_digest(text, object_id)? }),
+            Kind::VpcFlow => Some(Decoded { table: &VPC_FLOW, batch: vpc_flow::decode(text, object_id)? }),
             Kind::Unsupported(_) => None,
             Kind::Unknown if text.trim_ascii().is_empty() => None,
             Kind::Unknown => {
@@ -163,12 +168,20 @@ impl Reader {
     }
 }
 
+/// Records as JSON, in the file's own envelope or in one that carries them as text.
+fn json(text: &[u8], decoder: &mut Decoder, object_id: &str) -> Result<Decoded, decode::Error> {
+    match envelope::open(text)? {
+        Some(messages) => envelope::decode(&messages, decoder, object_id),
+        None => Ok(Decoded { table: &CLOUDTRAIL, batch: decoder.decode(text, object_id)? }),
+    }
+}
+
 /// Notes what the content turned out to be; returns the rows, when there are any.
 fn settle(record: &mut ObjectRecord, content: Content) -> Option<(&'static Table, RecordBatch)> {
     content.kind.name().clone_into(&mut record.kind);
     record.content_bytes = i64::try_from(content.bytes).unwrap_or(i64::MAX);
     record.state = if let Kind::Unsupported(_) = content.kind { State::Unsupported } else { State::Empty };
-    let (table, batch) = content.rows.filter(|(_, batch)| batch.num_rows() > 0)?;
+    let Decoded { table, batch } = content.rows.filter(|decoded| decoded.batch.num_rows() > 0)?;
     record.state = State::Committed;
     record.row_count = i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
     if let Some(times) = batch.column_by_name(table.time_column) {
@@ -187,4 +200,73 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    /// Reads an object; returns its state, its kind, the table its rows are for and how many there are.
+    fn check(key: &str, content: &str, expected: (State, &str, Option<(&str, i64)>)) {
+        let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
+        let fetched = Fetched {
+            bucket: "bucket".to_owned(),
+            key: key.to_owned(),
+            etag: Some("etag".to_owned()),
+            version_id: None,
+            announced_at: None,
+            bytes: Bytes::copy_from_slice(content.as_bytes()),
+        };
+        let ReadObject { record, rows } = reader.read(&fetched);
+        let rows = rows.map(|(table, batch)| (table.name, i64::try_from(batch.num_rows()).unwrap()));
+        assert_eq!(rows.map_or(0, |(_, count)| count), record.row_count, "{content}");
+        assert_eq!((record.state, record.kind.as_str(), rows), expected, "{content}: {:?}", record.reason);
+    }
+
+    const FLOW: &str =
+        "2 123456789010 eni-1 10.0.0.1 10.0.0.2 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK";
+
+    #[test]
+    fn every_form_goes_to_its_table() {
+        let trail = (State::Committed, "cloudtrail", Some(("cloudtrail", 1)));
+        let record = r#"{"eventVersion":"1.08","eventTime":"2026-03-10T12:00:00Z"}"#;
+        let quoted = serde_json::Value::from(record);
+        let subscription = |message: &serde_json::Value| {
+            format!(r#"{{"messageType":"DATA_MESSAGE","logEvents":[{{"message":{message}}}]}}"#)
+        };
+        let trail_key = "AWSLogs/111122223333/CloudTrail/us-east-1/2026/03/10/x.json.gz";
+        check(trail_key, &format!(r#"{{"Records":[{record}]}}"#), trail);
+        check("x", &format!(r#"{{"detail-type":"x","detail":{record}}}"#), trail);
+        check("x", &subscription(&quoted), trail);
+        check("x", &format!(r#"{{"Events":[{{"CloudTrailEvent":{quoted}}}]}}"#), trail);
+        check(
+            "x",
+            &subscription(&serde_json::Value::from(FLOW)),
+            (State::Committed, "vpc_flow", Some(("vpc_flow", 1))),
+        );
+        check(
+            "x",
+            r#"{"messageType":"CONTROL_MESSAGE","logEvents":[{"message":"CWL CONTROL MESSAGE"}]}"#,
+            (State::Empty, "cloudtrail", None),
+        );
+        check(
+            "x",
+            &subscription(&serde_json::Value::from("START RequestId: 1")),
+            (State::Quarantined, "unknown", None),
+        );
+        check(
+            "AWSLogs/111122223333/CloudTrail-Insight/us-east-1/2026/03/10/x.json.gz",
+            r#"{"Records":[{"eventVersion":"1.08","eventType":"AwsCloudTrailInsight","insightDetails":{"state":"Start"}}]}"#,
+            trail,
+        );
+        let digest = r#"{"awsAccountId":"1","digestStartTime":"2026-03-10T12:00:00Z","digestEndTime":"2026-03-10T13:00:00Z","logFiles":[]}"#;
+        let digests = (State::Committed, "cloudtrail_digest", Some(("digests", 1)));
+        check("AWSLogs/1/CloudTrail-Digest/us-east-1/2026/03/10/x.json.gz", digest, digests);
+        check(
+            "AWSLogs/1/CloudTrail-Digest/us-east-1/2026/03/10/x.json.gz",
+            "{}",
+            (State::Quarantined, "cloudtrail_digest", None),
+        );
+    }
 }

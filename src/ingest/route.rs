@@ -5,13 +5,16 @@
 
 use chrono::NaiveDate;
 
-use crate::decode::{cloudtrail, vpc_flow};
+use crate::decode::cloudtrail::{self, Likeness};
+use crate::decode::vpc_flow;
 
 /// What kind of log an object is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// CloudTrail events: management, data, network activity.
+    /// CloudTrail events: management, data, network activity, Insights.
     CloudTrail,
+    /// CloudTrail digests.
+    Digest,
     /// VPC Flow Logs as text.
     VpcFlow,
     /// A known kind that is not read yet, by its name.
@@ -25,6 +28,7 @@ impl Kind {
     pub fn name(&self) -> &'static str {
         match self {
             Kind::CloudTrail => "cloudtrail",
+            Kind::Digest => "cloudtrail_digest",
             Kind::VpcFlow => "vpc_flow",
             Kind::Unsupported(name) => name,
             Kind::Unknown => "unknown",
@@ -49,8 +53,9 @@ pub struct Route {
 const SERVICES: [(&str, Kind); 13] = [
     ("CloudTrail", Kind::CloudTrail),
     ("CloudTrail-NetworkActivity", Kind::CloudTrail),
-    ("CloudTrail-Digest", Kind::Unsupported("cloudtrail_digest")),
-    ("CloudTrail-Insight", Kind::Unsupported("cloudtrail_insight")),
+    ("CloudTrail-Insight", Kind::CloudTrail),
+    ("CloudTrail-Digest", Kind::Digest),
+    // Counts over five minutes, not events: rows of them among the events would be taken for calls.
     ("CloudTrail-Aggregated", Kind::Unsupported("cloudtrail_aggregated")),
     ("CloudTrail-Lake", Kind::Unsupported("cloudtrail_lake")),
     ("vpcflowlogs", Kind::VpcFlow),
@@ -130,7 +135,7 @@ pub fn by_content(kind: Kind, text: &[u8]) -> Kind {
     }
     let start = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
     match start.first() {
-        Some(b'{' | b'[') => json_kind(start),
+        Some(b'{' | b'[') => json_kind(kind, start),
         Some(_) if vpc_flow::is_transit_gateway(text) => Kind::Unsupported("transit_gateway_flow"),
         Some(_) if vpc_flow::looks_like(text) => Kind::VpcFlow,
         Some(_) | None => kind,
@@ -138,20 +143,19 @@ pub fn by_content(kind: Kind, text: &[u8]) -> Kind {
 }
 
 /// JSON is CloudTrail unless one of the first keys is one that only its siblings have.
-fn json_kind(text: &[u8]) -> Kind {
-    const SIBLINGS: [(&[u8], &str); 4] = [
-        (b"\"digestPublicKeyFingerprint\"", "cloudtrail_digest"),
-        (b"\"configurationItems\"", "config"),
-        (b"\"webaclId\"", "waf"),
-        (b"\"AwsCloudTrailInsight\"", "cloudtrail_insight"),
-    ];
+fn json_kind(kind: Kind, text: &[u8]) -> Kind {
+    const SIBLINGS: [(&[u8], &str); 2] = [(b"\"configurationItems\"", "config"), (b"\"webaclId\"", "waf")];
     let head = &text[..text.len().min(4096)];
-    let sibling = SIBLINGS.iter().find(|(key, _)| memchr::memmem::find(head, key).is_some());
-    // A CloudTrail record may quote anything in its parameters; what begins with `Records` of events is CloudTrail.
-    let is_trail = cloudtrail::looks_like(head);
-    match sibling {
-        Some((_, name)) if !is_trail => Kind::Unsupported(name),
-        _ => Kind::CloudTrail,
+    match cloudtrail::likeness(head) {
+        // A CloudTrail record may quote anything in its parameters.
+        Likeness::Events => Kind::CloudTrail,
+        Likeness::Digest => Kind::Digest,
+        Likeness::Aggregates => Kind::Unsupported("cloudtrail_aggregated"),
+        Likeness::Other if kind == Kind::Digest => kind,
+        Likeness::Other => {
+            let sibling = SIBLINGS.iter().find(|(key, _)| memchr::memmem::find(head, key).is_some());
+            sibling.map_or(Kind::CloudTrail, |(_, name)| Kind::Unsupported(name))
+        }
     }
 }
 
@@ -181,7 +185,21 @@ mod tests {
         );
         check(
             "AWSLogs/111122223333/CloudTrail-Digest/us-east-2/2015/08/01/x.json.gz",
-            Kind::Unsupported("cloudtrail_digest"),
+            Kind::Digest,
+            account,
+            Some("us-east-2"),
+            day,
+        );
+        check(
+            "AWSLogs/111122223333/CloudTrail-Insight/us-east-2/2015/08/01/x.json.gz",
+            Kind::CloudTrail,
+            account,
+            Some("us-east-2"),
+            day,
+        );
+        check(
+            "AWSLogs/111122223333/CloudTrail-Aggregated/us-east-2/2015/08/01/x.json.gz",
+            Kind::Unsupported("cloudtrail_aggregated"),
             account,
             Some("us-east-2"),
             day,
@@ -220,7 +238,22 @@ mod tests {
             (
                 Kind::Unknown,
                 br#"{"awsAccountId":"1","digestPublicKeyFingerprint":"x"}"#,
-                Kind::Unsupported("cloudtrail_digest"),
+                Kind::Digest,
+            ),
+            (
+                Kind::Digest,
+                br#"{"Records":[{"eventVersion":"1.08","x":"digestPublicKeyFingerprint"}]}"#,
+                Kind::CloudTrail,
+            ),
+            (
+                Kind::Unknown,
+                br#"{"Records":[{"eventVersion":"1.08","eventType":"AwsCloudTrailInsight","insightDetails":{}}]}"#,
+                Kind::CloudTrail,
+            ),
+            (
+                Kind::CloudTrail,
+                br#"[{"eventVersion":"1.0","eventType":"AwsAggregatedEvent","timeWindow":{}}]"#,
+                Kind::Unsupported("cloudtrail_aggregated"),
             ),
             (Kind::Unknown, br#"{"Records":[{"eventVersion":"1.08","x":"\"webaclId\""}]}"#, Kind::CloudTrail),
             (Kind::Unknown, b"hello", Kind::Unknown),

@@ -56,6 +56,8 @@ pub struct Report {
     pub added: Vec<ObjectRecord>,
     /// The objects that were in the lake already.
     pub known: Vec<ObjectId>,
+    /// The rows this commit added, by table.
+    pub rows: BTreeMap<&'static str, u64>,
 }
 
 impl Lake {
@@ -71,7 +73,8 @@ impl Lake {
 
     /// Adds objects to the lake, leaving out those it has; when it returns, all of them are settled and on disk.
     pub async fn commit(&self, objects: Vec<ReadObject>) -> Result<Report, Error> {
-        let mut report = Report { committed: Committed::nothing(), added: Vec::new(), known: Vec::new() };
+        let committed = Committed::nothing();
+        let mut report = Report { committed, added: Vec::new(), known: Vec::new(), rows: BTreeMap::new() };
         let mut groups: BTreeMap<&'static str, Vec<ReadObject>> = BTreeMap::new();
         for object in objects {
             let table = object.rows.as_ref().map_or(OBJECTS.name, |(table, _)| table.name);
@@ -103,6 +106,11 @@ impl Lake {
             if group.is_empty() {
                 return Ok(());
             }
+            if head < 0 {
+                // A lake that an earlier version made lacks the tables it did not know.
+                log.create_if_missing(self.now_millis()).await?;
+                continue;
+            }
             if last_head == Some(head) {
                 futile += 1;
                 if futile >= FUTILE_TRIES {
@@ -128,6 +136,10 @@ impl Lake {
             match log.try_commit(head + 1, &self.actions(&group, &stored)).await {
                 Ok(()) => {
                     for object in group {
+                        if object.rows.is_some() {
+                            *report.rows.entry(log.table().name).or_default() +=
+                                u64::try_from(object.record.row_count).unwrap_or(0);
+                        }
                         report.committed.objects.insert(object.record.object_id, object.record.state);
                         report.added.push(object.record);
                     }

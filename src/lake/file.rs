@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Date32Array, UInt32Array};
-use arrow::compute::{SortOptions, concat_batches, sort_to_indices, take_record_batch};
+use arrow::array::{ArrayRef, AsArray, Date32Array};
+use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -58,64 +58,59 @@ impl EncodedFile {
     }
 }
 
+/// Rows that are gathered and written at once: few enough to stay in the processor's cache.
+const ROWS_AT_ONCE: usize = 1024;
+
+/// Where a row is: which batch, and its number there; before it the time it is sorted by, nulls last.
+type Place = ((bool, i64), (usize, usize));
+
 /// Encodes batches of a table's schema into one file per day.
 pub fn encode(table: &'static Table, batches: &[RecordBatch]) -> Result<Vec<EncodedFile>, Error> {
-    let mut days: BTreeMap<Option<i32>, Vec<RecordBatch>> = BTreeMap::new();
-    for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
-        for (day, part) in split_by_day(table, batch)? {
-            days.entry(day).or_default().push(part);
+    let time_index = table.index_of(table.time_column).unwrap_or(0);
+    let mut days: BTreeMap<Option<i32>, Vec<Place>> = BTreeMap::new();
+    for (number, batch) in batches.iter().enumerate() {
+        let times = batch.column(time_index).as_primitive::<TimestampMicrosecondType>();
+        let dates: &Date32Array = batch.column(batch.num_columns() - 1).as_primitive::<Date32Type>();
+        for (row, (time, date)) in times.iter().zip(dates.iter()).enumerate() {
+            let place = ((time.is_none(), time.unwrap_or(0)), (number, row));
+            days.entry(date).or_default().push(place);
         }
     }
-    days.into_iter().map(|(day, parts)| encode_day(table, day, &parts)).collect()
-}
-
-/// The rows of a batch by the day of their partition column; one day is the usual case and costs nothing.
-fn split_by_day(table: &Table, batch: &RecordBatch) -> Result<Vec<(Option<i32>, RecordBatch)>, Error> {
-    let days: &Date32Array = batch.column(batch.num_columns() - 1).as_primitive::<Date32Type>();
-    let mut rows: BTreeMap<Option<i32>, Vec<u32>> = BTreeMap::new();
-    for (row, day) in (0_u32..).zip(days.iter()) {
-        rows.entry(day).or_default().push(row);
-    }
-    if let (1, Some((day, _))) = (rows.len(), rows.first_key_value()) {
-        return Ok(vec![(*day, batch.clone())]);
-    }
-    let part = |(day, rows): (Option<i32>, Vec<u32>)| {
-        let part =
-            take_record_batch(batch, &UInt32Array::from(rows)).map_err(|error| Error::table(table, error))?;
-        Ok((day, part))
-    };
-    rows.into_iter().map(part).collect()
-}
-
-fn encode_day(table: &'static Table, day: Option<i32>, parts: &[RecordBatch]) -> Result<EncodedFile, Error> {
-    let failed = |error| Error::table(table, error);
-    let whole = concat_batches(&table.schema(), parts).map_err(failed)?;
     // The partition column is in the path and the log, not in the file.
-    let columns: Vec<usize> = (0..whole.num_columns() - 1).collect();
-    let whole = whole.project(&columns).map_err(failed)?;
+    let columns: Vec<usize> = (0..table.columns.len() - 1).collect();
+    let stored = batches.iter().map(|batch| batch.project(&columns));
+    let stored: Vec<RecordBatch> =
+        stored.collect::<Result<_, _>>().map_err(|error| Error::table(table, error))?;
+    days.into_iter().map(|(day, places)| encode_day(table, day, places, &stored)).collect()
+}
+
+/// Writes the rows of one day in the order of their time, gathered a few at a time from where they are.
+fn encode_day(
+    table: &'static Table,
+    day: Option<i32>,
+    mut places: Vec<Place>,
+    stored: &[RecordBatch],
+) -> Result<EncodedFile, Error> {
+    let failed = |error: parquet::errors::ParquetError| Error::table(table, error);
+    places.sort_unstable();
     let time_index = table.index_of(table.time_column).unwrap_or(0);
-    let ascending = SortOptions { descending: false, nulls_first: false };
-    let order = sort_to_indices(whole.column(time_index), Some(ascending), None).map_err(failed)?;
-    let sorted = take_record_batch(&whole, &order).map_err(failed)?;
-    let bytes = write(table, &sorted, time_index)?;
+    let schema = stored.first().map_or_else(|| table.schema(), RecordBatch::schema);
+    let properties = properties(table, places.len(), time_index);
+    let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(failed)?;
+    let sources: Vec<&RecordBatch> = stored.iter().collect();
+    let mut indices = Vec::with_capacity(ROWS_AT_ONCE);
+    for chunk in places.chunks(ROWS_AT_ONCE) {
+        indices.clear();
+        indices.extend(chunk.iter().map(|(_, place)| *place));
+        let rows = interleave_record_batch(&sources, &indices).map_err(|error| Error::table(table, error))?;
+        writer.write(&rows).map_err(failed)?;
+    }
     Ok(EncodedFile {
         event_date: day.and_then(NaiveDate::from_epoch_days),
-        bytes: Bytes::from(bytes),
-        rows: sorted.num_rows(),
-        stats: statistics(table, &sorted, time_index),
+        bytes: Bytes::from(writer.into_inner().map_err(failed)?),
+        rows: places.len(),
+        stats: statistics(table, &places),
     })
-}
-
-fn write(table: &'static Table, batch: &RecordBatch, time_index: usize) -> Result<Vec<u8>, Error> {
-    let failed = |error: parquet::errors::ParquetError| Error::table(table, error);
-    let mut writer = ArrowWriter::try_new(
-        Vec::new(),
-        batch.schema(),
-        Some(properties(table, batch.num_rows(), time_index)),
-    )
-    .map_err(failed)?;
-    writer.write(batch).map_err(failed)?;
-    writer.into_inner().map_err(failed)
 }
 
 fn properties(table: &Table, rows: usize, time_index: usize) -> WriterProperties {
@@ -146,25 +141,26 @@ fn properties(table: &Table, rows: usize, time_index: usize) -> WriterProperties
 }
 
 /// The statistics of an `add` action: the number of rows and the bounds of the time column.
-fn statistics(table: &Table, batch: &RecordBatch, time_index: usize) -> String {
-    let times: &ArrayRef = batch.column(time_index);
-    let times = times.as_primitive::<TimestampMicrosecondType>();
+fn statistics(table: &Table, sorted: &[Place]) -> String {
     let mut minimum = Map::new();
     let mut maximum = Map::new();
-    let text = |micros: Option<i64>| {
-        let time = DateTime::from_timestamp_micros(micros?)?;
+    let text = |micros: i64| {
+        let time = DateTime::from_timestamp_micros(micros)?;
         Some(json!(time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()))
     };
-    if let (Some(low), Some(high)) = (text(arrow::compute::min(times)), text(arrow::compute::max(times))) {
+    let nulls = sorted.iter().rev().take_while(|((is_null, _), _)| *is_null).count();
+    let timed = &sorted[..sorted.len() - nulls];
+    if let (Some(((_, first), _)), Some(((_, last), _))) = (timed.first(), timed.last())
+        && let (Some(low), Some(high)) = (text(*first), text(*last))
+    {
         minimum.insert(table.time_column.to_owned(), low);
         maximum.insert(table.time_column.to_owned(), high);
     }
-    let nulls = json!({ table.time_column: times.null_count() });
     json!({
-        "numRecords": batch.num_rows(),
+        "numRecords": sorted.len(),
         "minValues": minimum,
         "maxValues": maximum,
-        "nullCount": nulls,
+        "nullCount": { table.time_column: nulls },
     })
     .to_string()
 }

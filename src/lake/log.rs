@@ -264,9 +264,17 @@ impl TableLog {
         table.verify_deltatable_existence().await.map_err(|error| Error::table(self.table, error))
     }
 
-    /// The newest state of the table.
+    /// The newest state of the table; before its first version when it has not been created.
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
-        let table = self.load().await?;
+        let table = match self.load().await {
+            Ok(table) => table,
+            Err(error) => {
+                return match self.actions(0).await? {
+                    None => Ok(Snapshot { version: -1, files: Vec::new() }),
+                    Some(_) => Err(error),
+                };
+            }
+        };
         let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
         let views = state.snapshot().file_views(self.log_store.as_ref(), None);
         let views: Vec<_> = views.try_collect().await.map_err(|error| Error::table(self.table, error))?;

@@ -20,7 +20,7 @@ pub use commit::{Committed, ReadObject, Report};
 pub use file::{EncodedFile, batch, encode};
 pub use ledger::{Ledger, ObjectId, ObjectRecord, State};
 pub use log::{Action, Add, DataFile, Snapshot, TableLog};
-pub use tables::{ALERTS, DATA_TABLES, OBJECTS, TABLES, delta_schema, table};
+pub use tables::{ALERTS, DATA_TABLES, LATER_TABLES, OBJECTS, TABLES, delta_schema, table};
 
 use crate::clock::Clock;
 use crate::decode::columns::Table;
@@ -110,11 +110,12 @@ impl Lake {
         Ok(lake)
     }
 
-    /// Opens a lake that exists.
+    /// Opens a lake that exists; tables that its version did not have yet are empty.
     pub async fn open(place: LakeStore, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let lake = Self::at(place, clock)?;
         // Tables are created in order, the last one last: with it, all are there.
-        for log in lake.logs.iter().rev() {
+        let is_later = |log: &&TableLog| LATER_TABLES.iter().any(|table| table.name == log.table().name);
+        for log in lake.logs.iter().rev().filter(|log| !is_later(log)) {
             if log.actions(0).await?.is_none() {
                 return Err(Error::Missing { place: lake.place.to_string() });
             }

@@ -57,6 +57,14 @@ fn real_files_agree() {
     }
 }
 
+#[test]
+fn real_envelopes_agree() {
+    match samples::real("wrappers/eventbridge") {
+        Some(folder) => assert!(compare_files(&folder) >= 20),
+        None => println!("skipped: no real envelopes here"),
+    }
+}
+
 /// A line of the collections of events: one event, or several, beside what is known of them.
 #[derive(serde::Deserialize)]
 struct Line<'a> {
@@ -138,7 +146,7 @@ fn type_conflicts_agree() {
 }
 
 /// Strings as a source may write them.
-const STRINGS: [&str; 24] = [
+const STRINGS: [&str; 26] = [
     r#""""#,
     r#""true""#,
     r#""false""#,
@@ -158,6 +166,8 @@ const STRINGS: [&str; 24] = [
     r#""],}:[,{""#,
     r#""\\""#,
     r#""\\\\\"""#,
+    r#""\ud800""#,
+    r#""a\ud83d\ud83d\ude80\udc00 \\ud800""#,
     r#""\u0000\u001b[31m""#,
     r#""null""#,
     r#""\u0022}""#,
@@ -165,7 +175,7 @@ const STRINGS: [&str; 24] = [
     r#""a string of more than sixty-four bytes, so that it spans two of the blocks that are read at once""#,
 ];
 
-const SCALARS: [&str; 20] = [
+const SCALARS: [&str; 24] = [
     "null",
     "null",
     "true",
@@ -186,10 +196,14 @@ const SCALARS: [&str; 20] = [
     "18446744073709551615",
     "0.1000000000000000055511151231257827",
     "5e-324",
+    "1e400",
+    "-123.5E+0999",
+    "123456789012345678901234567890123456789012345678901234567890",
+    "1e-99999",
 ];
 
 /// Keys as a source may write them, besides those of the columns.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     r#""unknown""#,
     r#""un\u006bnown""#,
     r#""event\u004eame""#,
@@ -201,6 +215,7 @@ const KEYS: [&str; 16] = [
     r#""clé 日本""#,
     r#""\"quoted\"""#,
     r#""\\""#,
+    r#""k\udfff""#,
     r#""insightDetails""#,
     r#""Records""#,
     r#""sessionContext""#,
@@ -295,9 +310,10 @@ impl Writer {
         let blanks = [self.blank(), self.blank()];
         let array = format!("{}[{}{}]", blanks[0], records.join(","), blanks[1]);
         let around = |key: &str| format!("{{{key}\"Records\":{array}}}");
-        match self.random.random_range(0..4) {
+        match self.random.random_range(0..5) {
             0 => array.clone(),
             1 => around("\"a\":{\"b\":[[],{}]},"),
+            2 => format!("{}{}{}", around(""), self.blank(), array),
             _ => around(""),
         }
     }

@@ -7,7 +7,7 @@
 //!
 //! A column's value is found at its dotted path; of a repeated key the last one counts, on every level.
 //!
-//! - `Text` is a JSON string, unescaped. `Timestamp` is a JSON string that is an ISO 8601 time. `Bool` is a JSON
+//! - `Text` is a JSON string, unescaped; null when a surrogate stands alone in it. `Timestamp` is a JSON string that is an ISO 8601 time. `Bool` is a JSON
 //!   boolean. `BoolText` is the JSON string `"true"` or `"false"`. Anything else is null.
 //! - `Json` is the source's own text of the value; a JSON null is null.
 //! - `null_fields` are the names of top-level fields that have a column and are a JSON null, in source order.
@@ -56,7 +56,7 @@ pub enum Cell {
 /// The values of one row by column name.
 pub type Row = BTreeMap<&'static str, Option<Cell>>;
 
-/// The rows of a CloudTrail log: `{"Records":[...]}`, an array, a record, or any of these line by line.
+/// The rows of a CloudTrail log: `{"Records":[...]}`, an array, a record, or any of these one after the other.
 pub fn cloudtrail_rows(text: &str, source_object: &str) -> Result<Vec<Row>, String> {
     let records = cloudtrail_records(text)?;
     records.iter().enumerate().map(|(row, record)| cloudtrail_row(record, source_object, row)).collect()
@@ -67,9 +67,12 @@ pub fn cloudtrail_records(text: &str) -> Result<Vec<String>, String> {
     match document_records(text) {
         Ok(records) => Ok(records),
         Err(error) => {
-            let lines = text.lines().filter(|line| !line.trim().is_empty());
-            let records: Result<Vec<_>, _> = lines.map(document_records).collect();
-            Ok(records.map_err(|_| error)?.concat())
+            let documents = serde_json::Deserializer::from_str(text).into_iter::<Box<RawValue>>();
+            let mut records = Vec::new();
+            for document in documents {
+                records.extend(document_records(document.map_err(|_| error.clone())?.get())?);
+            }
+            Ok(records)
         }
     }
 }
@@ -82,7 +85,7 @@ fn document_records(text: &str) -> Result<Vec<String>, String> {
     let array = if root.get().starts_with('{') {
         match members(root.get())?.iter().rfind(|member| member.key == "Records") {
             Some(member) => member.value,
-            None => return Ok(vec![root.get().to_owned()]),
+            None => return Ok(vec![detail(root.get())?.unwrap_or(root.get()).to_owned()]),
         }
     } else {
         root.get()
@@ -92,6 +95,14 @@ fn document_records(text: &str) -> Result<Vec<String>, String> {
         return Err(format!("a record is not an object: {record}"));
     }
     Ok(records.into_iter().map(|record| record.get().to_owned()).collect())
+}
+
+/// The record in an EventBridge event.
+fn detail(event: &str) -> Result<Option<&str>, String> {
+    let members = members(event)?;
+    let find = |key: &str| members.iter().find(|member| member.key == key);
+    let detail = find("detail").filter(|detail| detail.value.starts_with('{'));
+    Ok(detail.filter(|_| find("detail-type").is_some()).map(|detail| detail.value))
 }
 
 fn cloudtrail_row(record: &str, source_object: &str, row: usize) -> Result<Row, String> {
@@ -176,7 +187,8 @@ fn members(object: &str) -> Result<Vec<Member<'_>>, String> {
     let pairs: Pairs<'_> = serde_json::from_str(object).map_err(|error| error.to_string())?;
     let mut members = Vec::new();
     for (key, value) in pairs.0 {
-        let unescaped = serde_json::from_str(key.get()).map_err(|error| error.to_string())?;
+        // A key with a lone surrogate is no text, and no column's.
+        let unescaped = serde_json::from_str(key.get()).unwrap_or_else(|_| key.get().to_owned());
         let place = |text: &str| text.as_ptr() as usize - object.as_ptr() as usize;
         let source = &object[place(key.get())..place(value.get()) + value.get().len()];
         members.push(Member { source, key: unescaped, value: value.get() });
@@ -373,7 +385,13 @@ fn cloudtrail_envelopes() {
         (r#"{"Records":[]}"#, Some(0)),
         (r#"{"Records":[{},{"a":1}]}"#, Some(2)),
         ("[{}]", Some(1)),
+        (
+            r#"{"detail-type":"AWS API Call via CloudTrail","detail":{"eventName":"x","eventTime":"y"}}"#,
+            Some(1),
+        ),
         ("{\"eventName\":\"x\"}\n{\"eventName\":\"y\"}\n", Some(2)),
+        (r#"{"eventName":"x"}{"Records":[{},{}]} [{}]"#, Some(4)),
+        (r#"[{"\ud800":1e400,"eventName":"\udc00"}]"#, Some(1)),
         (r#"{"Records":[1]}"#, None),
         ("{\"a\":", None),
     ];

@@ -11,10 +11,11 @@ use crate::decode::{Error, ErrorKind};
 
 /// A parsed document and its source.
 pub struct Document<'a> {
-    source: &'a [u8],
+    source: &'a str,
     offset: usize,
     tape: &'a [Node<'a>],
     structurals: &'a [u32],
+    spoiled: &'a [u32],
 }
 
 /// A place in the document while it is walked in order.
@@ -32,9 +33,23 @@ pub struct Place {
 pub type Span = (u32, u32);
 
 impl<'a> Document<'a> {
-    /// A document over its source, which begins at byte `offset` of the object's content.
-    pub fn new(source: &'a [u8], offset: usize, tape: &'a [Node<'a>], structurals: &'a [u32]) -> Self {
-        Document { source, offset, tape, structurals }
+    /// A document over its source, which begins at byte `offset` of the object's content. The text of the `spoiled`
+    /// nodes, ascending, is not that of the source.
+    pub fn new(
+        source: &'a str,
+        offset: usize,
+        tape: &'a [Node<'a>],
+        structurals: &'a [u32],
+        spoiled: &'a [u32],
+    ) -> Self {
+        Document { source, offset, tape, structurals, spoiled }
+    }
+
+    /// Whether a string is no text in the source: a surrogate stands alone in it.
+    #[inline]
+    pub fn is_spoiled(&self, index: usize) -> bool {
+        !self.spoiled.is_empty()
+            && u32::try_from(index).is_ok_and(|node| self.spoiled.binary_search(&node).is_ok())
     }
 
     /// The place of the whole document.
@@ -94,7 +109,7 @@ impl<'a> Document<'a> {
             }
             Node::String(_) | Node::Static(_) => {
                 let next = self.structurals.get(first + 1).map_or(self.source.len(), |at| *at as usize);
-                let value = &self.source[start..next.min(self.source.len())];
+                let value = &self.source.as_bytes()[start..next.min(self.source.len())];
                 start + value.trim_ascii_end().len()
             }
         };
@@ -103,8 +118,9 @@ impl<'a> Document<'a> {
 
     /// The text of a span.
     #[inline]
-    pub fn text(&self, (start, end): Span) -> &'a [u8] {
-        &self.source[start as usize..end as usize]
+    pub fn text(&self, (start, end): Span) -> &'a str {
+        // Spans begin and end at ASCII characters; a boundary inside another would be a fault of the index.
+        self.source.get(start as usize..end as usize).unwrap_or_default()
     }
 
     /// An error about the shape of the content at a place.

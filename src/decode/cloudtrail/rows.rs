@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Int32Builder, StringBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, AsArray, BooleanBuilder, Date32Builder, Int32Builder, Int64Builder, StringBuilder,
+    TimestampMicrosecondBuilder,
 };
 use arrow::record_batch::RecordBatch;
 use simd_json::{Node, StaticNode};
 
 use super::document::{Document, Place, Span};
 use super::keys::{Keys, Target};
-use crate::decode::columns::{Kind, Table};
+use crate::decode::columns::{DIGESTS, Kind, Table};
 use crate::decode::time;
 use crate::decode::{Error, ErrorKind};
 
@@ -21,6 +22,7 @@ const MAX_RECORDS: usize = 20_000_000;
 pub struct Rows {
     table: &'static Table,
     source_object: String,
+    widths: Widths,
     builders: Vec<Builder>,
     count: usize,
     matrix: Matrix,
@@ -42,20 +44,61 @@ struct Matrix {
     seen: Vec<Span>,
 }
 
+/// How many bytes a row took in each column of the objects before, so that the next one's buffers need not grow.
+#[derive(Debug, Clone)]
+pub struct Widths(Vec<usize>);
+
+impl Widths {
+    /// Nothing is known yet.
+    pub fn new(table: &Table) -> Self {
+        Widths(vec![0; table.columns.len()])
+    }
+
+    /// Learns from rows: quickly that they are wider, slowly that they are not.
+    pub fn learn(&mut self, rows: &RecordBatch) {
+        if rows.num_rows() == 0 {
+            return;
+        }
+        for (width, column) in self.0.iter_mut().zip(rows.columns()) {
+            if let Some(text) = column.as_string_opt::<i32>() {
+                let now = text.value_data().len().div_ceil(rows.num_rows());
+                // One odd object must not make those after it reserve what they do not use.
+                *width = now.min(MAX_WIDTH).max((*width * 7 + now) / 8);
+            }
+        }
+    }
+}
+
+/// No column reserves more than this a row.
+const MAX_WIDTH: usize = 2048;
+
 enum Builder {
     Text(StringBuilder),
     Bool(BooleanBuilder),
     Time(TimestampMicrosecondBuilder),
     Int32(Int32Builder),
+    Int64(Int64Builder),
     Date(Date32Builder),
 }
 
 impl Rows {
     /// No rows yet, all of which come from one source object.
-    pub fn new(table: &'static Table, source_object: &str) -> Self {
-        let builders = table.columns.iter().map(|column| Builder::new(column.kind, 0)).collect();
+    pub fn new(table: &'static Table, source_object: &str, widths: &Widths) -> Self {
+        let builders = table.columns.iter().map(|column| Builder::new(column.kind, 0, 0)).collect();
         let matrix = Matrix { width: table.columns.len(), ..Matrix::default() };
-        Rows { table, source_object: source_object.to_owned(), builders, count: 0, matrix }
+        Rows {
+            table,
+            source_object: source_object.to_owned(),
+            widths: widths.clone(),
+            builders,
+            count: 0,
+            matrix,
+        }
+    }
+
+    /// Whether these are rows of digests.
+    pub fn is_digest(&self) -> bool {
+        self.table.name == DIGESTS.name
     }
 
     /// Adds the records of a document.
@@ -65,7 +108,10 @@ impl Rows {
         if self.count == 0 {
             // Most objects are one small document: what is reserved is what is used, by each of many columns.
             let columns = self.table.columns.iter();
-            self.builders = columns.map(|column| Builder::new(column.kind, records)).collect();
+            let new = columns
+                .zip(&self.widths.0)
+                .map(|(column, width)| Builder::new(column.kind, records, records * width));
+            self.builders = new.collect();
         }
         for index in 0..self.table.columns.len() {
             self.fill(index, records, document);
@@ -84,19 +130,27 @@ impl Rows {
     /// Walks the document's envelope; returns the number of records in it.
     fn records(&mut self, document: &Document, keys: &Keys) -> Result<usize, Error> {
         let root = Document::root();
+        if self.is_digest() {
+            if !has_most(document, 0, ["digestStartTime", "digestEndTime", "digestS3Object"]) {
+                return Err(document.shape_error(None, root, "not a digest".to_owned()));
+            }
+            self.matrix.record(0, document, keys, self.table, root);
+            return Ok(1);
+        }
         match document.node(0) {
             Node::Array { len, .. } => self.array(document, keys, root, len),
-            Node::Object { len, .. } => match find_records(document, len)? {
-                Some((place, len)) => self.array(document, keys, place, len),
-                None if is_record(document, len) => {
-                    self.matrix.record(0, document, keys, self.table, root);
-                    Ok(1)
+            Node::Object { len, .. } => {
+                if let Some((place, len)) = find_records(document, len)? {
+                    return self.array(document, keys, place, len);
                 }
-                None => {
-                    let what = format!("no `Records` among the keys {}", some_keys(document, len));
-                    Err(document.shape_error(None, root, what))
-                }
-            },
+                let record = if is_record(document, 0) { Some(root) } else { find_detail(document, len) };
+                let Some(record) = record else {
+                    let what = format!("no `Records` among the keys {}", some_keys(document));
+                    return Err(document.shape_error(None, root, what));
+                };
+                self.matrix.record(0, document, keys, self.table, record);
+                Ok(1)
+            }
             _ => Err(document.shape_error(None, root, "expected a JSON object or array".to_owned())),
         }
     }
@@ -122,10 +176,6 @@ impl Rows {
 
     /// Copies one column out of the document.
     fn fill(&mut self, index: usize, records: usize, document: &Document) {
-        if self.table.columns[index].kind == Kind::Derived {
-            self.fill_actor(records, document, index);
-            return;
-        }
         let matrix = &self.matrix;
         match (self.table.columns[index].kind, &mut self.builders[index]) {
             (Kind::Text, Builder::Text(builder)) => matrix.fill_text(index, records, document, builder),
@@ -154,7 +204,38 @@ impl Rows {
                     builder.append_option(time.and_then(time::event_date));
                 }
             }
+            (Kind::Derived, Builder::Text(_)) => self.fill_derived(records, document, index),
+            (Kind::Int64, Builder::Int64(builder)) => {
+                let files = self.table.index_of("log_files").unwrap_or(0);
+                for record in 0..records {
+                    builder.append_option(matrix.length(files, record, document));
+                }
+            }
             (kind, _) => unreachable!("no CloudTrail column is filled from {kind:?}"),
+        }
+    }
+
+    fn fill_derived(&mut self, records: usize, document: &Document, index: usize) {
+        if self.table.columns[index].name == "region" {
+            self.fill_region(records, document, index);
+        } else {
+            self.fill_actor(records, document, index);
+        }
+    }
+
+    /// The region in a digest's key: `.../CloudTrail-Digest/<region>/...`.
+    fn fill_region(&mut self, records: usize, document: &Document, index: usize) {
+        let key = self.table.index_of("digest_s3_object").unwrap_or(0);
+        let Builder::Text(builder) = &mut self.builders[index] else { return };
+        for record in 0..records {
+            let mut segments = self.matrix.string(key, record, document).unwrap_or_default().rsplit('/');
+            let mut after = None;
+            let found = segments.any(|segment| {
+                let found = segment == "CloudTrail-Digest";
+                after = if found { after } else { Some(segment) };
+                found
+            });
+            builder.append_option(after.filter(|_| found));
         }
     }
 
@@ -178,44 +259,68 @@ impl Rows {
 
 /// The `Records` array of an object, when it has one.
 fn find_records(document: &Document, len: usize) -> Result<Option<(Place, usize)>, Error> {
-    let mut place = Place { node: 1, depth: 1, empties: 0 };
     let mut found = None;
-    for _ in 0..len {
-        let value = Place { node: place.node + 1, ..place };
-        if document.key(place.node) == "Records" {
+    for (key, value) in fields(document, len) {
+        if document.key(key.node) == "Records" {
             let Node::Array { len, .. } = document.node(value.node) else {
                 return Err(document.shape_error(None, value, "`Records` is not an array".to_owned()));
             };
             if found.is_some() {
-                return Err(document.shape_error(None, place, "`Records` is there twice".to_owned()));
+                return Err(document.shape_error(None, key, "`Records` is there twice".to_owned()));
             }
             found = Some((value, len));
         }
-        place.empties += document.empties_in(value.node);
-        place.node = value.node + document.count(value.node);
     }
     Ok(found)
 }
 
-fn is_record(document: &Document, len: usize) -> bool {
-    let keys = top_keys(document, len);
-    ["eventVersion", "eventTime", "eventName"].iter().filter(|key| keys.contains(key)).count() >= 2
+/// The record in an EventBridge event: its `detail`.
+fn find_detail(document: &Document, len: usize) -> Option<Place> {
+    let mut details = fields(document, len).filter(|(key, _)| document.key(key.node) == "detail");
+    let (_, detail) = details.next()?;
+    let is_event = top_keys(document, 0).any(|key| key == "detail-type");
+    (is_event && details.next().is_none() && is_record(document, detail.node)).then_some(detail)
 }
 
-fn top_keys<'a>(document: &Document<'a>, len: usize) -> Vec<&'a str> {
-    let mut node = 1;
-    let mut keys = Vec::new();
-    for _ in 0..len {
-        keys.push(document.key(node));
+/// The places of the keys and values of the document's outermost object, which has `len` of them.
+fn fields<'a>(document: &'a Document, len: usize) -> impl Iterator<Item = (Place, Place)> + 'a {
+    let mut next = Place { node: 1, depth: 1, empties: 0 };
+    (0..len).map(move |_| {
+        let key = next;
+        let value = Place { node: key.node + 1, ..key };
+        next.empties += document.empties_in(value.node);
+        next.node = value.node + document.count(value.node);
+        (key, value)
+    })
+}
+
+/// Whether the value at a tape index is an object with fields of a record.
+fn is_record(document: &Document, node: usize) -> bool {
+    has_most(document, node, ["eventVersion", "eventTime", "eventName"])
+}
+
+/// Whether the value at a tape index is an object with at least two of these fields.
+fn has_most(document: &Document, node: usize, names: [&str; 3]) -> bool {
+    let keys: Vec<&str> = top_keys(document, node).collect();
+    names.iter().filter(|name| keys.contains(name)).count() >= 2
+}
+
+/// The keys of the object at a tape index; none when it is something else.
+fn top_keys<'a>(document: &'a Document, object: usize) -> impl Iterator<Item = &'a str> {
+    let len = if let Node::Object { len, .. } = document.node(object) { len } else { 0 };
+    let mut node = object + 1;
+    (0..len).map(move |_| {
+        let key = node;
         node += 1 + document.count(node + 1);
-    }
-    keys
+        document.key(key)
+    })
 }
 
-fn some_keys(document: &Document, len: usize) -> String {
-    let keys = top_keys(document, len.min(5));
-    let shown: Vec<String> =
-        keys.iter().map(|key| format!("`{}`", key.chars().take(40).collect::<String>())).collect();
+fn some_keys(document: &Document) -> String {
+    let shown: Vec<String> = top_keys(document, 0)
+        .take(5)
+        .map(|key| format!("`{}`", key.chars().take(40).collect::<String>()))
+        .collect();
     if shown.is_empty() { "(none)".to_owned() } else { shown.join(", ") }
 }
 
@@ -280,7 +385,7 @@ impl Matrix {
             }
             self.seen[index] = field;
             let at = record * self.width + index;
-            match fit(table.columns[index].kind, document.node(value.node)) {
+            match fit(table.columns[index].kind, document, value.node) {
                 Fit::Column => {
                     self.nodes[at] = row(value.node);
                     if table.columns[index].kind == Kind::Json {
@@ -338,7 +443,7 @@ impl Matrix {
             if let Some(target) = keys.find(level, document.key(key)) {
                 if let Some(column) = target.column {
                     let index = usize::from(column);
-                    let fits = fit(table.columns[index].kind, document.node(value));
+                    let fits = fit(table.columns[index].kind, document, value);
                     let fits = matches!(fits, Fit::Column | Fit::ColumnAndOther);
                     self.nodes[record * self.width + index] = if fits { row(value) } else { 0 };
                 }
@@ -362,6 +467,17 @@ impl Matrix {
         }
     }
 
+    /// How many items an array has.
+    fn length(&self, index: usize, record: usize, document: &Document) -> Option<i64> {
+        match self.nodes[record * self.width + index] {
+            0 => None,
+            node => match document.node(node as usize) {
+                Node::Array { len, .. } => i64::try_from(len).ok(),
+                _ => None,
+            },
+        }
+    }
+
     #[inline]
     fn time(&self, index: usize, record: usize, document: &Document) -> Option<i64> {
         self.string(index, record, document).and_then(|text| time::parse_iso8601(text.as_bytes()))
@@ -377,7 +493,7 @@ impl Matrix {
         for record in 0..records {
             match self.spans[record * self.width + index] {
                 (_, 0) => builder.append_null(),
-                span => builder.append_value(source_text(document.text(span))),
+                span => builder.append_value(document.text(span)),
             }
         }
     }
@@ -404,7 +520,7 @@ impl Matrix {
             let mut text = String::new();
             while let Some((_, span)) = others.next_if(|(row, _)| *row as usize == record) {
                 text.push(if text.is_empty() { '{' } else { ',' });
-                text.push_str(source_text(document.text(span)));
+                text.push_str(document.text(span));
             }
             if text.is_empty() {
                 builder.append_null();
@@ -444,9 +560,10 @@ enum Fit {
 }
 
 #[inline]
-fn fit(kind: Kind, node: Node) -> Fit {
-    match (kind, node) {
+fn fit(kind: Kind, document: &Document, node: usize) -> Fit {
+    match (kind, document.node(node)) {
         (_, Node::Static(StaticNode::Null)) => Fit::Null,
+        (Kind::Text, Node::String(_)) if document.is_spoiled(node) => Fit::Other,
         (Kind::Json, _) | (Kind::Text, Node::String(_)) | (Kind::Bool, Node::Static(StaticNode::Bool(_))) => {
             Fit::Column
         }
@@ -460,32 +577,27 @@ fn fit(kind: Kind, node: Node) -> Fit {
     }
 }
 
-/// The source was checked to be UTF-8 when it was parsed, and spans begin and end at ASCII characters.
-#[inline]
-fn source_text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap_or_default()
-}
-
 #[inline]
 fn row(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 impl Builder {
-    fn new(kind: Kind, rows: usize) -> Self {
+    fn new(kind: Kind, rows: usize, bytes: usize) -> Self {
         match kind {
             Kind::Bool | Kind::BoolText => Builder::Bool(BooleanBuilder::with_capacity(rows)),
             Kind::Timestamp | Kind::Seconds => {
                 Builder::Time(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC"))
             }
-            Kind::Int32 | Kind::SourceRow | Kind::Int64 => Builder::Int32(Int32Builder::with_capacity(rows)),
+            Kind::Int32 | Kind::SourceRow => Builder::Int32(Int32Builder::with_capacity(rows)),
+            Kind::Int64 => Builder::Int64(Int64Builder::with_capacity(rows)),
             Kind::Date | Kind::EventDate => Builder::Date(Date32Builder::with_capacity(rows)),
             Kind::Text
             | Kind::Json
             | Kind::Derived
             | Kind::OtherFields
             | Kind::NullFields
-            | Kind::SourceObject => Builder::Text(StringBuilder::with_capacity(rows, 0)),
+            | Kind::SourceObject => Builder::Text(StringBuilder::with_capacity(rows, bytes)),
         }
     }
 
@@ -495,6 +607,7 @@ impl Builder {
             Builder::Bool(builder) => Arc::new(builder.finish()),
             Builder::Time(builder) => Arc::new(builder.finish()),
             Builder::Int32(builder) => Arc::new(builder.finish()),
+            Builder::Int64(builder) => Arc::new(builder.finish()),
             Builder::Date(builder) => Arc::new(builder.finish()),
         }
     }

@@ -146,3 +146,153 @@ fn an_empty_object_has_no_rows() {
         assert_eq!(decode(document.as_bytes(), "o").expect(document).num_rows(), 0, "{document}");
     }
 }
+
+#[test]
+fn records_follow_one_another_in_any_way() {
+    let record = |id: &str| format!(r#"{{"eventID":"{id}","eventName":"A","eventTime":""}}"#);
+    let pretty = record("3").replace(',', ",\n  ");
+    let text = format!(
+        "{}{}\n{pretty} [{}]{{\"Records\":[{}]}}",
+        record("1"),
+        record("2"),
+        record("4"),
+        record("5")
+    );
+    let batch = decode(text.as_bytes(), "o").expect("decodes");
+    let ids: Vec<_> = (0..5).map(|row| text_of(&batch, row)).collect();
+    assert_eq!(ids, ["1", "2", "3", "4", "5"]);
+}
+
+fn text_of(batch: &RecordBatch, row: usize) -> String {
+    text(batch, "event_id", row).expect("an id")
+}
+
+#[test]
+fn what_only_a_slow_parser_reads_is_kept() {
+    let long = format!("{}.5", "9".repeat(5000));
+    check(
+        &format!(
+            r#"{{"eventName":"x\ud800","userIdentity":{{"arn":"\udc00","type":"Root","k\ud800":[{{}}]}},
+                "eventID":"1","\ud800":{{"\udfff":1e400}},"requestParameters":{{"a":[],"n":[1e400,-1E+999,{long}]}}}}"#
+        ),
+        &[
+            ("event_name", None),
+            ("event_id", Some("1")),
+            ("identity_arn", None),
+            ("identity_type", Some("Root")),
+            ("actor_arn", None),
+            ("user_identity", Some(r#"{"arn":"\udc00","type":"Root","k\ud800":[{}]}"#)),
+            ("request_parameters", Some(&format!(r#"{{"a":[],"n":[1e400,-1E+999,{long}]}}"#))),
+            ("other_fields", Some(r#"{"eventName":"x\ud800","\ud800":{"\udfff":1e400}}"#)),
+        ],
+    );
+    check(
+        r#"{"errorCode":"\ud800","errorCode":"ok"}"#,
+        &[("error_code", Some("ok")), ("other_fields", Some(r#"{"errorCode":"\ud800"}"#))],
+    );
+    check(r#"{"requestParameters":"\ud800"}"#, &[("request_parameters", Some(r#""\ud800""#))]);
+}
+
+#[test]
+fn a_neighbour_of_an_odd_record_is_read_as_ever() {
+    let lines = "{\"eventID\":\"1\",\"eventName\":\"\\ud800\",\"eventTime\":\"\"}\n{\"eventID\":\"2\",\"eventName\":\"B\",\"eventTime\":\"\"}\n";
+    let array = format!("[{}]", lines.trim().replace('\n', ","));
+    for document in [lines, &array] {
+        let batch = decode(document.as_bytes(), "o").expect("decodes");
+        assert_eq!(text(&batch, "event_name", 0), None);
+        assert_eq!(text(&batch, "event_name", 1).as_deref(), Some("B"));
+        assert_eq!(text(&batch, "event_id", 1).as_deref(), Some("2"));
+    }
+}
+
+#[test]
+fn depth_is_bounded() {
+    let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+    // The record itself is the first level.
+    let deep = nested(MAX_DEPTH - 1);
+    let record = format!(r#"{{"requestParameters":{deep}}}"#);
+    let batch = decode(format!("{{\"Records\":[{record}]}}").as_bytes(), "o").expect("decodes");
+    assert_eq!(text(&batch, "request_parameters", 0), Some(deep));
+    let record = format!(r#"{{"requestParameters":{}}}"#, nested(MAX_DEPTH));
+    let error = decode(format!("{{\"Records\":[{record}]}}").as_bytes(), "o").expect_err("too deep");
+    assert!(error.to_string().starts_with("invalid JSON: nested deeper than 256 levels (byte "), "{error}");
+}
+
+#[test]
+fn the_record_of_an_event_bus_is_its_detail() {
+    let record = r#"{"eventVersion":"1.08","eventTime":"x","eventID":"1", "requestParameters":{"a": [{}]}}"#;
+    for event in [
+        format!(
+            r#"{{"version":"0","resources":[],"detail-type":"AWS API Call via CloudTrail","detail":{record}}}"#
+        ),
+        format!(
+            r#"{{"source":{{}},"detail":{record},"resources":[],"detail-type":"AWS Service Event via CloudTrail"}}"#
+        ),
+    ] {
+        let batch = decode(event.as_bytes(), "o").expect("decodes");
+        assert_eq!(batch.num_rows(), 1);
+        assert_eq!(text(&batch, "event_id", 0).as_deref(), Some("1"));
+        assert_eq!(text(&batch, "request_parameters", 0).as_deref(), Some(r#"{"a": [{}]}"#));
+        assert_eq!(text(&batch, "other_fields", 0).as_deref(), Some(r#"{"eventTime":"x"}"#));
+        let two = format!("{event}{event}");
+        assert_eq!(decode(two.as_bytes(), "o").expect("decodes").num_rows(), 2);
+    }
+    for event in [
+        r#"{"detail-type":"EC2 Instance State-change Notification","detail":{"instance-id":"i-1","state":"pending"}}"#,
+        r#"{"detail":{"eventVersion":"1.08","eventTime":"x"}}"#,
+        r#"{"detail-type":"x","detail":[]}"#,
+    ] {
+        decode(event.as_bytes(), "o").expect_err(event);
+    }
+}
+
+#[test]
+fn an_insights_event_has_columns_of_its_own() {
+    let details = r#"{"state":"Start","eventSource":"ssm.amazonaws.com","eventName":"UpdateInstanceInformation","insightType":"ApiCallRateInsight","insightContext":{"statistics":{"baseline":{"average":9.82222E-5}}}}"#;
+    check(
+        &format!(
+            r#"{{"eventVersion":"1.07","eventType":"AwsCloudTrailInsight","eventCategory":"Insight","sharedEventID":"s","insightDetails":{details}}}"#
+        ),
+        &[
+            ("insight_type", Some("ApiCallRateInsight")),
+            ("insight_state", Some("Start")),
+            ("insight_event_source", Some("ssm.amazonaws.com")),
+            ("insight_event_name", Some("UpdateInstanceInformation")),
+            ("insight_error_code", None),
+            ("insight_details", Some(details)),
+            ("event_name", None),
+            ("shared_event_id", Some("s")),
+            ("other_fields", None),
+        ],
+    );
+}
+
+#[test]
+fn a_digest_is_one_row() {
+    let digest = r#"{"awsAccountId":"111122223333","digestStartTime":"2015-08-17T14:01:31Z",
+        "digestEndTime":"2015-08-17T15:01:31Z","digestS3Bucket":"bucket",
+        "digestS3Object":"pre/AWSLogs/111122223333/CloudTrail-Digest/us-east-2/2015/08/17/x.json.gz",
+        "digestPublicKeyFingerprint":"31e8","digestSignatureAlgorithm":"SHA256withRSA",
+        "newestEventTime":null,"oldestEventTime":null,"previousDigestS3Bucket":null,"new":[1],
+        "logFiles":[ {"s3Object":"a"},{} ]}"#;
+    let batch = Decoder::new().decode_digest(digest.as_bytes(), "o").expect("decodes");
+    assert_eq!(batch.schema(), DIGESTS.schema());
+    assert_eq!(batch.num_rows(), 1);
+    for (column, expected) in [
+        ("account_id", Some("111122223333")),
+        ("region", Some("us-east-2")),
+        ("public_key_fingerprint", Some("31e8")),
+        ("log_files", Some(r#"[ {"s3Object":"a"},{} ]"#)),
+        ("null_fields", Some("newestEventTime,oldestEventTime,previousDigestS3Bucket")),
+        ("other_fields", Some(r#"{"new":[1]}"#)),
+    ] {
+        assert_eq!(text(&batch, column, 0).as_deref(), expected, "{column}");
+    }
+    let count = batch.column_by_name("log_file_count").expect("a column");
+    assert_eq!(count.as_primitive::<arrow::datatypes::Int64Type>().value(0), 2);
+    let days = batch.column_by_name("event_date").expect("a column");
+    assert_eq!(days.as_primitive::<arrow::datatypes::Date32Type>().value(0), 16_664);
+    for document in ["[]", "{}", r#"{"Records":[]}"#, "7", r#"{"digestStartTime":1,"digestEndTime":2}{}"#] {
+        Decoder::new().decode_digest(document.as_bytes(), "o").expect_err(document);
+    }
+}

@@ -1,0 +1,96 @@
+//! Where one JSON document ends and the next begins, in a text that may hold several, with or without lines between.
+//!
+//! Must never judge: what is no JSON comes out as a document, for the parser to refuse.
+
+use memchr::{memchr, memchr2};
+
+/// The documents of a text, as byte offsets of their beginning and end.
+#[derive(Debug)]
+pub struct Documents<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Documents<'a> {
+    /// All documents of a text.
+    pub fn new(text: &'a [u8]) -> Self {
+        Documents { text, at: 0 }
+    }
+}
+
+impl Iterator for Documents<'_> {
+    type Item = (usize, usize);
+
+    fn next(&mut self) -> Option<(usize, usize)> {
+        let rest = &self.text[self.at..];
+        let start = self.at + rest.iter().position(|byte| !byte.is_ascii_whitespace())?;
+        let end = match self.text[start] {
+            b'{' | b'[' => container_end(self.text, start),
+            _ => memchr(b'\n', &self.text[start..]).map_or(self.text.len(), |at| start + at),
+        };
+        self.at = end;
+        Some((start, end))
+    }
+}
+
+/// Where the container that begins at a byte ends; the end of the text when it is never closed.
+fn container_end(text: &[u8], start: usize) -> usize {
+    let mut depth = 0_usize;
+    let mut at = start;
+    while at < text.len() {
+        match text[at] {
+            b'"' => at = string_end(text, at + 1),
+            b'{' | b'[' => {
+                depth += 1;
+                at += 1;
+            }
+            b'}' | b']' => {
+                depth -= 1;
+                at += 1;
+                if depth == 0 {
+                    return at;
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    text.len()
+}
+
+fn string_end(text: &[u8], start: usize) -> usize {
+    let mut at = start;
+    while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        at += found;
+        if text[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_end_with_their_container() {
+        for (text, expected) in [
+            ("", &[][..]),
+            (" \r\n", &[]),
+            ("{} {}", &["{}", "{}"]),
+            (r#"{"a":"}\"{"}[{"b":[]}]"#, &[r#"{"a":"}\"{"}"#, r#"[{"b":[]}]"#]),
+            ("{\"a\":\n{}}\n\n{}\r\n", &["{\"a\":\n{}}", "{}"]),
+            ("7 8\n{}", &["7 8", "{}"]),
+            ("{}x{}\n{}", &["{}", "x{}", "{}"]),
+            ("{\"a\":[1\n{}", &["{\"a\":[1\n{}"]),
+            ("{\"a", &["{\"a"]),
+            ("{\"a\\", &["{\"a\\"]),
+            ("}{}", &["}{}"]),
+        ] {
+            let found: Vec<&str> =
+                Documents::new(text.as_bytes()).map(|(start, end)| &text[start..end]).collect();
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Envelopes that carry records as text: `CloudWatch` Logs subscriptions and the answers of `LookupEvents`.
+//!
+//! A `CloudWatch` Logs subscription delivers documents of `{"messageType":"DATA_MESSAGE","logEvents":[{"message":
+//! "..."}]}`, often several in one object with nothing between them; `LookupEvents` answers
+//! `{"Events":[{"CloudTrailEvent":"..."}]}`. What is in the text is a record, and its own bytes are what counts: the
+//! envelope says nothing about the event that the record does not.
+//!
+//! Must never open part of an object: every message in it comes out, in order, or there is an error.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::cloudtrail::Decoder;
+use super::columns::{CLOUDTRAIL, VPC_FLOW};
+use super::{Decoded, Error, ErrorKind, vpc_flow};
+
+/// More messages than this in one object are refused: no envelope comes near.
+const MAX_MESSAGES: usize = 20_000_000;
+
+/// One document of an object: any of the envelopes, by the fields that tell them apart.
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow, rename = "messageType")]
+    message_type: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "logEvents")]
+    log_events: Option<Vec<LogEvent<'a>>>,
+    #[serde(borrow, rename = "Events")]
+    events: Option<Vec<LookedUp<'a>>>,
+    #[serde(borrow, rename = "CloudTrailEvent")]
+    event: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct LogEvent<'a> {
+    #[serde(borrow)]
+    message: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct LookedUp<'a> {
+    #[serde(borrow, rename = "CloudTrailEvent")]
+    event: Cow<'a, str>,
+}
+
+/// Whether the content has the words of an envelope: it may still be something else.
+pub fn may_be(text: &[u8]) -> bool {
+    let start = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
+    let Some(inside) = start.strip_prefix(b"{").or_else(|| start.strip_prefix(b"[")) else { return false };
+    if inside.trim_ascii_start().starts_with(b"\"Records\"") {
+        return false;
+    }
+    let has = |key: &[u8]| memchr::memmem::find(start, key).is_some();
+    has(b"\"CloudTrailEvent\"") || (has(b"\"messageType\"") && has(b"\"logEvents\""))
+}
+
+/// The messages of an object's content, unescaped, in order; none when it is no envelope.
+pub fn open(text: &[u8]) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
+    if !may_be(text) {
+        return Ok(None);
+    }
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let text = std::str::from_utf8(text).map_err(|error| ErrorKind::Utf8.at(None, error.valid_up_to()))?;
+    if let Ok(events) = serde_json::from_str::<Vec<LookedUp<'_>>>(text) {
+        return Ok(Some(events.into_iter().map(|looked_up| looked_up.event).collect()));
+    }
+    let mut documents = serde_json::Deserializer::from_str(text).into_iter::<Document<'_>>();
+    let mut messages = Vec::new();
+    let mut opened = 0;
+    while let Some(document) = documents.next() {
+        let document = match document {
+            Ok(document) => document,
+            // What is wrong with other content is for its own decoder to say.
+            Err(_) if opened == 0 => return Ok(None),
+            Err(error) => {
+                return Err(ErrorKind::Json(error.to_string()).at(None, documents.byte_offset()));
+            }
+        };
+        if !document.unpack(&mut messages) {
+            if opened == 0 {
+                return Ok(None);
+            }
+            let what = "an envelope is followed by something else".to_owned();
+            return Err(ErrorKind::Shape(what).at(None, documents.byte_offset()));
+        }
+        opened += 1;
+        if messages.len() > MAX_MESSAGES {
+            let what = format!("more than {MAX_MESSAGES} messages");
+            return Err(ErrorKind::Shape(what).at(None, documents.byte_offset()));
+        }
+    }
+    Ok(Some(messages))
+}
+
+/// Decodes messages: each a CloudTrail document, or each a line of VPC flow logs.
+///
+/// Errors name the message as the record; a byte offset would be one inside the message, so there is none.
+pub fn decode(
+    messages: &[Cow<'_, str>],
+    decoder: &mut Decoder,
+    source_object: &str,
+) -> Result<Decoded, Error> {
+    let first = messages.iter().map(|message| message.trim_ascii_start()).find(|text| !text.is_empty());
+    if first.is_none_or(|text| text.starts_with('{')) {
+        let batch = decoder.decode_each(messages.iter().map(AsRef::as_ref), source_object)?;
+        return Ok(Decoded { table: &CLOUDTRAIL, batch });
+    }
+    let lines = messages.join("\n");
+    if !vpc_flow::looks_like(lines.as_bytes()) {
+        let what = "the messages are neither CloudTrail records nor flow log records in the default format";
+        return Err(Error { kind: ErrorKind::Shape(what.to_owned()), record: Some(0), offset: None });
+    }
+    let batch =
+        vpc_flow::decode(lines.as_bytes(), source_object).map_err(|error| Error { offset: None, ..error })?;
+    Ok(Decoded { table: &VPC_FLOW, batch })
+}
+
+impl<'a> Document<'a> {
+    /// Adds the document's messages; false when it is no envelope.
+    fn unpack(self, messages: &mut Vec<Cow<'a, str>>) -> bool {
+        match (self.message_type.as_deref(), self.log_events, self.events, self.event) {
+            // Sent to see whether the destination is there: holds a message that is no record.
+            (Some("CONTROL_MESSAGE"), _, None, None) => {}
+            (Some("DATA_MESSAGE"), Some(events), None, None) => {
+                messages.extend(events.into_iter().map(|event| event.message));
+            }
+            (None, None, Some(events), None) => {
+                messages.extend(events.into_iter().map(|looked| looked.event));
+            }
+            (None, None, None, Some(event)) => messages.push(event),
+            _ => return false,
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<&[&str]>) {
+        let found = open(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let found = found.map(|messages| messages.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let expected = expected.map(|texts| texts.iter().map(|text| (*text).to_owned()).collect());
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn messages_come_out_unescaped_and_in_order() {
+        let data = |messages: &str| {
+            format!(r#"{{"messageType":"DATA_MESSAGE","owner":"1","logEvents":[{messages}]}}"#)
+        };
+        let control = r#"{"messageType":"CONTROL_MESSAGE","logEvents":[{"id":"","timestamp":1,"message":"CWL CONTROL MESSAGE: Checking health of destination"}]}"#;
+        let one = data(r#"{"id":"1","timestamp":1e400,"message":"{\"a\":\"\\u00e9\\n\\ud800\"}"}"#);
+        let two = data(r#"{"message":"x"},{"message":"y"}"#);
+        check(&one, Some(&[r#"{"a":"\u00e9\n\ud800"}"#]));
+        check(
+            &format!("{one}{two}\n{control}{one}"),
+            Some(&[r#"{"a":"\u00e9\n\ud800"}"#, "x", "y", r#"{"a":"\u00e9\n\ud800"}"#]),
+        );
+        check(control, Some(&[]));
+        check(&data(""), Some(&[]));
+        check(r#"{"Events":[{"EventId":"1","CloudTrailEvent":"{}"}],"NextToken":"x"}"#, Some(&["{}"]));
+        check(
+            "{\"EventId\":\"1\",\"CloudTrailEvent\":\"{}\"}\n{\"CloudTrailEvent\":\"[]\"}",
+            Some(&["{}", "[]"]),
+        );
+        check(r#"[{"CloudTrailEvent":"{}"},{"CloudTrailEvent":"[]"}]"#, Some(&["{}", "[]"]));
+    }
+
+    #[test]
+    fn records_that_speak_of_envelopes_are_none() {
+        for text in [
+            "",
+            "{}",
+            r#"{"Records":[{"messageType":"DATA_MESSAGE","logEvents":[]}]}"#,
+            r#"{"eventName":"PutLogEvents","requestParameters":{"messageType":"DATA_MESSAGE","logEvents":[]}}"#,
+            r#"{"eventName":"x","requestParameters":{"CloudTrailEvent":"{}"}}"#,
+            r#"{"CloudTrailEvent":7}"#,
+        ] {
+            check(text, None);
+        }
+    }
+
+    #[test]
+    fn what_is_only_half_an_envelope_is_an_error() {
+        let data = r#"{"messageType":"DATA_MESSAGE","logEvents":[{"message":"x"}]}"#;
+        for text in [format!("{data}{{}}"), format!("{data}{{"), format!("{data} 7")] {
+            open(text.as_bytes()).expect_err(&text);
+        }
+        let lone = r#"{"CloudTrailEvent":"{}"}{"CloudTrailEvent":"\ud800"}"#;
+        open(lone.as_bytes()).expect_err("a lone surrogate outside the record cannot be unescaped");
+    }
+
+    #[test]
+    fn messages_are_records_or_flows() {
+        let record = r#"{"eventVersion":"1.08","eventTime":"2026-03-10T12:00:00Z","requestParameters":{"a": "\ud800"}}"#;
+        let flow =
+            "2 123456789010 eni-1 10.0.0.1 10.0.0.2 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK";
+        let mut decoder = Decoder::new();
+        let mut outcome = |messages: &[&str]| {
+            let messages: Vec<Cow<'_, str>> = messages.iter().map(|text| Cow::Borrowed(*text)).collect();
+            decode(&messages, &mut decoder, "o").map(|found| (found.table.name, found.batch.num_rows()))
+        };
+        for (messages, expected) in [
+            (&[][..], ("cloudtrail", 0)),
+            (&[record, "", record], ("cloudtrail", 2)),
+            (&[flow, flow], ("vpc_flow", 2)),
+            (&["\n", flow], ("vpc_flow", 1)),
+        ] {
+            assert_eq!(outcome(messages).expect("decodes"), expected, "{messages:?}");
+        }
+        for (messages, expected) in [
+            (&[record, "START RequestId"][..], "invalid JSON: "),
+            (&[record, "{\"status\":\"info\"}"], "no `Records` among the keys `status` (record 1)"),
+            (
+                &["START RequestId"],
+                "the messages are neither CloudTrail records nor flow log records in the default format (record 0)",
+            ),
+            (&[flow, "2 1"], "2 fields where the header names 14 (record 1)"),
+            // Cut in two, a record is none.
+            (&[&record[..20], &record[20..]], "invalid JSON: "),
+        ] {
+            let error = outcome(messages).expect_err(expected).to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}
