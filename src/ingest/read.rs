@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::route::{self, Kind, Route};
 use crate::clock::Clock;
 use crate::decode::cloudtrail::Decoder;
-use crate::decode::columns::{CLOUDTRAIL, DIGESTS, Table, VPC_FLOW};
+use crate::decode::columns::{CLOUDTRAIL, DIGESTS, Table};
 use crate::decode::{self, Decoded, ErrorKind, envelope, gzip, vpc_flow};
 use crate::lake::{ObjectId, ObjectRecord, ReadObject, State};
 
@@ -148,11 +148,13 @@ impl Reader {
         let rows = match kind {
             Kind::CloudTrail => {
                 let decoded = json(text, decoder, object_id)?;
-                kind = if decoded.table.name == VPC_FLOW.name { Kind::VpcFlow } else { kind };
+                if decoded.table.name != CLOUDTRAIL.name {
+                    kind = route::of_flow_table(decoded.table);
+                }
                 Some(decoded)
             }
             Kind::Digest => Some(Decoded { table: &DIGESTS, batch: decoder.decode_digest(text, object_id)? }),
-            Kind::VpcFlow => Some(Decoded { table: &VPC_FLOW, batch: vpc_flow::decode(text, object_id)? }),
+            Kind::VpcFlow | Kind::TransitGatewayFlow => Some(vpc_flow::decode_any(text, object_id)?),
             Kind::Unsupported(_) => None,
             Kind::Unknown if text.trim_ascii().is_empty() => None,
             Kind::Unknown => {

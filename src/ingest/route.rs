@@ -6,6 +6,7 @@
 use chrono::NaiveDate;
 
 use crate::decode::cloudtrail::{self, Likeness};
+use crate::decode::columns::{TRANSIT_GATEWAY_FLOW, Table};
 use crate::decode::vpc_flow;
 
 /// What kind of log an object is.
@@ -15,8 +16,10 @@ pub enum Kind {
     CloudTrail,
     /// CloudTrail digests.
     Digest,
-    /// VPC Flow Logs as text.
+    /// VPC Flow Logs.
     VpcFlow,
+    /// Transit gateway flow logs, which are delivered like those of VPCs.
+    TransitGatewayFlow,
     /// A known kind that is not read yet, by its name.
     Unsupported(&'static str),
     /// The key does not say.
@@ -30,6 +33,7 @@ impl Kind {
             Kind::CloudTrail => "cloudtrail",
             Kind::Digest => "cloudtrail_digest",
             Kind::VpcFlow => "vpc_flow",
+            Kind::TransitGatewayFlow => "transit_gateway_flow",
             Kind::Unsupported(name) => name,
             Kind::Unknown => "unknown",
         }
@@ -136,10 +140,14 @@ pub fn by_content(kind: Kind, text: &[u8]) -> Kind {
     let start = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
     match start.first() {
         Some(b'{' | b'[') => json_kind(kind, start),
-        Some(_) if vpc_flow::is_transit_gateway(text) => Kind::Unsupported("transit_gateway_flow"),
-        Some(_) if vpc_flow::looks_like(text) => Kind::VpcFlow,
-        Some(_) | None => kind,
+        Some(_) => vpc_flow::looks_like(text).map_or(kind, of_flow_table),
+        None => kind,
     }
+}
+
+/// The kind of the objects whose records are rows of a table of flows.
+pub fn of_flow_table(table: &Table) -> Kind {
+    if table.name == TRANSIT_GATEWAY_FLOW.name { Kind::TransitGatewayFlow } else { Kind::VpcFlow }
 }
 
 /// JSON is CloudTrail unless one of the first keys is one that only its siblings have.
@@ -235,6 +243,7 @@ mod tests {
         for (kind, text, expected) in [
             (Kind::CloudTrail, &flows[..], Kind::VpcFlow),
             (Kind::VpcFlow, br#"{"Records":[]}"#, Kind::CloudTrail),
+            (Kind::VpcFlow, b"version resource-type tgw-id\n", Kind::TransitGatewayFlow),
             (
                 Kind::Unknown,
                 br#"{"awsAccountId":"1","digestPublicKeyFingerprint":"x"}"#,

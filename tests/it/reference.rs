@@ -39,7 +39,7 @@ use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Datelike};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use trailhound::decode::columns::{CLOUDTRAIL, Column, Kind, Table, VPC_FLOW};
+use trailhound::decode::columns::{CLOUDTRAIL, Column, Kind, TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
 use trailhound::decode::time::parse_iso8601;
 
 /// A value of a column; times are microseconds since the epoch, days are days.
@@ -235,26 +235,28 @@ pub fn flow_rows(text: &str, source_object: &str) -> Result<Vec<Row>, String> {
         lines.insert(0, DEFAULT_FORMAT.split(' ').collect());
     }
     let Some(header) = lines.first().cloned() else { return Ok(Vec::new()) };
+    let of_gateway = header.contains(&"tgw-id") || header.contains(&"resource-type");
+    let table = if of_gateway { &TRANSIT_GATEWAY_FLOW } else { &VPC_FLOW };
     let mut rows = Vec::new();
     for line in lines.iter().filter(|line| **line != header) {
         if line.len() != header.len() {
             return Err(format!("{} fields where the header names {}", line.len(), header.len()));
         }
-        rows.push(flow_row(&header, line, source_object, rows.len()));
+        rows.push(flow_row(table, &header, line, source_object, rows.len()));
     }
     Ok(rows)
 }
 
-fn flow_row(header: &[&str], line: &[&str], source_object: &str, row: usize) -> Row {
+fn flow_row(table: &Table, header: &[&str], line: &[&str], source_object: &str, row: usize) -> Row {
     let mut cells = Row::new();
-    for column in VPC_FLOW.columns.iter().filter(|column| !column.source.is_empty()) {
+    for column in table.columns.iter().filter(|column| !column.source.is_empty()) {
         let value = header.iter().rposition(|name| *name == column.source).map(|position| line[position]);
         cells.insert(column.name, value.and_then(|value| flow_cell(column.kind, value)));
     }
     let mut others = Vec::new();
     for (position, name) in header.iter().enumerate().filter(|(position, _)| line[*position] != "-") {
         let repeated = header[position + 1..].contains(name);
-        let column = VPC_FLOW.columns.iter().find(|column| column.source == *name);
+        let column = table.columns.iter().find(|column| column.source == *name);
         if repeated || column.is_none_or(|column| flow_cell(column.kind, line[position]).is_none()) {
             let (name, value) = (serde_json::Value::from(*name), serde_json::Value::from(line[position]));
             others.push(format!("{name}:{value}"));
