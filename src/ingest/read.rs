@@ -155,6 +155,12 @@ impl Reader {
             }
             Kind::Digest => Some(Decoded { table: &DIGESTS, batch: decoder.decode_digest(text, object_id)? }),
             Kind::VpcFlow | Kind::TransitGatewayFlow => Some(vpc_flow::decode_any(text, object_id)?),
+            Kind::Parquet => {
+                let decoded = vpc_flow::parquet::decode(text, self.limits.content_bytes, object_id)?;
+                kind =
+                    decoded.as_ref().map_or(Kind::Unsupported("parquet"), |d| route::of_flow_table(d.table));
+                decoded
+            }
             Kind::Unsupported(_) => None,
             Kind::Unknown if text.trim_ascii().is_empty() => None,
             Kind::Unknown => {

@@ -16,6 +16,8 @@ pub enum Kind {
     CloudTrail,
     /// CloudTrail digests.
     Digest,
+    /// A Parquet file: of flow logs, if its columns are theirs.
+    Parquet,
     /// VPC Flow Logs.
     VpcFlow,
     /// Transit gateway flow logs, which are delivered like those of VPCs.
@@ -34,6 +36,7 @@ impl Kind {
             Kind::Digest => "cloudtrail_digest",
             Kind::VpcFlow => "vpc_flow",
             Kind::TransitGatewayFlow => "transit_gateway_flow",
+            Kind::Parquet => "parquet",
             Kind::Unsupported(name) => name,
             Kind::Unknown => "unknown",
         }
@@ -85,9 +88,6 @@ pub fn by_key(key: &str) -> Route {
     } else {
         classic(rest, &mut route);
     }
-    if route.kind == Kind::VpcFlow && key.ends_with(".parquet") {
-        route.kind = Kind::Unsupported("vpc_flow_parquet");
-    }
     route
 }
 
@@ -134,8 +134,8 @@ pub fn by_content(kind: Kind, text: &[u8]) -> Kind {
     if let Kind::Unsupported(_) = kind {
         return kind;
     }
-    if text.starts_with(b"PAR1") {
-        return Kind::Unsupported("parquet");
+    if vpc_flow::parquet::is_parquet(text) {
+        return Kind::Parquet;
     }
     let start = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
     match start.first() {
@@ -221,7 +221,7 @@ mod tests {
         );
         check(
             "AWSLogs/111122223333/vpcflowlogs/eu-west-1/2015/08/01/x.log.parquet",
-            Kind::Unsupported("vpc_flow_parquet"),
+            Kind::VpcFlow,
             account,
             Some("eu-west-1"),
             day,
@@ -266,6 +266,7 @@ mod tests {
             ),
             (Kind::Unknown, br#"{"Records":[{"eventVersion":"1.08","x":"\"webaclId\""}]}"#, Kind::CloudTrail),
             (Kind::Unknown, b"hello", Kind::Unknown),
+            (Kind::VpcFlow, b"PAR1", Kind::Parquet),
             (Kind::CloudTrail, b"", Kind::CloudTrail),
             (Kind::Unsupported("config"), flows, Kind::Unsupported("config")),
         ] {

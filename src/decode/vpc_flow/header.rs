@@ -7,7 +7,7 @@ use crate::decode::columns::{TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
 use crate::decode::{Error, ErrorKind};
 
 /// There are 54 fields in version 11.
-const MAX_FIELDS: usize = 256;
+pub const MAX_FIELDS: usize = 256;
 
 /// The default format: all fields of version 2.
 const DEFAULT_FORMAT: [&str; 14] = [

@@ -9,6 +9,7 @@
 
 mod header;
 mod lines;
+pub mod parquet;
 mod rows;
 
 use arrow::record_batch::RecordBatch;

@@ -195,7 +195,7 @@ fn is_null(text: &str, (start, end): Span) -> bool {
 
 /// An integer in the one way of writing it that can be told from its value: no plus sign, no leading zeros.
 #[inline]
-fn integer(text: &str) -> Option<i64> {
+pub fn integer(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let (negative, digits) = match bytes {
         [b'-', digits @ ..] => (true, digits),
