@@ -13,7 +13,8 @@
 //! - `null_fields` are the names of top-level fields that have a column and are a JSON null, in source order.
 //! - `other_fields` is a JSON object of the top-level fields that are not wholly in a column, in source order, each as
 //!   its key and its value in the source's own text: fields that have no column, values that do not fit their
-//!   column, times that do but in another form than `YYYY-MM-DDTHH:MM:SSZ`, and of a repeated key all but the last.
+//!   column, times that do but in another form than `YYYY-MM-DDTHH:MM:SSZ`, and of a repeated key all but the last
+//!   (of a time the last one too).
 //!   Null when there are none. Fields inside an object that is itself kept as `Json` never go there.
 //! - `actor_arn` is the first of these that is there and not empty: the session issuer's ARN, the identity's ARN, its
 //!   principal id, its account id, the service that invoked.
@@ -118,7 +119,10 @@ fn cloudtrail_row(record: &str, source_object: &str, row: usize) -> Result<Row, 
         let column = CLOUDTRAIL.columns.iter().find(|column| column.source == member.key);
         match column.filter(|column| !repeated && !column.source.contains('.') && !column.source.is_empty()) {
             Some(_) if member.value == "null" => nulls.push(member.key.clone()),
-            Some(column) if is_wholly_in(column, member.value) => {}
+            Some(column)
+                if is_wholly_in(column, member.value)
+                    && !(column.kind == Kind::Timestamp
+                        && members[..index].iter().any(|m| m.key == member.key)) => {}
             _ => others.push(member.as_source()),
         }
     }
@@ -168,13 +172,13 @@ fn at_path<'a>(object: &[Member<'a>], path: &str) -> Result<Option<&'a str>, Str
 }
 
 /// One field of an object.
-struct Member<'a> {
+pub struct Member<'a> {
     /// Key and value as the source writes them, blanks between them included.
     source: &'a str,
     /// The key, unescaped.
-    key: String,
+    pub key: String,
     /// The value as the source writes it.
-    value: &'a str,
+    pub value: &'a str,
 }
 
 impl Member<'_> {
@@ -183,7 +187,8 @@ impl Member<'_> {
     }
 }
 
-fn members(object: &str) -> Result<Vec<Member<'_>>, String> {
+/// The fields of an object in source order, repeated ones too.
+pub fn members(object: &str) -> Result<Vec<Member<'_>>, String> {
     let pairs: Pairs<'_> = serde_json::from_str(object).map_err(|error| error.to_string())?;
     let mut members = Vec::new();
     for (key, value) in pairs.0 {
