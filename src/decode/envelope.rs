@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::cloudtrail::Decoder;
-use super::columns::{CLOUDTRAIL, VPC_FLOW};
+use super::columns::CLOUDTRAIL;
 use super::{Decoded, Error, ErrorKind, vpc_flow};
 
 /// More messages than this in one object are refused: no envelope comes near.
@@ -106,13 +106,11 @@ pub fn decode(
         return Ok(Decoded { table: &CLOUDTRAIL, batch });
     }
     let lines = messages.join("\n");
-    if !vpc_flow::looks_like(lines.as_bytes()) {
-        let what = "the messages are neither CloudTrail records nor flow log records in the default format";
+    if vpc_flow::looks_like(lines.as_bytes()).is_none() {
+        let what = "the messages are neither CloudTrail records nor flow log records in a default format";
         return Err(Error { kind: ErrorKind::Shape(what.to_owned()), record: Some(0), offset: None });
     }
-    let batch =
-        vpc_flow::decode(lines.as_bytes(), source_object).map_err(|error| Error { offset: None, ..error })?;
-    Ok(Decoded { table: &VPC_FLOW, batch })
+    vpc_flow::decode_any(lines.as_bytes(), source_object).map_err(|error| Error { offset: None, ..error })
 }
 
 impl<'a> Document<'a> {
@@ -215,7 +213,7 @@ mod tests {
             (&[record, "{\"status\":\"info\"}"], "no `Records` among the keys `status` (record 1)"),
             (
                 &["START RequestId"],
-                "the messages are neither CloudTrail records nor flow log records in the default format (record 0)",
+                "the messages are neither CloudTrail records nor flow log records in a default format (record 0)",
             ),
             (&[flow, "2 1"], "2 fields where the header names 14 (record 1)"),
             // Cut in two, a record is none.

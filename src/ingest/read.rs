@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::AsArray;
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::route::{self, Kind, Route};
 use crate::clock::Clock;
 use crate::decode::cloudtrail::Decoder;
-use crate::decode::columns::{CLOUDTRAIL, DIGESTS, Table, VPC_FLOW};
+use crate::decode::columns::{CLOUDTRAIL, DIGESTS, Table};
 use crate::decode::{self, Decoded, ErrorKind, envelope, gzip, vpc_flow};
 use crate::lake::{ObjectId, ObjectRecord, ReadObject, State};
 
@@ -148,11 +148,23 @@ impl Reader {
         let rows = match kind {
             Kind::CloudTrail => {
                 let decoded = json(text, decoder, object_id)?;
-                kind = if decoded.table.name == VPC_FLOW.name { Kind::VpcFlow } else { kind };
+                if route.kind == Kind::Unknown && is_strange(&decoded) {
+                    let what = "no record has `eventVersion`, `eventTime` or `eventName`".to_owned();
+                    return Err(ErrorKind::Shape(what).nowhere());
+                }
+                if decoded.table.name != CLOUDTRAIL.name {
+                    kind = route::of_flow_table(decoded.table);
+                }
                 Some(decoded)
             }
             Kind::Digest => Some(Decoded { table: &DIGESTS, batch: decoder.decode_digest(text, object_id)? }),
-            Kind::VpcFlow => Some(Decoded { table: &VPC_FLOW, batch: vpc_flow::decode(text, object_id)? }),
+            Kind::VpcFlow | Kind::TransitGatewayFlow => Some(vpc_flow::decode_any(text, object_id)?),
+            Kind::Parquet => {
+                let decoded = vpc_flow::parquet::decode(text, self.limits.content_bytes, object_id)?;
+                kind =
+                    decoded.as_ref().map_or(Kind::Unsupported("parquet"), |d| route::of_flow_table(d.table));
+                decoded
+            }
             Kind::Unsupported(_) => None,
             Kind::Unknown if text.trim_ascii().is_empty() => None,
             Kind::Unknown => {
@@ -174,6 +186,15 @@ fn json(text: &[u8], decoder: &mut Decoder, object_id: &str) -> Result<Decoded, 
         Some(messages) => envelope::decode(&messages, decoder, object_id),
         None => Ok(Decoded { table: &CLOUDTRAIL, batch: decoder.decode(text, object_id)? }),
     }
+}
+
+/// Whether rows have nothing of an event: any list of JSON objects can be read as records.
+fn is_strange(Decoded { table, batch }: &Decoded) -> bool {
+    let empty =
+        |name| batch.column_by_name(name).is_none_or(|column| column.null_count() == batch.num_rows());
+    table.name == CLOUDTRAIL.name
+        && batch.num_rows() > 0
+        && ["event_version", "event_time", "event_name"].into_iter().all(empty)
 }
 
 /// Notes what the content turned out to be; returns the rows, when there are any.
@@ -260,6 +281,13 @@ mod tests {
             r#"{"Records":[{"eventVersion":"1.08","eventType":"AwsCloudTrailInsight","insightDetails":{"state":"Start"}}]}"#,
             trail,
         );
+        check(
+            "x",
+            r#"{"Records":[{"messageId":"1","eventSource":"aws:sqs"}]}"#,
+            (State::Quarantined, "unknown", None),
+        );
+        check("x", r#"[{"name":"x"}]"#, (State::Quarantined, "unknown", None));
+        check(trail_key, r#"{"Records":[{"new":"x"}]}"#, trail);
         let digest = r#"{"awsAccountId":"1","digestStartTime":"2026-03-10T12:00:00Z","digestEndTime":"2026-03-10T13:00:00Z","logFiles":[]}"#;
         let digests = (State::Committed, "cloudtrail_digest", Some(("digests", 1)));
         check("AWSLogs/1/CloudTrail-Digest/us-east-1/2026/03/10/x.json.gz", digest, digests);

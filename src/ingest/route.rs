@@ -6,6 +6,7 @@
 use chrono::NaiveDate;
 
 use crate::decode::cloudtrail::{self, Likeness};
+use crate::decode::columns::{TRANSIT_GATEWAY_FLOW, Table};
 use crate::decode::vpc_flow;
 
 /// What kind of log an object is.
@@ -15,8 +16,12 @@ pub enum Kind {
     CloudTrail,
     /// CloudTrail digests.
     Digest,
-    /// VPC Flow Logs as text.
+    /// A Parquet file: of flow logs, if its columns are theirs.
+    Parquet,
+    /// VPC Flow Logs.
     VpcFlow,
+    /// Transit gateway flow logs, which are delivered like those of VPCs.
+    TransitGatewayFlow,
     /// A known kind that is not read yet, by its name.
     Unsupported(&'static str),
     /// The key does not say.
@@ -30,6 +35,8 @@ impl Kind {
             Kind::CloudTrail => "cloudtrail",
             Kind::Digest => "cloudtrail_digest",
             Kind::VpcFlow => "vpc_flow",
+            Kind::TransitGatewayFlow => "transit_gateway_flow",
+            Kind::Parquet => "parquet",
             Kind::Unsupported(name) => name,
             Kind::Unknown => "unknown",
         }
@@ -81,9 +88,6 @@ pub fn by_key(key: &str) -> Route {
     } else {
         classic(rest, &mut route);
     }
-    if route.kind == Kind::VpcFlow && key.ends_with(".parquet") {
-        route.kind = Kind::Unsupported("vpc_flow_parquet");
-    }
     route
 }
 
@@ -130,16 +134,20 @@ pub fn by_content(kind: Kind, text: &[u8]) -> Kind {
     if let Kind::Unsupported(_) = kind {
         return kind;
     }
-    if text.starts_with(b"PAR1") {
-        return Kind::Unsupported("parquet");
+    if vpc_flow::parquet::is_parquet(text) {
+        return Kind::Parquet;
     }
     let start = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
     match start.first() {
         Some(b'{' | b'[') => json_kind(kind, start),
-        Some(_) if vpc_flow::is_transit_gateway(text) => Kind::Unsupported("transit_gateway_flow"),
-        Some(_) if vpc_flow::looks_like(text) => Kind::VpcFlow,
-        Some(_) | None => kind,
+        Some(_) => vpc_flow::looks_like(text).map_or(kind, of_flow_table),
+        None => kind,
     }
+}
+
+/// The kind of the objects whose records are rows of a table of flows.
+pub fn of_flow_table(table: &Table) -> Kind {
+    if table.name == TRANSIT_GATEWAY_FLOW.name { Kind::TransitGatewayFlow } else { Kind::VpcFlow }
 }
 
 /// JSON is CloudTrail unless one of the first keys is one that only its siblings have.
@@ -213,7 +221,7 @@ mod tests {
         );
         check(
             "AWSLogs/111122223333/vpcflowlogs/eu-west-1/2015/08/01/x.log.parquet",
-            Kind::Unsupported("vpc_flow_parquet"),
+            Kind::VpcFlow,
             account,
             Some("eu-west-1"),
             day,
@@ -235,6 +243,7 @@ mod tests {
         for (kind, text, expected) in [
             (Kind::CloudTrail, &flows[..], Kind::VpcFlow),
             (Kind::VpcFlow, br#"{"Records":[]}"#, Kind::CloudTrail),
+            (Kind::VpcFlow, b"version resource-type tgw-id\n", Kind::TransitGatewayFlow),
             (
                 Kind::Unknown,
                 br#"{"awsAccountId":"1","digestPublicKeyFingerprint":"x"}"#,
@@ -257,6 +266,7 @@ mod tests {
             ),
             (Kind::Unknown, br#"{"Records":[{"eventVersion":"1.08","x":"\"webaclId\""}]}"#, Kind::CloudTrail),
             (Kind::Unknown, b"hello", Kind::Unknown),
+            (Kind::VpcFlow, b"PAR1", Kind::Parquet),
             (Kind::CloudTrail, b"", Kind::CloudTrail),
             (Kind::Unsupported("config"), flows, Kind::Unsupported("config")),
         ] {

@@ -178,9 +178,10 @@ impl TableLog {
     }
 
     /// Creates the table when it is not there; losing the race to another process is as good as winning.
+    /// A table of an earlier version gets the columns it lacks.
     pub async fn create_if_missing(&self, at_millis: i64) -> Result<(), Error> {
-        if self.actions(0).await?.is_some() {
-            return Ok(());
+        if let Some(first) = self.actions(0).await? {
+            return self.widen(&first, at_millis).await;
         }
         let protocol = json!({ "minReaderVersion": 1, "minWriterVersion": 2 });
         let metadata = json!({
@@ -209,6 +210,32 @@ impl TableLog {
                 None => Err(error),
             },
         }
+    }
+
+    /// Adds the columns to the schema that it lacks, for other readers: this program goes by its own table of columns.
+    async fn widen(&self, first: &[Action], at_millis: i64) -> Result<(), Error> {
+        let wanted = delta_schema(self.table);
+        let metadata = first.iter().find_map(|action| action.meta_data.clone());
+        let Some(mut metadata) = metadata.filter(|data| data["schemaString"] != wanted) else {
+            return Ok(());
+        };
+        let table = self.load().await?;
+        let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
+        let schema = state.schema();
+        if self.table.columns.iter().all(|column| schema.field(column.name).is_some()) {
+            return Ok(());
+        }
+        metadata["schemaString"] = json!(wanted);
+        metadata["configuration"] = json!(state.metadata().configuration());
+        let actions = [
+            Action { meta_data: Some(metadata), ..Action::default() },
+            Action::info("ADD COLUMNS", at_millis, json!({})),
+        ];
+        if let Err(error) = self.try_commit(version_number(state.version()) + 1, &actions).await {
+            // Somebody committed first; the next to open the lake for writing tries again.
+            tracing::warn!(table = self.table.name, %error, "could not add new columns to the table's schema");
+        }
+        Ok(())
     }
 
     /// The actions of one version; none when that version does not exist yet.

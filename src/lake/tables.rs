@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::decode::columns::{CLOUDTRAIL, Column, DIGESTS, Kind, Table, VPC_FLOW, column};
+use crate::decode::columns::{
+    CLOUDTRAIL, Column, DIGESTS, Kind, TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW, column,
+};
 
 /// The ingest ledger: one row per source object.
 pub static OBJECTS: Table = Table {
@@ -21,13 +23,13 @@ pub static ALERTS: Table = Table {
 };
 
 /// The tables that hold rows of log objects.
-pub static DATA_TABLES: [&Table; 3] = [&CLOUDTRAIL, &VPC_FLOW, &DIGESTS];
+pub static DATA_TABLES: [&Table; 4] = [&CLOUDTRAIL, &VPC_FLOW, &TRANSIT_GATEWAY_FLOW, &DIGESTS];
 
 /// Every table of the lake.
-pub static TABLES: [&Table; 5] = [&CLOUDTRAIL, &VPC_FLOW, &DIGESTS, &OBJECTS, &ALERTS];
+pub static TABLES: [&Table; 6] = [&CLOUDTRAIL, &VPC_FLOW, &TRANSIT_GATEWAY_FLOW, &DIGESTS, &OBJECTS, &ALERTS];
 
 /// Tables that were added later: a lake without them is whole, and they are made when the first rows come.
-pub static LATER_TABLES: [&Table; 1] = [&DIGESTS];
+pub static LATER_TABLES: [&Table; 2] = [&TRANSIT_GATEWAY_FLOW, &DIGESTS];
 
 /// A table by its name in SQL.
 pub fn table(name: &str) -> Option<&'static Table> {

@@ -3,6 +3,7 @@
 //! Must never write, and must never reach a file outside the lake.
 
 pub mod header;
+pub mod record;
 pub mod saved;
 mod table;
 
@@ -32,7 +33,7 @@ use url::Url;
 
 pub use table::{LakeTable, query_schema, timestamp};
 
-use crate::decode::columns::Table;
+use crate::decode::columns::{CLOUDTRAIL, Table};
 use crate::lake::{self, DataFile, Lake};
 
 /// Longer SQL than this is refused.
@@ -114,13 +115,15 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session over the newest state of every table of a lake.
+    /// A session over the newest state of every table of a lake, and the view [`record::VIEW`].
     pub async fn open(lake: &Lake, limits: Limits) -> Result<Self, Error> {
         let session = Self::empty(lake, limits)?;
         for table in lake::TABLES {
             let snapshot = lake.log(table.name)?.snapshot().await?;
             session.register(lake, table, snapshot.files)?;
         }
+        let rows = session.context.table(CLOUDTRAIL.name).await.map_err(Error::run)?;
+        session.register_provider(record::VIEW, record::view(rows).map_err(Error::run)?)?;
         Ok(session)
     }
 

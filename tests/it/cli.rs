@@ -152,6 +152,9 @@ fn sql_only_reads() {
         assert_eq!(ran.stdout, "", "{sql}");
     }
     assert!(!place.path("x.csv").exists());
+    let record = place
+        .rows("select record from cloudtrail_records where event_id is not null order by event_time limit 1");
+    assert!(record.contains("eventVersion") && record.contains("userIdentity"), "{record}");
     let ran = place.run(&["sql", "delete from cloudtrail"]);
     insta::assert_snapshot!("sql_that_writes", ran.stderr);
     let ran = place.run(&["sql", "select event_nam from cloudtrail"]);

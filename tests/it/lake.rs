@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use trailhound::clock::{Clock, SystemClock};
+use trailhound::decode::columns::{CLOUDTRAIL, Kind, Table, column};
 use trailhound::decode::gzip;
 use trailhound::ingest::read::{Fetched, Reader};
-use trailhound::lake::{Lake, ReadObject, State};
+use trailhound::lake::{self, Action, Lake, ReadObject, State};
 use trailhound::query::{Limits, Session};
 use trailhound::store::{self, AwsSettings, Location};
 
@@ -118,4 +119,80 @@ async fn an_index_that_was_lost_is_made_again() {
     lake.update_index().await.expect("is indexed");
     assert_eq!(number(&lake, "select count(*) from objects").await, 3);
     assert_eq!(number(&lake, "select count(*) from cloudtrail").await, 3);
+}
+
+/// The `cloudtrail` table as a version with fewer columns knew it.
+static OLD: Table = Table {
+    name: "cloudtrail",
+    doc: "",
+    time_column: "event_time",
+    columns: &[
+        column("event_time", "eventTime", Kind::Timestamp, ""),
+        column("event_id", "eventID", Kind::Text, ""),
+        column("event_date", "", Kind::EventDate, ""),
+    ],
+};
+
+/// Takes away what an earlier version did not know: some tables, and columns in the schema and in a file.
+async fn made_old(directory: &std::path::Path) -> Lake {
+    let lake = open(directory).await;
+    for table in lake::LATER_TABLES {
+        std::fs::remove_dir_all(directory.join(table.name)).expect("is removed");
+    }
+    let first = directory.join("cloudtrail/_delta_log/00000000000000000000.json");
+    let commit = std::fs::read_to_string(&first).expect("is there");
+    let schema = |table| serde_json::Value::from(lake::delta_schema(table)).to_string();
+    let old = commit.replace(&schema(&CLOUDTRAIL), &schema(&OLD));
+    assert_ne!(old, commit);
+    std::fs::write(&first, old).expect("is written");
+    let rows = object(1, 2).rows.expect("has rows").1;
+    let columns =
+        OLD.columns.iter().map(|column| rows.column_by_name(column.name).expect("is there").clone());
+    let file = lake::encode(&OLD, &[lake::batch(&OLD, columns.collect()).expect("fits")])
+        .expect("is encoded")
+        .remove(0);
+    let (log, path) = (lake.log("cloudtrail").expect("is a table"), file.new_path());
+    log.put_file(&path, file.bytes.clone()).await.expect("is stored");
+    log.try_commit(1, &[Action::add(file.add(&path, 0))]).await.expect("is committed");
+    lake
+}
+
+#[tokio::test]
+async fn a_lake_of_an_earlier_version_is_read_and_grows() {
+    let directory = tempfile::tempdir().expect("a directory");
+    drop(made_old(directory.path()).await);
+    let place = store::lake(&Location::Local(directory.path().to_owned()), &AwsSettings::default()).await;
+    let lake = Lake::open(place.expect("a store"), clock()).await.expect("is whole");
+    assert_eq!(number(&lake, "select count(*) from digests").await, 0);
+    let both = "select count(event_id) * 10 + count(insight_type) from cloudtrail";
+    assert_eq!(number(&lake, both).await, 20);
+    assert_eq!(
+        number(&lake, "select count(record) from cloudtrail_records where record like '%1-0%'").await,
+        1
+    );
+    let fetched = Fetched {
+        bucket: "b".to_owned(),
+        key: "AWSLogs/111122223333/CloudTrail-Digest/us-east-1/2026/03/10/x.json.gz".to_owned(),
+        etag: None,
+        version_id: None,
+        announced_at: None,
+        bytes: Bytes::from_static(
+            br#"{"digestStartTime":"2026-03-10T12:00:00Z","digestEndTime":"2026-03-10T13:00:00Z"}"#,
+        ),
+    };
+    let digest = Reader::new(gzip::Limits::default(), clock()).read(&fetched);
+    let report = lake.commit(vec![digest]).await.expect("is committed");
+    assert_eq!(report.rows.get("digests"), Some(&1));
+    assert_eq!(number(&lake, "select count(*) from digests").await, 1);
+
+    let lake = open(directory.path()).await;
+    let schema = |version| {
+        let path = format!("cloudtrail/_delta_log/{version:020}.json");
+        std::fs::read_to_string(directory.path().join(path)).unwrap_or_default()
+    };
+    assert!(schema(2).contains("insight_type"), "the schema has the new columns: {}", schema(2));
+    lake.commit(vec![object(2, 3)]).await.expect("is committed");
+    assert_eq!(number(&lake, both).await, 50);
+    drop(open(directory.path()).await);
+    assert_eq!(schema(4), "", "columns are added once");
 }

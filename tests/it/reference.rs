@@ -13,7 +13,8 @@
 //! - `null_fields` are the names of top-level fields that have a column and are a JSON null, in source order.
 //! - `other_fields` is a JSON object of the top-level fields that are not wholly in a column, in source order, each as
 //!   its key and its value in the source's own text: fields that have no column, values that do not fit their
-//!   column, times that do but in another form than `YYYY-MM-DDTHH:MM:SSZ`, and of a repeated key all but the last.
+//!   column, times that do but in another form than `YYYY-MM-DDTHH:MM:SSZ`, and of a repeated key all but the last
+//!   (of a time the last one too).
 //!   Null when there are none. Fields inside an object that is itself kept as `Json` never go there.
 //! - `actor_arn` is the first of these that is there and not empty: the session issuer's ARN, the identity's ARN, its
 //!   principal id, its account id, the service that invoked.
@@ -39,7 +40,7 @@ use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, Datelike};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use trailhound::decode::columns::{CLOUDTRAIL, Column, Kind, Table, VPC_FLOW};
+use trailhound::decode::columns::{CLOUDTRAIL, Column, Kind, TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
 use trailhound::decode::time::parse_iso8601;
 
 /// A value of a column; times are microseconds since the epoch, days are days.
@@ -118,7 +119,10 @@ fn cloudtrail_row(record: &str, source_object: &str, row: usize) -> Result<Row, 
         let column = CLOUDTRAIL.columns.iter().find(|column| column.source == member.key);
         match column.filter(|column| !repeated && !column.source.contains('.') && !column.source.is_empty()) {
             Some(_) if member.value == "null" => nulls.push(member.key.clone()),
-            Some(column) if is_wholly_in(column, member.value) => {}
+            Some(column)
+                if is_wholly_in(column, member.value)
+                    && !(column.kind == Kind::Timestamp
+                        && members[..index].iter().any(|m| m.key == member.key)) => {}
             _ => others.push(member.as_source()),
         }
     }
@@ -168,13 +172,13 @@ fn at_path<'a>(object: &[Member<'a>], path: &str) -> Result<Option<&'a str>, Str
 }
 
 /// One field of an object.
-struct Member<'a> {
+pub struct Member<'a> {
     /// Key and value as the source writes them, blanks between them included.
     source: &'a str,
     /// The key, unescaped.
-    key: String,
+    pub key: String,
     /// The value as the source writes it.
-    value: &'a str,
+    pub value: &'a str,
 }
 
 impl Member<'_> {
@@ -183,7 +187,8 @@ impl Member<'_> {
     }
 }
 
-fn members(object: &str) -> Result<Vec<Member<'_>>, String> {
+/// The fields of an object in source order, repeated ones too.
+pub fn members(object: &str) -> Result<Vec<Member<'_>>, String> {
     let pairs: Pairs<'_> = serde_json::from_str(object).map_err(|error| error.to_string())?;
     let mut members = Vec::new();
     for (key, value) in pairs.0 {
@@ -235,26 +240,28 @@ pub fn flow_rows(text: &str, source_object: &str) -> Result<Vec<Row>, String> {
         lines.insert(0, DEFAULT_FORMAT.split(' ').collect());
     }
     let Some(header) = lines.first().cloned() else { return Ok(Vec::new()) };
+    let of_gateway = header.contains(&"tgw-id") || header.contains(&"resource-type");
+    let table = if of_gateway { &TRANSIT_GATEWAY_FLOW } else { &VPC_FLOW };
     let mut rows = Vec::new();
     for line in lines.iter().filter(|line| **line != header) {
         if line.len() != header.len() {
             return Err(format!("{} fields where the header names {}", line.len(), header.len()));
         }
-        rows.push(flow_row(&header, line, source_object, rows.len()));
+        rows.push(flow_row(table, &header, line, source_object, rows.len()));
     }
     Ok(rows)
 }
 
-fn flow_row(header: &[&str], line: &[&str], source_object: &str, row: usize) -> Row {
+fn flow_row(table: &Table, header: &[&str], line: &[&str], source_object: &str, row: usize) -> Row {
     let mut cells = Row::new();
-    for column in VPC_FLOW.columns.iter().filter(|column| !column.source.is_empty()) {
+    for column in table.columns.iter().filter(|column| !column.source.is_empty()) {
         let value = header.iter().rposition(|name| *name == column.source).map(|position| line[position]);
         cells.insert(column.name, value.and_then(|value| flow_cell(column.kind, value)));
     }
     let mut others = Vec::new();
     for (position, name) in header.iter().enumerate().filter(|(position, _)| line[*position] != "-") {
         let repeated = header[position + 1..].contains(name);
-        let column = VPC_FLOW.columns.iter().find(|column| column.source == *name);
+        let column = table.columns.iter().find(|column| column.source == *name);
         if repeated || column.is_none_or(|column| flow_cell(column.kind, line[position]).is_none()) {
             let (name, value) = (serde_json::Value::from(*name), serde_json::Value::from(line[position]));
             others.push(format!("{name}:{value}"));

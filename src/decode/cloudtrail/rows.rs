@@ -380,7 +380,8 @@ impl Matrix {
     ) {
         if let Some(column) = target.column {
             let index = usize::from(column);
-            if self.seen[index].1 != 0 {
+            let repeated = self.seen[index].1 != 0;
+            if repeated {
                 self.forget(record, keys, target, index);
             }
             self.seen[index] = field;
@@ -388,8 +389,11 @@ impl Matrix {
             match fit(table.columns[index].kind, document, value.node) {
                 Fit::Column => {
                     self.nodes[at] = row(value.node);
-                    if table.columns[index].kind == Kind::Json {
-                        self.spans[at] = document.span(value, inside);
+                    match table.columns[index].kind {
+                        Kind::Json => self.spans[at] = document.span(value, inside),
+                        // Beside an earlier one in another form, the value would not tell which is the last.
+                        Kind::Timestamp if repeated => self.others.push((row(record), field)),
+                        _ => {}
                     }
                 }
                 Fit::ColumnAndOther => {

@@ -153,7 +153,7 @@ impl Chunk {
                     self.spans.truncate(first);
                     continue;
                 }
-                if header::is_header(&fields) {
+                if header::table_of(&fields).is_some() {
                     return Err(shape("a second header that differs from the first", record, offset));
                 }
             }

@@ -1,4 +1,4 @@
-//! VPC Flow Logs in text form, driven by the header line.
+//! VPC and transit gateway flow logs in text form, driven by the header line.
 //!
 //! The path is spans, then columns: a pass over some thousand lines notes where every field is, then one loop per
 //! column copies the values out. Must never drop a field silently: what has no column, or does not fit its column,
@@ -9,21 +9,23 @@
 
 mod header;
 mod lines;
+pub mod parquet;
 mod rows;
 
 use arrow::record_batch::RecordBatch;
 
-use super::{Error, ErrorKind};
+use super::columns::{TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
+use super::{Decoded, Error, ErrorKind};
 use header::Header;
 use lines::{Chunk, Lines};
 use rows::Rows;
 
-/// Decodes one object's content into rows of the `vpc_flow` table, in source order.
+/// Decodes one object's content into rows of the `vpc_flow` or the `transit_gateway_flow` table, in source order.
 ///
-/// The first line that is not blank names the fields; without such a header the default format of version 2 is
-/// assumed, if the line reads as one. An empty text has no rows. Fails as a whole, with the record and the byte
-/// offset, when a line has fewer or more fields than the header.
-pub fn decode(text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
+/// The first line that is not blank names the fields; without such a header the default format of version 2, or that
+/// of transit gateway flow logs, is assumed, if the line reads as one. An empty text has no rows. Fails as a whole,
+/// with the record and the byte offset, when a line has fewer or more fields than the header.
+pub fn decode_any(text: &[u8], source_object: &str) -> Result<Decoded, Error> {
     let text = utf8(text)?;
     let mut lines = Lines::new(text);
     let header = Header::read(&mut lines)?;
@@ -32,21 +34,29 @@ pub fn decode(text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
     while chunk.fill(&mut lines, &header, rows.count())? {
         rows.append(&chunk)?;
     }
-    rows.finish()
+    Ok(Decoded { table: header.table, batch: rows.finish()? })
 }
 
-/// Whether the text begins like VPC Flow Logs: a header line of known field names, or a record in the default format.
-/// False for transit gateway flow logs.
-pub fn looks_like(text: &[u8]) -> bool {
-    lines::first_fields(text).is_some_and(|fields| {
-        !header::is_transit_gateway(&fields)
-            && (fields.len() > 1 && header::is_header(&fields) || header::is_default_record(&fields))
-    })
+/// Decodes one object's content into rows of the `vpc_flow` table: see [`decode_any`].
+pub fn decode(text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
+    let Decoded { table, batch } = decode_any(text, source_object)?;
+    if table.name != VPC_FLOW.name {
+        return Err(ErrorKind::Shape("a transit gateway flow log, not one of a VPC".to_owned()).nowhere());
+    }
+    Ok(batch)
 }
 
-/// Whether the text begins like transit gateway flow logs, which are of the same family but have no table yet.
-pub fn is_transit_gateway(text: &[u8]) -> bool {
-    lines::first_fields(text).is_some_and(|fields| header::is_transit_gateway(&fields))
+/// The table of the flow logs that a text begins like: with a header line of known field names, or a record in a
+/// default format.
+pub fn looks_like(text: &[u8]) -> Option<&'static Table> {
+    let fields = lines::first_fields(text)?;
+    if header::is_default_record(&fields) {
+        return Some(&VPC_FLOW);
+    }
+    if header::is_default_gateway_record(&fields) {
+        return Some(&TRANSIT_GATEWAY_FLOW);
+    }
+    header::table_of(&fields).filter(|_| fields.len() > 1)
 }
 
 fn utf8(text: &[u8]) -> Result<&str, Error> {

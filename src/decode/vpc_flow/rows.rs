@@ -12,7 +12,7 @@ use arrow::record_batch::RecordBatch;
 
 use super::header::Header;
 use super::lines::{Chunk, MAX_RECORDS, Span, field};
-use crate::decode::columns::{Kind, VPC_FLOW};
+use crate::decode::columns::{Kind, Table};
 use crate::decode::time::{event_date, from_unix_seconds};
 use crate::decode::{Error, ErrorKind};
 
@@ -24,6 +24,7 @@ const MAX_FIRST_ROWS: usize = 1 << 20;
 
 /// The rows read so far.
 pub struct Rows<'a> {
+    table: &'static Table,
     text: &'a str,
     source_object: &'a str,
     count: usize,
@@ -56,14 +57,14 @@ impl<'a> Rows<'a> {
         for (position, column) in header.columns.iter().enumerate() {
             match *column {
                 Some(column) => {
-                    let values = Values::new(VPC_FLOW.columns[column].kind, capacity);
+                    let values = Values::new(header.table.columns[column].kind, capacity);
                     filled.push(Filled { column, position, values });
                 }
                 None => unplaced.push(position),
             }
         }
         let other_fields = OtherFields::new(&header.names);
-        Rows { text, source_object, count: 0, filled, unplaced, other_fields }
+        Rows { table: header.table, text, source_object, count: 0, filled, unplaced, other_fields }
     }
 
     /// How many rows there are.
@@ -93,14 +94,14 @@ impl<'a> Rows<'a> {
         if self.count.saturating_mul(self.source_object.len()) > MAX_COLUMN_BYTES {
             return Err(ErrorKind::TooLarge { limit_bytes: MAX_COLUMN_BYTES }.nowhere());
         }
-        let mut arrays: Vec<Option<ArrayRef>> = vec![None; VPC_FLOW.columns.len()];
+        let table = self.table;
+        let mut arrays: Vec<Option<ArrayRef>> = vec![None; table.columns.len()];
         for filled in &mut self.filled {
             arrays[filled.column] = Some(filled.values.finish());
         }
-        let dates =
-            VPC_FLOW.index_of(VPC_FLOW.time_column).and_then(|start| event_dates(arrays[start].as_ref()?));
+        let dates = table.index_of(table.time_column).and_then(|start| event_dates(arrays[start].as_ref()?));
         let mut columns = Vec::with_capacity(arrays.len());
-        for (column, array) in VPC_FLOW.columns.iter().zip(arrays) {
+        for (column, array) in table.columns.iter().zip(arrays) {
             let made = match column.kind {
                 Kind::OtherFields => Some(self.other_fields.finish()),
                 Kind::SourceObject => Some(constant(self.source_object, self.count)),
@@ -110,7 +111,7 @@ impl<'a> Rows<'a> {
             };
             columns.push(made.unwrap_or_else(|| new_null_array(&column.kind.data_type(), self.count)));
         }
-        RecordBatch::try_new(VPC_FLOW.schema(), columns)
+        RecordBatch::try_new(table.schema(), columns)
             .map_err(|error| ErrorKind::Shape(format!("the columns make no table: {error}")).nowhere())
     }
 }
@@ -194,7 +195,7 @@ fn is_null(text: &str, (start, end): Span) -> bool {
 
 /// An integer in the one way of writing it that can be told from its value: no plus sign, no leading zeros.
 #[inline]
-fn integer(text: &str) -> Option<i64> {
+pub fn integer(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let (negative, digits) = match bytes {
         [b'-', digits @ ..] => (true, digits),

@@ -120,7 +120,7 @@ fn texts_without_records() {
 
 #[test]
 fn fields_without_a_column_are_kept() {
-    let text = "end resource-id version what-is-this interface-tag start\n\
+    let text = "end resource-ix version what-is-this interface-tag start\n\
                 1418530070 nat-1 9 a\"b\\c\u{1}é - 1418530010\n\
                 - - - - - -\n\
                 1418530070 - 9 - - 1418530010\n\
@@ -128,11 +128,11 @@ fn fields_without_a_column_are_kept() {
     let batch = decoded(text);
     let times =
         [("end_time", "1418530070000000"), ("start_time", "1418530010000000"), ("event_date", "16418")];
-    let other = r#"{"resource-id":"nat-1","what-is-this":"a\"b\\c\u0001é"}"#;
+    let other = r#"{"resource-ix":"nat-1","what-is-this":"a\"b\\c\u0001é"}"#;
     check_row(&batch, 0, &[times.as_slice(), &[("version", "9"), ("other_fields", other)]].concat());
     check_row(&batch, 1, &[]);
     check_row(&batch, 2, &[times.as_slice(), &[("version", "9")]].concat());
-    check_row(&batch, 3, &[("other_fields", r#"{"what-is-this":"x","interface-tag":"%20"}"#)]);
+    check_row(&batch, 3, &[("interface_tag", "%20"), ("other_fields", r#"{"what-is-this":"x"}"#)]);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn not_a_flow_log() {
     check_error(b"\n\nversion;account-id;action\n", &format!("{refused} (byte 2)"));
     check_error(b"the end of the action\n", &format!("{refused} (byte 0)"));
     let tgw = "version resource-type account-id tgw-id srcaddr dstaddr log-status\n";
-    check_error(tgw.as_bytes(), "transit gateway flow logs are not supported yet (byte 0)");
+    check_error(tgw.as_bytes(), "a transit gateway flow log, not one of a VPC");
 }
 
 #[test]
@@ -298,24 +298,60 @@ fn many_records() {
 fn what_looks_like_a_flow_log() {
     let tgw = "version resource-type account-id tgw-id srcaddr dstaddr log-status\n";
     let v9 = "version resource-id encryption-status an-unheard-of-field start\n";
-    let cases: [(&str, bool, bool); 10] = [
-        (DEFAULT_HEADER, true, false),
-        (ACCEPTED, true, false),
-        (NO_DATA, true, false),
-        (v9, true, false),
-        (tgw, false, true),
-        ("", false, false),
-        ("{\"Records\":[]}", false, false),
-        ("action", false, false),
-        ("the type of a resource-type\n{}", false, false),
-        ("2 the end\n", false, false),
+    let (flow, gateway) = (Some("vpc_flow"), Some("transit_gateway_flow"));
+    let cases: [(&str, Option<&str>); 11] = [
+        (DEFAULT_HEADER, flow),
+        (ACCEPTED, flow),
+        (NO_DATA, flow),
+        (v9, flow),
+        (tgw, gateway),
+        (GATEWAY, gateway),
+        ("", None),
+        ("{\"Records\":[]}", None),
+        ("action", None),
+        ("the type of a resource-type\n{}", None),
+        ("2 the end\n", None),
     ];
-    for (text, flow, transit_gateway) in cases {
-        assert_eq!(looks_like(text.as_bytes()), flow, "{text}");
-        assert_eq!(is_transit_gateway(text.as_bytes()), transit_gateway, "{text}");
+    for (text, table) in cases {
+        assert_eq!(looks_like(text.as_bytes()).map(|table| table.name), table, "{text}");
     }
-    assert!(!looks_like(b"\xff\xfe"));
-    assert!(!looks_like(b"\0\0\0"));
+    assert!(looks_like(b"\xff\xfe").is_none());
+    assert!(looks_like(b"\0\0\0").is_none());
+}
+
+const GATEWAY: &str = "6 TransitGateway 123456789010 tgw-1 tgw-attach-1 111122223333 - vpc-1 - subnet-1 - eni-1 - \
+                       use1-az1 - tgw-attach-2 10.0.0.1 10.1.0.1 443 50000 6 3 180 1418530010 1418530070 OK IPv4 0 \
+                       1 0 0 18 us-east-1 ingress - S3";
+
+#[test]
+fn transit_gateway_flow_logs_have_a_table() {
+    let custom = "version resource-type tgw-id start packets-lost-no-route news\n6 TransitGateway tgw-1 1418530010 x y";
+    let decoded = decode_any(format!("{GATEWAY}\n{GATEWAY}").as_bytes(), "o").unwrap();
+    assert_eq!(decoded.table.name, "transit_gateway_flow");
+    assert_eq!(decoded.batch.schema(), TRANSIT_GATEWAY_FLOW.schema());
+    assert_eq!(decoded.batch.num_rows(), 2);
+    let text = |batch: &RecordBatch, name: &str| {
+        let column = batch.column_by_name(name).unwrap().as_string::<i32>();
+        column.is_valid(0).then(|| column.value(0).to_owned())
+    };
+    for (name, expected) in [
+        ("resource_type", Some("TransitGateway")),
+        ("tgw_pair_attachment_id", Some("tgw-attach-2")),
+        ("tgw_dst_vpc_id", None),
+        ("pkt_dst_aws_service", Some("S3")),
+        ("other_fields", None),
+    ] {
+        assert_eq!(text(&decoded.batch, name).as_deref(), expected, "{name}");
+    }
+    let lost = decoded.batch.column_by_name("packets_lost_blackhole").unwrap();
+    assert_eq!(lost.as_primitive::<Int64Type>().value(1), 1);
+    let days = decoded.batch.column_by_name("event_date").unwrap();
+    assert_eq!(days.as_primitive::<Date32Type>().value(1), 16_418);
+    let decoded = decode_any(custom.as_bytes(), "o").unwrap();
+    assert_eq!(
+        text(&decoded.batch, "other_fields").as_deref(),
+        Some(r#"{"packets-lost-no-route":"x","news":"y"}"#)
+    );
 }
 
 /// A cut text is an error, or gives the rows before the cut and at most a shorter last field.
@@ -337,7 +373,8 @@ fn cut_anywhere() {
 
 #[test]
 fn every_field_has_a_builder_of_its_kind() {
-    for column in VPC_FLOW.columns.iter().filter(|column| !column.source.is_empty()) {
+    let columns = VPC_FLOW.columns.iter().chain(TRANSIT_GATEWAY_FLOW.columns);
+    for column in columns.filter(|column| !column.source.is_empty()) {
         assert!(
             matches!(column.kind, Kind::Text | Kind::Int32 | Kind::Int64 | Kind::Seconds),
             "`{}` has a kind that the decoder does not fill",

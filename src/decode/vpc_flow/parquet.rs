@@ -1,0 +1,362 @@
+//! Flow logs delivered as Parquet: the columns of the file by name, into the columns of the table.
+//!
+//! The file is written by others, so nothing it says of itself is believed: sizes and counts are bounded, an Arrow
+//! schema inside it is ignored, and a panic of the reader is an error of the object. Must never lose a value: what
+//! has no column, or does not fit its column, is kept in `other_fields`, as text.
+//!
+//! Columns are named as in the text form, with underscores (`account_id`). Which null a writer uses where a field
+//! does not apply is not documented, so a null and the text `-` count alike.
+
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
+    new_null_array,
+};
+use arrow::compute::{CastOptions, cast_with_options, concat_batches};
+use arrow::datatypes::{DataType, Int64Type};
+use arrow::record_batch::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+
+use super::header::{self, Header, MAX_FIELDS};
+use super::lines::MAX_RECORDS;
+use super::rows::integer;
+use crate::decode::columns::Kind;
+use crate::decode::time::{event_date, from_unix_seconds};
+use crate::decode::{Decoded, Error, ErrorKind};
+
+/// How many rows are read at a time.
+const BATCH_ROWS: usize = 8192;
+
+/// Whether the bytes claim to be a Parquet file.
+pub fn is_parquet(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PAR1")
+}
+
+/// Decodes a Parquet file of flow logs, whose decompressed content may take `limit_bytes`; none when its columns are
+/// not those of flow logs.
+pub fn decode(bytes: &[u8], limit_bytes: usize, source_object: &str) -> Result<Option<Decoded>, Error> {
+    let bytes = Bytes::copy_from_slice(bytes);
+    // The reader was written for files that are well meant; one that is not must cost its own object at most.
+    catch_unwind(AssertUnwindSafe(|| read(bytes, limit_bytes, source_object)))
+        .unwrap_or_else(|_| Err(corrupt("the reader gave up")))
+}
+
+fn corrupt(what: impl std::fmt::Display) -> Error {
+    ErrorKind::Shape(format!("corrupt Parquet: {what}")).nowhere()
+}
+
+fn read(bytes: Bytes, limit_bytes: usize, source_object: &str) -> Result<Option<Decoded>, Error> {
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options).map_err(corrupt)?;
+    let schema = Arc::clone(builder.schema());
+    if schema.fields().len() > MAX_FIELDS {
+        return Err(corrupt(format!("{} columns, more than {MAX_FIELDS}", schema.fields().len())));
+    }
+    let names: Vec<String> = schema.fields().iter().map(|field| field.name().replace('_', "-")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let Some(table) = header::table_of(&names) else { return Ok(None) };
+    let too_large = || ErrorKind::TooLarge { limit_bytes }.nowhere();
+    let groups = builder.metadata().row_groups().iter();
+    let claimed = groups.map(|group| u64::try_from(group.total_byte_size()).unwrap_or(u64::MAX));
+    if claimed.fold(0, u64::saturating_add) > limit_bytes as u64 {
+        return Err(too_large());
+    }
+    let header = Header::of(table, names);
+    let mut batches = Vec::new();
+    let (mut rows, mut held) = (0, 0);
+    for batch in builder.with_batch_size(BATCH_ROWS).build().map_err(corrupt)? {
+        let batch = batch.map_err(corrupt)?;
+        if rows + batch.num_rows() > MAX_RECORDS {
+            return Err(corrupt(format!("more than {MAX_RECORDS} records")));
+        }
+        let converted = convert(&header, &batch, rows, source_object)?;
+        rows += converted.num_rows();
+        held += converted.get_array_memory_size();
+        if held > limit_bytes {
+            return Err(too_large());
+        }
+        batches.push(converted);
+    }
+    let batch = concat_batches(&table.schema(), &batches).map_err(corrupt)?;
+    Ok(Some(Decoded { table, batch }))
+}
+
+/// Rows of the table out of rows of the file, which follow `before` others.
+fn convert(
+    header: &Header<'_>,
+    batch: &RecordBatch,
+    before: usize,
+    source_object: &str,
+) -> Result<RecordBatch, Error> {
+    let (table, count) = (header.table, batch.num_rows());
+    let mut others = vec![String::new(); count];
+    let mut arrays: Vec<Option<ArrayRef>> = vec![None; table.columns.len()];
+    for ((field, source), column) in batch.schema().fields().iter().zip(batch.columns()).zip(&header.columns)
+    {
+        let source = Source::new(source)?;
+        let mut misfit = |row: usize, value: &str| {
+            let key = serde_json::Value::from(field.name().as_str());
+            let others = &mut others[row];
+            others.push(if others.is_empty() { '{' } else { ',' });
+            // Writing to a string cannot fail.
+            let _ = write!(others, "{key}:{}", serde_json::Value::from(value));
+        };
+        match column {
+            Some(column) => arrays[*column] = Some(source.fill(table.columns[*column].kind, &mut misfit)?),
+            None => source.each_text(|row, value| {
+                if let Some(value) = value {
+                    misfit(row, value);
+                }
+            })?,
+        }
+    }
+    let start = table.index_of(table.time_column).and_then(|index| arrays[index].clone());
+    let mut columns: Vec<ArrayRef> = Vec::with_capacity(table.columns.len());
+    for (column, array) in table.columns.iter().zip(arrays) {
+        columns.push(match column.kind {
+            Kind::OtherFields => Arc::new(other_fields(&others)),
+            Kind::SourceObject => {
+                Arc::new(StringArray::from_iter_values(std::iter::repeat_n(source_object, count)))
+            }
+            Kind::SourceRow => {
+                Arc::new((before..before + count).map(|row| i32::try_from(row).ok()).collect::<Int32Array>())
+            }
+            Kind::EventDate => days(start.as_ref(), count),
+            kind => array.unwrap_or_else(|| new_null_array(&kind.data_type(), count)),
+        });
+    }
+    RecordBatch::try_new(table.schema(), columns).map_err(corrupt)
+}
+
+fn other_fields(others: &[String]) -> StringArray {
+    others.iter().map(|text| (!text.is_empty()).then(|| format!("{text}}}"))).collect()
+}
+
+fn days(start: Option<&ArrayRef>, count: usize) -> ArrayRef {
+    let Some(times) = start.and_then(|times| times.as_any().downcast_ref::<TimestampMicrosecondArray>())
+    else {
+        return new_null_array(&DataType::Date32, count);
+    };
+    Arc::new(times.iter().map(|time| time.and_then(event_date)).collect::<Date32Array>())
+}
+
+/// A column of the file, in one of the forms that are read here.
+enum Source {
+    Text(StringArray),
+    Integers(Int64Array),
+    Other(ArrayRef),
+}
+
+impl Source {
+    fn new(array: &ArrayRef) -> Result<Self, Error> {
+        // A value that a cast cannot keep is an error, never a null.
+        let options = CastOptions { safe: false, ..CastOptions::default() };
+        let cast = |to| cast_with_options(array, &to, &options).map_err(corrupt);
+        Ok(match array.data_type() {
+            DataType::Utf8
+            | DataType::LargeUtf8
+            | DataType::Utf8View
+            | DataType::Binary
+            | DataType::LargeBinary
+            | DataType::BinaryView => Source::Text(cast(DataType::Utf8)?.as_string::<i32>().clone()),
+            kind if kind.is_signed_integer()
+                || matches!(kind, DataType::UInt8 | DataType::UInt16 | DataType::UInt32) =>
+            {
+                Source::Integers(cast(DataType::Int64)?.as_primitive::<Int64Type>().clone())
+            }
+            _ => Source::Other(Arc::clone(array)),
+        })
+    }
+
+    /// Calls `each` with every value as text; a dash is none.
+    fn each_text(&self, mut each: impl FnMut(usize, Option<&str>)) -> Result<(), Error> {
+        match self {
+            Source::Text(values) => {
+                for (row, value) in values.iter().enumerate() {
+                    each(row, value.filter(|value| *value != "-"));
+                }
+            }
+            Source::Integers(values) => {
+                for (row, value) in values.iter().enumerate() {
+                    each(row, value.map(|value| value.to_string()).as_deref());
+                }
+            }
+            Source::Other(values) => {
+                let formatter =
+                    ArrayFormatter::try_new(values, &FormatOptions::default()).map_err(corrupt)?;
+                for row in 0..values.len() {
+                    let value = values.is_valid(row).then(|| formatter.value(row).try_to_string());
+                    each(row, value.transpose().map_err(corrupt)?.as_deref());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `each` with every value as an integer, if it is one, and as text.
+    fn each_integer(
+        &self,
+        mut each: impl FnMut(usize, Option<i64>, &dyn Fn() -> Option<String>),
+    ) -> Result<(), Error> {
+        if let Source::Integers(values) = self {
+            for (row, value) in values.iter().enumerate() {
+                each(row, value, &|| value.map(|value| value.to_string()));
+            }
+            return Ok(());
+        }
+        self.each_text(|row, value| each(row, value.and_then(integer), &|| value.map(str::to_owned)))
+    }
+
+    /// The values as a column of the table; `misfit` hears those that do not fit it.
+    fn fill(&self, kind: Kind, misfit: &mut impl FnMut(usize, &str)) -> Result<ArrayRef, Error> {
+        Ok(match kind {
+            Kind::Int32 => {
+                Arc::new(Int32Array::from(self.integers(|value| i32::try_from(value).ok(), misfit)?))
+            }
+            Kind::Int64 => Arc::new(Int64Array::from(self.integers(Some, misfit)?)),
+            Kind::Seconds => Arc::new(
+                TimestampMicrosecondArray::from(self.integers(from_unix_seconds, misfit)?)
+                    .with_timezone("UTC"),
+            ),
+            _ => {
+                let mut values = Vec::new();
+                let is_text = matches!(self, Source::Text(_));
+                self.each_text(|row, value| match value {
+                    Some(value) if !is_text => {
+                        misfit(row, value);
+                        values.push(None);
+                    }
+                    value => values.push(value.map(str::to_owned)),
+                })?;
+                Arc::new(StringArray::from(values))
+            }
+        })
+    }
+
+    fn integers<T>(
+        &self,
+        fits: impl Fn(i64) -> Option<T>,
+        misfit: &mut impl FnMut(usize, &str),
+    ) -> Result<Vec<Option<T>>, Error> {
+        let mut values = Vec::new();
+        self.each_integer(|row, value, text| {
+            let value = value.and_then(&fits);
+            if value.is_none()
+                && let Some(text) = text()
+            {
+                misfit(row, &text);
+            }
+            values.push(value);
+        })?;
+        Ok(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Float64Array;
+    use parquet::arrow::ArrowWriter;
+    use parquet::basic::{Compression, GzipLevel};
+    use parquet::file::properties::WriterProperties;
+
+    use super::*;
+
+    const LIMIT: usize = 1 << 30;
+
+    fn file(columns: Vec<(&str, ArrayRef)>) -> Vec<u8> {
+        let batch = RecordBatch::try_from_iter_with_nullable(
+            columns.into_iter().map(|(name, array)| (name, array, true)),
+        )
+        .unwrap();
+        let properties =
+            WriterProperties::builder().set_compression(Compression::GZIP(GzipLevel::default())).build();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.into_inner().unwrap()
+    }
+
+    fn text(values: &[Option<&str>]) -> ArrayRef {
+        Arc::new(StringArray::from(values.to_vec()))
+    }
+
+    fn sample() -> Vec<u8> {
+        file(vec![
+            ("version", Arc::new(Int32Array::from(vec![5, 5]))),
+            ("account_id", text(&[Some("123456789010"), Some("-")])),
+            ("srcaddr", text(&[Some("10.0.0.1"), None])),
+            ("srcport", Arc::new(Int64Array::from(vec![Some(443), None]))),
+            ("dstport", Arc::new(Int64Array::from(vec![Some(1 << 40), Some(22)]))),
+            ("protocol", text(&[Some("6"), Some("tcp")])),
+            ("bytes", Arc::new(Int64Array::from(vec![4249, 0]))),
+            ("start", Arc::new(Int64Array::from(vec![1_418_530_010, i64::MAX]))),
+            ("end", Arc::new(Int32Array::from(vec![1_418_530_070, 7]))),
+            ("pkt_src_aws_service", text(&[Some("S3"), Some("-")])),
+            ("type", Arc::new(Int32Array::from(vec![None, Some(4)]))),
+            ("new_field", text(&[Some("a\"b"), Some("-")])),
+            ("new_number", Arc::new(Float64Array::from(vec![None, Some(1.5)]))),
+        ])
+    }
+
+    /// What the text decoder makes of the same flows is what the Parquet decoder has to make of them.
+    #[test]
+    fn the_columns_of_the_text_form() {
+        let decoded = decode(&sample(), LIMIT, "o").unwrap().unwrap();
+        let lines = "version account-id srcaddr srcport dstport protocol bytes start end pkt-src-aws-service type \
+                     new-field new-number\n\
+                     5 123456789010 10.0.0.1 443 1099511627776 6 4249 1418530010 1418530070 S3 - a\"b -\n\
+                     5 - - - 22 tcp 0 9223372036854775807 7 - - - 1.5\n";
+        let expected = super::super::decode_any(lines.as_bytes(), "o").unwrap();
+        assert_eq!(decoded.table.name, "vpc_flow");
+        for (column, (found, expected)) in
+            decoded.table.columns.iter().zip(decoded.batch.columns().iter().zip(expected.batch.columns()))
+        {
+            if column.kind != Kind::OtherFields {
+                assert_eq!(found, expected, "{}", column.name);
+            }
+        }
+        let others = decoded.batch.column_by_name("other_fields").unwrap().as_string::<i32>();
+        assert_eq!(others.value(0), r#"{"dstport":"1099511627776","new_field":"a\"b"}"#);
+        assert_eq!(
+            others.value(1),
+            r#"{"protocol":"tcp","start":"9223372036854775807","type":"4","new_number":"1.5"}"#
+        );
+    }
+
+    #[test]
+    fn transit_gateways_have_their_table_and_other_files_none() {
+        let gateway = file(vec![
+            ("tgw_id", text(&[Some("tgw-1")])),
+            ("packets_lost_no_route", Arc::new(Int64Array::from(vec![3]))),
+        ]);
+        let decoded = decode(&gateway, LIMIT, "o").unwrap().unwrap();
+        assert_eq!((decoded.table.name, decoded.batch.num_rows()), ("transit_gateway_flow", 1));
+        let other = file(vec![("name", text(&[Some("x")])), ("region", text(&[Some("y")]))]);
+        assert!(decode(&other, LIMIT, "o").unwrap().is_none());
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        assert!(matches!(decode(&sample(), 100, "o"), Err(Error { kind: ErrorKind::TooLarge { .. }, .. })));
+    }
+
+    /// A file cut or damaged at any byte is refused or read; it never ends the program.
+    #[test]
+    fn damage_anywhere_is_an_error_or_harmless() {
+        let whole = sample();
+        let mut refused = 0;
+        for at in 0..whole.len() {
+            assert!(decode(&whole[..at], LIMIT, "o").is_err(), "cut at {at}");
+            for flip in [0x01, 0xff] {
+                let mut damaged = whole.clone();
+                damaged[at] ^= flip;
+                refused += usize::from(decode(&damaged, 1 << 24, "o").is_err());
+            }
+        }
+        assert!(refused > whole.len() / 4, "{refused} of {}", whole.len() * 2);
+    }
+}
