@@ -404,7 +404,7 @@ async fn what_cannot_start_says_why() {
     let source = "[[source]]\nkind = 'folder'\npath = 'logs'\n";
     let check = |told: String, expect: &str| assert!(told.contains(expect), "{told}");
     check(start("").await, "there is nothing to watch");
-    check(start(&format!("{source}[detect]\nfolders = ['none']")).await, "1 of the rules cannot be used");
+    check(start(&format!("{source}[detect]\nfolders = ['none']")).await, "1 problem with the detections");
     let sink = "[[sink]]\nkind = 'json_lines'\nname = 'file'\npath = 'no/such/folder/a'\n";
     check(start(&format!("{source}{sink}")).await, "sink `file` cannot be used");
     std::fs::write(directory.path().join("occupied"), "").unwrap();
