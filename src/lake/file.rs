@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Date32Array};
-use arrow::compute::interleave_record_batch;
+use arrow::compute::{concat_batches, interleave_record_batch};
 use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -64,8 +64,27 @@ const ROWS_AT_ONCE: usize = 1024;
 /// Where a row is: which batch, and its number there; before it the time it is sorted by, nulls last.
 type Place = ((bool, i64), (usize, usize));
 
+/// Batches of fewer rows are joined first: gathering from very many costs more than the copy.
+const LEAST_ROWS: usize = 8192;
+
+/// Joins small batches that follow one another.
+fn join_small(table: &'static Table, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, Error> {
+    let mut joined = Vec::new();
+    let (mut start, mut rows) = (0, 0);
+    for (at, batch) in batches.iter().enumerate() {
+        rows += batch.num_rows();
+        if rows >= LEAST_ROWS || at + 1 == batches.len() {
+            let whole = concat_batches(&table.schema(), &batches[start..=at]);
+            joined.push(whole.map_err(|error| Error::table(table, error))?);
+            (start, rows) = (at + 1, 0);
+        }
+    }
+    Ok(joined)
+}
+
 /// Encodes batches of a table's schema into one file per day.
 pub fn encode(table: &'static Table, batches: &[RecordBatch]) -> Result<Vec<EncodedFile>, Error> {
+    let batches = join_small(table, batches)?;
     let time_index = table.index_of(table.time_column).unwrap_or(0);
     let mut days: BTreeMap<Option<i32>, Vec<Place>> = BTreeMap::new();
     for (number, batch) in batches.iter().enumerate() {
