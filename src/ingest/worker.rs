@@ -164,6 +164,8 @@ struct Arrived {
 
 /// What a receive brought.
 struct Received {
+    /// Whether the queue answered; not when the worker was told to stop before it did.
+    answered: bool,
     messages: Vec<Arrived>,
     /// Proof of the announced objects that the lake has already.
     known: Committed,
@@ -194,11 +196,13 @@ impl Worker {
         wait: Duration,
         stop: &CancellationToken,
     ) -> Result<Received, queue::Error> {
-        let messages = tokio::select! {
+        let answer = tokio::select! {
             biased;
-            () = stop.cancelled() => Vec::new(),
-            messages = self.queue.receive(most, wait) => messages?,
+            () = stop.cancelled() => None,
+            messages = self.queue.receive(most, wait) => Some(messages?),
         };
+        let answered = answer.is_some();
+        let messages = answer.unwrap_or_default();
         let leases: Vec<Lease> = messages.into_iter().map(|message| self.leases.lease(message)).collect();
         self.stats.received.add(leases.len());
         let arrived = |lease: Lease| Arrived { says: notification::parse(&lease.message().body), lease };
@@ -208,7 +212,7 @@ impl Worker {
             _ => None,
         });
         let ids: Vec<ObjectId> = announced.flatten().filter_map(announced_id).collect();
-        Ok(Received { messages, known: self.known(&ids).await })
+        Ok(Received { answered, messages, known: self.known(&ids).await })
     }
 
     async fn known(&self, ids: &[ObjectId]) -> Committed {

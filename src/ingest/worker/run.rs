@@ -277,7 +277,7 @@ impl Run {
             Ok(received) => received,
             Err(error) => return self.on_receive_failed(&error),
         };
-        if self.intake.health != Health::Good {
+        if received.answered && self.intake.health != Health::Good {
             tracing::info!("the queue answers again");
             self.intake.health = Health::Good;
             self.intake.failures = 0;
