@@ -5,6 +5,7 @@
 pub mod cloudtrail;
 pub mod columns;
 pub mod envelope;
+mod fill;
 pub mod gzip;
 pub mod time;
 pub mod vpc_flow;

@@ -104,19 +104,21 @@ impl Loader {
     pub async fn load(&self, found: Vec<Found>, mut progress: impl FnMut(u64)) -> Result<Tally, Error> {
         let mut tally = Tally { found: found.len(), ..Tally::default() };
         let found = self.leave_out_known(found, &mut tally, &mut progress).await?;
-        let mut read = futures::stream::iter(found)
-            .map(|found| async move { (found.size_bytes, self.one(&found).await) })
+        let mut read = futures::stream::iter(groups(found))
+            .map(|group| async move { (total(&group), self.read(group).await) })
             .buffer_unordered(self.at_once.max(1));
         let mut batch = Batch::default();
         let mut commits: Vec<tokio::task::JoinHandle<Result<lake::Report, lake::Error>>> = Vec::new();
-        while let Some((size, outcome)) = read.next().await {
+        while let Some((size, outcomes)) = read.next().await {
             progress(size);
-            match outcome? {
-                Outcome::Unreachable(rejected) => tally.rejected.push(rejected),
-                Outcome::Read(object) => {
-                    tally.stored_bytes += size;
-                    tally.note(&object);
-                    batch.push(*object);
+            for outcome in outcomes? {
+                match outcome {
+                    Outcome::Unreachable(rejected) => tally.rejected.push(rejected),
+                    Outcome::Read(object) => {
+                        tally.stored_bytes += u64::try_from(object.record.size_bytes).unwrap_or(0);
+                        tally.note(&object);
+                        batch.push(*object);
+                    }
                 }
             }
             if batch.is_full(self.limits) {
@@ -164,29 +166,82 @@ impl Loader {
         tokio::spawn(async move { lake.commit(batch.objects).await })
     }
 
-    async fn one(&self, found: &Found) -> Result<Outcome, Error> {
-        let fetched = match &self.origin {
-            Origin::Files => file(found, self.reader.max_object_bytes()).await,
-            Origin::Bucket { name, store } => {
-                object(name, store, found, self.reader.max_object_bytes()).await
-            }
-        };
-        let fetched = match fetched {
-            Ok(fetched) => fetched,
-            Err(reason) => return Ok(Outcome::Unreachable(Rejected { key: found.key.clone(), reason })),
-        };
+    /// Fetches and reads some objects.
+    async fn read(&self, group: Vec<Found>) -> Result<Vec<Outcome>, Error> {
+        let limit = self.reader.max_object_bytes();
         let reader = Arc::clone(&self.reader);
-        let object = lake::on_cpu(move || reader.read(&fetched)).await?;
-        Ok(Outcome::Read(Box::new(object)))
+        match &self.origin {
+            Origin::Files => {
+                Ok(lake::on_cpu(move || read(&reader, group, |found| file(found, limit))).await?)
+            }
+            Origin::Bucket { name, store } => {
+                let fetched: Vec<_> = futures::stream::iter(group.clone())
+                    .map(|found| async move { object(name, store, &found, limit).await })
+                    .buffered(FETCHES_OF_A_GROUP)
+                    .collect()
+                    .await;
+                let mut fetched = fetched.into_iter();
+                let next =
+                    move |_: &Found| fetched.next().unwrap_or_else(|| Err("was not fetched".to_owned()));
+                Ok(lake::on_cpu(move || read(&reader, group, next)).await?)
+            }
+        }
     }
 }
 
-async fn file(found: &Found, limit: usize) -> Result<Fetched, String> {
-    let path = Path::new(&found.key).to_owned();
+/// Objects that are read together: small ones share their batches of rows.
+const GROUP_BYTES: u64 = 1 << 20;
+const GROUP_OBJECTS: usize = 256;
+
+/// Objects of a group that are fetched from a bucket at the same time.
+const FETCHES_OF_A_GROUP: usize = 8;
+
+/// Groups objects that follow one another.
+fn groups(found: Vec<Found>) -> Vec<Vec<Found>> {
+    let mut groups: Vec<Vec<Found>> = Vec::new();
+    let mut bytes = 0;
+    for found in found {
+        bytes += found.size_bytes;
+        match groups.last_mut() {
+            Some(group) if bytes <= GROUP_BYTES && group.len() < GROUP_OBJECTS => group.push(found),
+            _ => {
+                bytes = found.size_bytes;
+                groups.push(vec![found]);
+            }
+        }
+    }
+    groups
+}
+
+fn total(group: &[Found]) -> u64 {
+    group.iter().map(|found| found.size_bytes).sum()
+}
+
+/// Reads some objects, each of which `fetch` gets at the time it is read.
+fn read(
+    reader: &Reader,
+    group: Vec<Found>,
+    mut fetch: impl FnMut(&Found) -> Result<Fetched, String>,
+) -> Vec<Outcome> {
+    let mut unreachable = Vec::new();
+    let reachable = group.iter().filter_map(|found| match fetch(found) {
+        Ok(fetched) => Some(fetched),
+        Err(reason) => {
+            unreachable.push(Outcome::Unreachable(Rejected { key: found.key.clone(), reason }));
+            None
+        }
+    });
+    let read = reader.read_all(reachable);
+    let outcomes = read.into_iter().map(|object| Outcome::Read(Box::new(object)));
+    outcomes.chain(unreachable).collect()
+}
+
+fn file(found: &Found, limit: usize) -> Result<Fetched, String> {
     if usize::try_from(found.size_bytes).map_or(true, |size| size > limit) {
         return Err(too_large(found.size_bytes, limit));
     }
-    let bytes = tokio::fs::read(&path).await.map_err(|error| error.to_string())?;
+    // Blocking, on a thread for CPU work: a hop to another thread for each small file costs more than reading it.
+    let bytes = std::fs::read(Path::new(&found.key)).map_err(|error| error.to_string())?;
     Ok(Fetched {
         bucket: LOCAL_BUCKET.to_owned(),
         key: found.key.clone(),

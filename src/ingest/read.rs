@@ -2,6 +2,7 @@
 //!
 //! Must never fail for what is in the bytes: that is a quarantined object, which is a result like any other.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray};
@@ -13,9 +14,9 @@ use sha2::{Digest, Sha256};
 use super::route::{self, Kind, Route};
 use crate::clock::Clock;
 use crate::decode::cloudtrail::Decoder;
-use crate::decode::columns::{CLOUDTRAIL, DIGESTS, Table};
+use crate::decode::columns::{CLOUDTRAIL, DIGESTS};
 use crate::decode::{self, Decoded, ErrorKind, envelope, gzip, vpc_flow};
-use crate::lake::{ObjectId, ObjectRecord, ReadObject, State};
+use crate::lake::{ObjectId, ObjectRecord, ObjectRows, ReadObject, State};
 
 /// The bucket of local files in object identities.
 pub const LOCAL_BUCKET: &str = "file";
@@ -54,11 +55,23 @@ struct Buffers {
 /// Buffers that have grown beyond this are not kept for the next object.
 const KEPT_BUFFER_BYTES: usize = 64 << 20;
 
+/// Rows that are gathered before they become a batch, in bytes of distinct text.
+const GATHERED_BYTES: usize = 8 << 20;
+
 /// What reading one object's content gave.
 struct Content {
     kind: Kind,
     bytes: usize,
-    rows: Option<Decoded>,
+    rows: Found,
+}
+
+/// The rows of an object.
+enum Found {
+    None,
+    /// In a batch of their own.
+    Own(Decoded),
+    /// Among those that the decoder gathers.
+    Gathered(Range<usize>),
 }
 
 impl Reader {
@@ -74,23 +87,50 @@ impl Reader {
 
     /// Inflates, recognizes and decodes an object. CPU work: not for a thread that serves I/O.
     pub fn read(&self, fetched: &Fetched) -> ReadObject {
+        let mut gathered = Gathered::default();
+        let mut buffers = self.lock().pop().unwrap_or_default();
+        self.read_into(&mut buffers, fetched, &mut gathered);
+        gathered.settle(&mut buffers.decoder);
+        self.give_back(buffers);
+        let record = || self.record(fetched, &route::by_key(&fetched.key), fetched.bytes.len() as u64);
+        gathered.objects.pop().unwrap_or_else(|| ReadObject { record: record(), rows: None })
+    }
+
+    /// Reads objects one after the other, as they come: their rows share batches, which is what makes many small
+    /// objects cheap. CPU work, like [`Reader::read`].
+    pub fn read_all(&self, fetched: impl IntoIterator<Item = Fetched>) -> Vec<ReadObject> {
+        let mut gathered = Gathered::default();
+        let mut buffers = self.lock().pop().unwrap_or_default();
+        for fetched in fetched {
+            self.read_into(&mut buffers, &fetched, &mut gathered);
+            if buffers.decoder.gathered_bytes() > GATHERED_BYTES {
+                gathered.settle(&mut buffers.decoder);
+            }
+        }
+        gathered.settle(&mut buffers.decoder);
+        self.give_back(buffers);
+        gathered.objects
+    }
+
+    fn read_into(&self, buffers: &mut Buffers, fetched: &Fetched, gathered: &mut Gathered) {
         let route = route::by_key(&fetched.key);
         let mut record = self.record(fetched, &route, fetched.bytes.len() as u64);
         let object_id = record.object_id;
-        let mut buffers = self.lock().pop().unwrap_or_default();
-        let content = self.content(&mut buffers, fetched, &route, &object_id.to_string());
+        let rows = match self.content(buffers, fetched, &route, &object_id.to_string()) {
+            Ok(content) => note(&mut record, content),
+            Err(error) => {
+                record.reason = Some(error.to_string());
+                Found::None
+            }
+        };
+        gathered.push(record, rows);
+    }
+
+    fn give_back(&self, mut buffers: Buffers) {
         if buffers.content.capacity() <= KEPT_BUFFER_BYTES {
             buffers.content.clear();
             self.lock().push(buffers);
         }
-        let rows = match content {
-            Ok(content) => settle(&mut record, content),
-            Err(error) => {
-                record.reason = Some(error.to_string());
-                None
-            }
-        };
-        ReadObject { record, rows }
     }
 
     /// An object that is not read at all, and why; of `fetched`, the bytes are not looked at.
@@ -133,7 +173,7 @@ impl Reader {
         object_id: &str,
     ) -> Result<Content, decode::Error> {
         if let Kind::Unsupported(_) = route.kind {
-            return Ok(Content { kind: route.kind.clone(), bytes: 0, rows: None });
+            return Ok(Content { kind: route.kind.clone(), bytes: 0, rows: Found::None });
         }
         let Buffers { content, decoder } = buffers;
         let text: &[u8] = if gzip::is_gzip(&fetched.bytes) {
@@ -146,27 +186,39 @@ impl Reader {
         };
         let mut kind = route::by_content(route.kind.clone(), text);
         let rows = match kind {
-            Kind::CloudTrail => {
-                let decoded = json(text, decoder, object_id)?;
-                if route.kind == Kind::Unknown && is_strange(&decoded) {
-                    let what = "no record has `eventVersion`, `eventTime` or `eventName`".to_owned();
-                    return Err(ErrorKind::Shape(what).nowhere());
+            Kind::CloudTrail => match envelope::open(text)? {
+                None if route.kind != Kind::Unknown => Found::Gathered(decoder.append(text, object_id)?),
+                None => {
+                    let batch = decoder.decode(text, object_id)?;
+                    if is_strange(&batch) {
+                        let what = "no record has `eventVersion`, `eventTime` or `eventName`".to_owned();
+                        return Err(ErrorKind::Shape(what).nowhere());
+                    }
+                    Found::Own(Decoded { table: &CLOUDTRAIL, batch })
                 }
-                if decoded.table.name != CLOUDTRAIL.name {
-                    kind = route::of_flow_table(decoded.table);
+                Some(messages) => {
+                    let decoded = envelope::decode(&messages, decoder, object_id)?;
+                    if decoded.table.name != CLOUDTRAIL.name {
+                        kind = route::of_flow_table(decoded.table);
+                    } else if route.kind == Kind::Unknown && is_strange(&decoded.batch) {
+                        let what = "no record has `eventVersion`, `eventTime` or `eventName`".to_owned();
+                        return Err(ErrorKind::Shape(what).nowhere());
+                    }
+                    Found::Own(decoded)
                 }
-                Some(decoded)
+            },
+            Kind::Digest => {
+                Found::Own(Decoded { table: &DIGESTS, batch: decoder.decode_digest(text, object_id)? })
             }
-            Kind::Digest => Some(Decoded { table: &DIGESTS, batch: decoder.decode_digest(text, object_id)? }),
-            Kind::VpcFlow | Kind::TransitGatewayFlow => Some(vpc_flow::decode_any(text, object_id)?),
+            Kind::VpcFlow | Kind::TransitGatewayFlow => Found::Own(vpc_flow::decode_any(text, object_id)?),
             Kind::Parquet => {
                 let decoded = vpc_flow::parquet::decode(text, self.limits.content_bytes, object_id)?;
                 kind =
                     decoded.as_ref().map_or(Kind::Unsupported("parquet"), |d| route::of_flow_table(d.table));
-                decoded
+                decoded.map_or(Found::None, Found::Own)
             }
-            Kind::Unsupported(_) => None,
-            Kind::Unknown if text.trim_ascii().is_empty() => None,
+            Kind::Unsupported(_) => Found::None,
+            Kind::Unknown if text.trim_ascii().is_empty() => Found::None,
             Kind::Unknown => {
                 let what = "neither CloudTrail nor VPC Flow Logs".to_owned();
                 return Err(ErrorKind::Shape(what).nowhere());
@@ -180,37 +232,87 @@ impl Reader {
     }
 }
 
-/// Records as JSON, in the file's own envelope or in one that carries them as text.
-fn json(text: &[u8], decoder: &mut Decoder, object_id: &str) -> Result<Decoded, decode::Error> {
-    match envelope::open(text)? {
-        Some(messages) => envelope::decode(&messages, decoder, object_id),
-        None => Ok(Decoded { table: &CLOUDTRAIL, batch: decoder.decode(text, object_id)? }),
-    }
-}
-
 /// Whether rows have nothing of an event: any list of JSON objects can be read as records.
-fn is_strange(Decoded { table, batch }: &Decoded) -> bool {
+fn is_strange(batch: &RecordBatch) -> bool {
     let empty =
         |name| batch.column_by_name(name).is_none_or(|column| column.null_count() == batch.num_rows());
-    table.name == CLOUDTRAIL.name
-        && batch.num_rows() > 0
-        && ["event_version", "event_time", "event_name"].into_iter().all(empty)
+    batch.num_rows() > 0 && ["event_version", "event_time", "event_name"].into_iter().all(empty)
 }
 
 /// Notes what the content turned out to be; returns the rows, when there are any.
-fn settle(record: &mut ObjectRecord, content: Content) -> Option<(&'static Table, RecordBatch)> {
+fn note(record: &mut ObjectRecord, content: Content) -> Found {
     content.kind.name().clone_into(&mut record.kind);
     record.content_bytes = i64::try_from(content.bytes).unwrap_or(i64::MAX);
-    record.state = if let Kind::Unsupported(_) = content.kind { State::Unsupported } else { State::Empty };
-    let Decoded { table, batch } = content.rows.filter(|decoded| decoded.batch.num_rows() > 0)?;
-    record.state = State::Committed;
-    record.row_count = i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
-    if let Some(times) = batch.column_by_name(table.time_column) {
+    let rows = match &content.rows {
+        Found::None => 0,
+        Found::Own(decoded) => decoded.batch.num_rows(),
+        Found::Gathered(range) => range.len(),
+    };
+    record.row_count = i64::try_from(rows).unwrap_or(i64::MAX);
+    record.state = match content.kind {
+        Kind::Unsupported(_) => State::Unsupported,
+        _ if rows == 0 => State::Empty,
+        _ => State::Committed,
+    };
+    if rows == 0 { Found::None } else { content.rows }
+}
+
+/// Objects that were read; of the last of them, the rows are still with the decoder.
+#[derive(Default)]
+struct Gathered {
+    objects: Vec<ReadObject>,
+    /// Which of the objects have rows with the decoder, and which rows.
+    waiting: Vec<(usize, Range<usize>)>,
+}
+
+impl Gathered {
+    fn push(&mut self, mut record: ObjectRecord, rows: Found) {
+        let rows = match rows {
+            Found::None => None,
+            Found::Own(Decoded { table, batch }) => Some(ObjectRows::all(table, batch)),
+            Found::Gathered(range) => {
+                self.waiting.push((self.objects.len(), range));
+                None
+            }
+        };
+        if let Some(rows) = &rows {
+            note_times(&mut record, rows);
+        }
+        self.objects.push(ReadObject { record, rows });
+    }
+
+    /// Takes the rows from the decoder and gives each object its own.
+    fn settle(&mut self, decoder: &mut Decoder) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let batch = decoder.take().map(Arc::new);
+        for (index, range) in self.waiting.drain(..) {
+            let ReadObject { record, rows } = &mut self.objects[index];
+            match &batch {
+                Ok(batch) => {
+                    let found = ObjectRows { table: &CLOUDTRAIL, batch: Arc::clone(batch), range };
+                    note_times(record, &found);
+                    *rows = Some(found);
+                }
+                Err(error) => {
+                    record.state = State::Quarantined;
+                    record.row_count = 0;
+                    record.reason = Some(error.to_string());
+                }
+            }
+        }
+    }
+}
+
+/// Notes the first and the last time of an object's rows.
+fn note_times(record: &mut ObjectRecord, rows: &ObjectRows) {
+    if let Some(times) = rows.batch.column_by_name(rows.table.time_column) {
+        let times = times.slice(rows.range.start, rows.range.len());
         let times = times.as_primitive::<TimestampMicrosecondType>();
         record.first_event_time = arrow::compute::min(times);
         record.last_event_time = arrow::compute::max(times);
     }
-    Some((table, batch))
 }
 
 /// The SHA-256 of some bytes, in hex.
@@ -240,7 +342,7 @@ mod tests {
             bytes: Bytes::copy_from_slice(content.as_bytes()),
         };
         let ReadObject { record, rows } = reader.read(&fetched);
-        let rows = rows.map(|(table, batch)| (table.name, i64::try_from(batch.num_rows()).unwrap()));
+        let rows = rows.map(|rows| (rows.table.name, i64::try_from(rows.range.len()).unwrap()));
         assert_eq!(rows.map_or(0, |(_, count)| count), record.row_count, "{content}");
         assert_eq!((record.state, record.kind.as_str(), rows), expected, "{content}: {:?}", record.reason);
     }

@@ -5,12 +5,14 @@
 //! version is never tried before the next one was seen to be taken.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use serde_json::json;
 
-use super::file::{self, EncodedFile};
+use super::file::{self, EncodedFile, Part};
 use super::ledger::{self, ObjectId, ObjectRecord, Placed, State};
 use super::log::{Action, Add, TableLog};
 use super::tables::OBJECTS;
@@ -25,8 +27,32 @@ const FUTILE_TRIES: u32 = 6;
 pub struct ReadObject {
     /// Identity and facts.
     pub record: ObjectRecord,
-    /// Its rows and their table; none unless the state is `Committed`.
-    pub rows: Option<(&'static Table, RecordBatch)>,
+    /// Its rows; none unless the state is `Committed`.
+    pub rows: Option<ObjectRows>,
+}
+
+/// The rows of one object, in a batch that it may share with others.
+#[derive(Debug, Clone)]
+pub struct ObjectRows {
+    /// The table they are for.
+    pub table: &'static Table,
+    /// Columns in the table's order, text as strings or as dictionaries of them.
+    pub batch: Arc<RecordBatch>,
+    /// Which rows of the batch.
+    pub range: Range<usize>,
+}
+
+impl ObjectRows {
+    /// All rows of a batch.
+    pub fn all(table: &'static Table, batch: RecordBatch) -> Self {
+        let range = 0..batch.num_rows();
+        ObjectRows { table, batch: Arc::new(batch), range }
+    }
+
+    /// The rows as a batch of their own.
+    pub fn to_batch(&self) -> RecordBatch {
+        self.batch.slice(self.range.start, self.range.len())
+    }
 }
 
 /// Proof that objects are in the lake: only a commit makes one, and only with one can messages be acknowledged.
@@ -77,7 +103,7 @@ impl Lake {
         let mut report = Report { committed, added: Vec::new(), known: Vec::new(), rows: BTreeMap::new() };
         let mut groups: BTreeMap<&'static str, Vec<ReadObject>> = BTreeMap::new();
         for object in objects {
-            let table = object.rows.as_ref().map_or(OBJECTS.name, |(table, _)| table.name);
+            let table = object.rows.as_ref().map_or(OBJECTS.name, |rows| rows.table.name);
             groups.entry(table).or_default().push(object);
         }
         for (table, group) in groups {
@@ -189,25 +215,29 @@ impl Lake {
         log: &TableLog,
         group: &[ReadObject],
     ) -> Result<Vec<(String, EncodedFile)>, Error> {
-        let table = log.table();
-        let batches: Vec<RecordBatch> = if table.name == OBJECTS.name {
+        let rows: Vec<ObjectRows> = if log.table().name == OBJECTS.name {
             let placed: Vec<Placed> =
                 group.iter().map(|object| Placed { record: object.record.clone(), rows_in: None }).collect();
-            vec![ledger::rows(&placed)?]
+            vec![ObjectRows::all(&OBJECTS, ledger::rows(&placed)?)]
         } else {
-            group.iter().filter_map(|object| object.rows.as_ref()).map(|(_, batch)| batch.clone()).collect()
+            group.iter().filter_map(|object| object.rows.clone()).collect()
         };
-        self.encode_and_store(log, batches).await
+        self.encode_and_store(log, rows).await
     }
 
-    /// Encodes batches on a CPU thread and stores the files; returns their paths below the table.
+    /// Encodes rows on CPU threads and stores the files; returns their paths below the table.
     pub(crate) async fn encode_and_store(
         &self,
         log: &TableLog,
-        batches: Vec<RecordBatch>,
+        rows: Vec<ObjectRows>,
     ) -> Result<Vec<(String, EncodedFile)>, Error> {
         let table = log.table();
-        let encoded = super::on_cpu(move || file::encode(table, &batches)).await??;
+        let encoded = super::on_cpu(move || {
+            let parts: Vec<Part> =
+                rows.iter().map(|rows| Part { batch: &rows.batch, rows: rows.range.clone() }).collect();
+            file::encode_parts(table, &parts)
+        })
+        .await??;
         let mut stored = Vec::with_capacity(encoded.len());
         for encoded in encoded {
             let path = encoded.new_path();
@@ -250,7 +280,9 @@ impl Lake {
             }
             if !placed.is_empty() {
                 let now = self.now_millis();
-                let files = self.encode_and_store(objects, vec![ledger::rows(&placed)?]).await?;
+                let files = self
+                    .encode_and_store(objects, vec![ObjectRows::all(&OBJECTS, ledger::rows(&placed)?)])
+                    .await?;
                 actions.extend(files.iter().map(|(path, encoded)| Action::add(encoded.add(path, now))));
             }
             match objects.try_commit(version + 1, &actions).await {

@@ -2,25 +2,34 @@
 //!
 //! Must never touch the store: bytes only, so that it can run on any thread.
 
+mod bits;
+mod column;
+mod pages;
+mod text;
+
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Date32Array};
-use arrow::compute::{concat_batches, interleave_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array};
 use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate};
-use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use rayon::prelude::*;
 use serde_json::{Map, Value, json};
+use zstd::bulk::Compressor;
 
 use super::Error;
 use super::log::Add;
 use crate::decode::columns::{Kind, Table};
+use column::Wanted;
+use pages::{Chunk, Pages};
 
 /// Columns people hunt by, which get a Bloom filter where the table has them.
 const BLOOM_COLUMNS: [&str; 5] = ["event_id", "access_key_id", "source_ip_address", "srcaddr", "dstaddr"];
@@ -58,71 +67,96 @@ impl EncodedFile {
     }
 }
 
-/// Rows that are gathered and written at once: few enough to stay in the processor's cache.
-const ROWS_AT_ONCE: usize = 1024;
+/// Rows of a row group, at most.
+const ROW_GROUP_ROWS: usize = 256 << 10;
 
-/// Where a row is: which batch, and its number there; before it the time it is sorted by, nulls last.
-type Place = ((bool, i64), (usize, usize));
-
-/// Batches of fewer rows are joined first: gathering from very many costs more than the copy.
-const LEAST_ROWS: usize = 8192;
-
-/// Joins small batches that follow one another.
-fn join_small(table: &'static Table, batches: &[RecordBatch]) -> Result<Vec<RecordBatch>, Error> {
-    let mut joined = Vec::new();
-    let (mut start, mut rows) = (0, 0);
-    for (at, batch) in batches.iter().enumerate() {
-        rows += batch.num_rows();
-        if rows >= LEAST_ROWS || at + 1 == batches.len() {
-            let whole = concat_batches(&table.schema(), &batches[start..=at]);
-            joined.push(whole.map_err(|error| Error::table(table, error))?);
-            (start, rows) = (at + 1, 0);
-        }
-    }
-    Ok(joined)
+/// Some rows of a batch.
+#[derive(Debug, Clone)]
+pub struct Part<'a> {
+    /// The batch: columns in the order of its table, text as strings or as dictionaries of them.
+    pub batch: &'a RecordBatch,
+    /// Which of its rows.
+    pub rows: Range<usize>,
 }
 
-/// Encodes batches of a table's schema into one file per day.
+/// Where a row is: which batch, and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    source: u32,
+    row: u32,
+}
+
+/// A row, after the time it is sorted by.
+type Place = (i64, Row);
+
+/// The time of rows that have none, which puts them last.
+const NO_TIME: i64 = i64::MAX;
+
+/// Encodes batches of a table into one file per day.
 pub fn encode(table: &'static Table, batches: &[RecordBatch]) -> Result<Vec<EncodedFile>, Error> {
-    let batches = join_small(table, batches)?;
+    let parts: Vec<Part> = batches.iter().map(|batch| Part { batch, rows: 0..batch.num_rows() }).collect();
+    encode_parts(table, &parts)
+}
+
+/// Encodes rows of batches of a table into one file per day.
+pub fn encode_parts(table: &'static Table, parts: &[Part]) -> Result<Vec<EncodedFile>, Error> {
     let time_index = table.index_of(table.time_column).unwrap_or(0);
+    let mut sources: Vec<&RecordBatch> = Vec::new();
     let mut days: BTreeMap<Option<i32>, Vec<Place>> = BTreeMap::new();
-    for (number, batch) in batches.iter().enumerate() {
+    for Part { batch, rows } in parts {
+        if !sources.last().is_some_and(|last| std::ptr::eq(*last, *batch)) {
+            sources.push(batch);
+        }
+        let source = narrow(sources.len() - 1);
         let times = batch.column(time_index).as_primitive::<TimestampMicrosecondType>();
         let dates: &Date32Array = batch.column(batch.num_columns() - 1).as_primitive::<Date32Type>();
-        for (row, (time, date)) in times.iter().zip(dates.iter()).enumerate() {
-            let place = ((time.is_none(), time.unwrap_or(0)), (number, row));
-            days.entry(date).or_default().push(place);
+        for row in rows.clone() {
+            let time = if times.is_null(row) { NO_TIME } else { times.value(row) };
+            let day = (!dates.is_null(row)).then(|| dates.value(row));
+            days.entry(day).or_default().push((time, Row { source, row: narrow(row) }));
         }
     }
-    // The partition column is in the path and the log, not in the file.
-    let columns: Vec<usize> = (0..table.columns.len() - 1).collect();
-    let stored = batches.iter().map(|batch| batch.project(&columns));
-    let stored: Vec<RecordBatch> =
-        stored.collect::<Result<_, _>>().map_err(|error| Error::table(table, error))?;
-    days.into_iter().map(|(day, places)| encode_day(table, day, places, &stored)).collect()
+    days.into_iter().map(|(day, places)| encode_day(table, day, places, &sources)).collect()
 }
 
-/// Writes the rows of one day in the order of their time, gathered a few at a time from where they are.
+/// Batches and their rows are counted in 31 bits: Arrow's offsets have no more.
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Writes the rows of one day in the order of their time, each column by itself.
 fn encode_day(
     table: &'static Table,
     day: Option<i32>,
     mut places: Vec<Place>,
-    stored: &[RecordBatch],
+    sources: &[&RecordBatch],
 ) -> Result<EncodedFile, Error> {
-    let failed = |error: parquet::errors::ParquetError| Error::table(table, error);
+    let failed = |error: ParquetError| Error::table(table, error);
     places.sort_unstable();
-    let time_index = table.index_of(table.time_column).unwrap_or(0);
-    let schema = stored.first().map_or_else(|| table.schema(), RecordBatch::schema);
-    let properties = properties(table, places.len(), time_index);
-    let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(failed)?;
-    let sources: Vec<&RecordBatch> = stored.iter().collect();
-    let mut indices = Vec::with_capacity(ROWS_AT_ONCE);
-    for chunk in places.chunks(ROWS_AT_ONCE) {
-        indices.clear();
-        indices.extend(chunk.iter().map(|(_, place)| *place));
-        let rows = interleave_record_batch(&sources, &indices).map_err(|error| Error::table(table, error))?;
-        writer.write(&rows).map_err(failed)?;
+    let rows: Vec<Row> = places.iter().map(|(_, row)| *row).collect();
+    // The partition column is in the path and the log, not in the file.
+    let stored = table.columns.len() - 1;
+    let columns: Vec<usize> = (0..stored).collect();
+    let schema = table.schema().project(&columns).map_err(|error| Error::table(table, error))?;
+    let schema = ArrowSchemaConverter::new().convert(&schema).map_err(failed)?;
+    let properties = properties(table);
+    let mut writer =
+        SerializedFileWriter::new(Vec::new(), schema.root_schema_ptr(), properties.into()).map_err(failed)?;
+    for rows in rows.chunks(ROW_GROUP_ROWS) {
+        let chunks: Result<Vec<Chunk>, ParquetError> = columns
+            .par_iter()
+            .map_init(Compressor::default, |compressor, index| {
+                compressor.set_compression_level(COMPRESSION_LEVEL)?;
+                let arrays: Vec<&ArrayRef> = sources.iter().map(|batch| batch.column(*index)).collect();
+                let pages = Pages::new(schema.column(*index), compressor);
+                column::encode(&arrays, rows, wanted(table, *index), pages)
+            })
+            .collect();
+        let mut group = writer.next_row_group().map_err(failed)?;
+        for chunk in chunks.map_err(failed)? {
+            group.append_column(&chunk.bytes, chunk.close).map_err(failed)?;
+        }
+        group.close().map_err(failed)?;
     }
     Ok(EncodedFile {
         event_date: day.and_then(NaiveDate::from_epoch_days),
@@ -132,31 +166,32 @@ fn encode_day(
     })
 }
 
-fn properties(table: &Table, rows: usize, time_index: usize) -> WriterProperties {
+/// The level of zstd for files that compaction will write again.
+const COMPRESSION_LEVEL: i32 = 1;
+
+fn wanted(table: &Table, index: usize) -> Wanted {
+    let column = &table.columns[index];
+    Wanted {
+        // The bounds of JSON text prune nothing.
+        bounds: column.kind != Kind::Json,
+        bloom_filter: BLOOM_COLUMNS.contains(&column.name),
+        grows: column.name == table.time_column || column.kind == Kind::SourceRow,
+    }
+}
+
+fn properties(table: &Table) -> WriterProperties {
     let sorting = SortingColumn {
-        column_idx: i32::try_from(time_index).unwrap_or(0),
+        column_idx: table
+            .index_of(table.time_column)
+            .and_then(|index| i32::try_from(index).ok())
+            .unwrap_or(0),
         descending: false,
         nulls_first: false,
     };
-    let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_max_row_group_row_count(Some(256 * 1024))
-        .set_statistics_enabled(EnabledStatistics::Page)
+    WriterProperties::builder()
         .set_sorting_columns(Some(vec![sorting]))
-        .set_created_by(concat!("trailhound ", env!("CARGO_PKG_VERSION")).to_owned());
-    for column in table.columns {
-        let path = ColumnPath::from(column.name);
-        if column.kind == Kind::Json {
-            // JSON text hardly repeats and its bounds prune nothing.
-            properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
-        } else if BLOOM_COLUMNS.contains(&column.name) {
-            let distinct = u64::try_from(rows.clamp(1, 256 * 1024)).unwrap_or(1);
-            properties = properties
-                .set_column_bloom_filter_enabled(path.clone(), true)
-                .set_column_bloom_filter_max_ndv(path, distinct);
-        }
-    }
-    properties.build()
+        .set_created_by(concat!("trailhound ", env!("CARGO_PKG_VERSION")).to_owned())
+        .build()
 }
 
 /// The statistics of an `add` action: the number of rows and the bounds of the time column.
@@ -167,9 +202,9 @@ fn statistics(table: &Table, sorted: &[Place]) -> String {
         let time = DateTime::from_timestamp_micros(micros)?;
         Some(json!(time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()))
     };
-    let nulls = sorted.iter().rev().take_while(|((is_null, _), _)| *is_null).count();
+    let nulls = sorted.iter().rev().take_while(|(time, _)| *time == NO_TIME).count();
     let timed = &sorted[..sorted.len() - nulls];
-    if let (Some(((_, first), _)), Some(((_, last), _))) = (timed.first(), timed.last())
+    if let (Some((first, _)), Some((last, _))) = (timed.first(), timed.last())
         && let (Some(low), Some(high)) = (text(*first), text(*last))
     {
         minimum.insert(table.time_column.to_owned(), low);
@@ -188,3 +223,6 @@ fn statistics(table: &Table, sorted: &[Place]) -> String {
 pub fn batch(table: &'static Table, columns: Vec<ArrayRef>) -> Result<RecordBatch, Error> {
     RecordBatch::try_new(Arc::clone(&table.schema()), columns).map_err(|error| Error::table(table, error))
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use object_store::ObjectStore;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use url::Url;
 
-pub use commit::{Committed, ReadObject, Report};
+pub use commit::{Committed, ObjectRows, ReadObject, Report};
 pub use file::{EncodedFile, batch, encode};
 pub use ledger::{Ledger, ObjectId, ObjectRecord, State};
 pub use log::{Action, Add, DataFile, Snapshot, TableLog};

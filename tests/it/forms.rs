@@ -59,7 +59,7 @@ fn real_files_are_read_or_say_why_not() {
         let name = file.strip_prefix(&folder).expect("is below").to_string_lossy().into_owned();
         let ReadObject { record, rows } =
             read(&reader, &file.to_string_lossy(), std::fs::read(&file).expect("is readable"));
-        let table = rows.map_or("no table", |(table, _)| table.name);
+        let table = rows.map_or("no table", |rows| rows.table.name);
         *states.entry(format!("{:?} {} into {table}", record.state, record.kind)).or_default() += 1;
         match record.state {
             State::Committed | State::Empty => {}

@@ -145,7 +145,7 @@ async fn made_old(directory: &std::path::Path) -> Lake {
     let old = commit.replace(&schema(&CLOUDTRAIL), &schema(&OLD));
     assert_ne!(old, commit);
     std::fs::write(&first, old).expect("is written");
-    let rows = object(1, 2).rows.expect("has rows").1;
+    let rows = object(1, 2).rows.expect("has rows").to_batch();
     let columns =
         OLD.columns.iter().map(|column| rows.column_by_name(column.name).expect("is there").clone());
     let file = lake::encode(&OLD, &[lake::batch(&OLD, columns.collect()).expect("fits")])

@@ -116,6 +116,13 @@ impl<'a> Document<'a> {
         (narrow(start), narrow(end))
     }
 
+    /// A field of an object with its key, whose value holds `inside` empty containers.
+    #[inline]
+    pub fn field_span(&self, key: Place, inside: usize) -> Span {
+        let (_, end) = self.span(Place { node: key.node + 1, ..key }, inside);
+        (narrow(self.start(key)), end)
+    }
+
     /// The text of a span.
     #[inline]
     pub fn text(&self, (start, end): Span) -> &'a str {

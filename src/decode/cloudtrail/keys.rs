@@ -89,6 +89,11 @@ impl Keys {
         &self.below[usize::from(level)]
     }
 
+    /// The levels of the objects directly in the record.
+    pub fn top_levels(&self) -> impl Iterator<Item = u16> {
+        self.levels[0].by_length.iter().flatten().filter_map(|(_, target)| target.level)
+    }
+
     fn collect_below(&self, level: usize) -> Vec<u16> {
         let mut found = Vec::new();
         for (_, target) in self.levels[level].by_length.iter().flatten() {

@@ -1,8 +1,8 @@
 //! CloudTrail log files into rows: management, data, network activity and Insights events; and digests.
 //!
-//! The path is tape, positions, columns: one pass over the keys of a document notes where every value is,
-//! then one loop per column copies the values out. Must never re-serialize JSON: what is kept as JSON is a slice
-//! of the source.
+//! The path is tape, keys, columns: one walk over the keys of a record puts every value into its column, text by its
+//! number. Long lists of records are parsed in parts. Must never re-serialize JSON: what is kept as JSON is a slice of
+//! the source.
 
 mod document;
 mod keys;
@@ -10,14 +10,15 @@ mod lenient;
 mod rows;
 mod split;
 
+use std::ops::Range;
+
 use arrow::record_batch::RecordBatch;
 use simd_json::{Buffers, INPUT_PADDING, Node, Tape};
 
-use super::columns::{CLOUDTRAIL, DIGESTS};
-use super::{Error, ErrorKind};
+use super::columns::{CLOUDTRAIL, DIGESTS, Table};
+use super::{Error, ErrorKind, fill};
 use document::Document;
-use keys::Keys;
-use rows::{Rows, Widths};
+use rows::Rows;
 use split::Documents;
 
 /// Records nested deeper than this are refused; CloudTrail itself stays under 20.
@@ -26,12 +27,19 @@ const MAX_DEPTH: usize = 256;
 /// The levels of `{"Records":[...]}` around a record.
 const ENVELOPE_DEPTH: usize = 2;
 
+/// Larger lists of records are parsed in parts of about this size, which stay in the processor's cache.
+const PART_BYTES: usize = 512 << 10;
+
+/// The most bytes of one record, and of a document that is no list of records; CloudTrail's own limit is 1 MB.
+const MAX_RECORD_BYTES: usize = 16 << 20;
+
 /// A decoder with buffers that are reused from object to object: one per thread.
+///
+/// It gathers the rows of the objects that are appended to it, until they are taken as one batch.
 #[derive(Debug)]
 pub struct Decoder {
-    keys: Keys,
-    digest_keys: Keys,
-    widths: Widths,
+    rows: Rows,
+    digests: Rows,
     buffers: ReusedBuffers,
 }
 
@@ -62,40 +70,46 @@ impl Decoder {
     pub fn new() -> Self {
         let simd = Buffers::with_max_depth(0, MAX_DEPTH + ENVELOPE_DEPTH);
         Decoder {
-            keys: Keys::new(&CLOUDTRAIL),
-            digest_keys: Keys::new(&DIGESTS),
-            widths: Widths::new(&CLOUDTRAIL),
+            rows: Rows::new(&CLOUDTRAIL),
+            digests: Rows::new(&DIGESTS),
             buffers: ReusedBuffers { simd, scratch: Vec::new(), tape: Vec::new() },
         }
     }
 
-    /// Decodes one object's content into rows of the `cloudtrail` table, in source order.
+    /// Decodes one object's content and adds its records, in source order, to the rows gathered so far; returns
+    /// which rows they are.
     ///
     /// Accepts `{"Records":[...]}`, a bare array of records, a single record, an EventBridge event whose `detail` is
-    /// one, and any number of these one after the other, on lines of their own or not. Strings that are no text (a surrogate without its other half)
-    /// and numbers beyond a double are kept as the source writes them.
-    /// Fails as a whole: no rows are returned when any record cannot be read.
+    /// one, and any number of these one after the other, on lines of their own or not. Strings that are no text (a
+    /// surrogate without its other half) and numbers beyond a double are kept as the source writes them.
+    /// Fails as a whole: no rows are added when any record cannot be read.
+    pub fn append(&mut self, text: &[u8], source_object: &str) -> Result<Range<usize>, Error> {
+        self.buffers.object(text, source_object, &mut self.rows)
+    }
+
+    /// How many bytes of text the rows gathered so far take.
+    pub fn gathered_bytes(&self) -> usize {
+        self.rows.bytes()
+    }
+
+    /// The rows gathered so far, none of which are left: columns in the order of the `cloudtrail` table, text as
+    /// dictionaries of 32-bit numbers.
+    pub fn take(&mut self) -> Result<RecordBatch, Error> {
+        self.rows.finish()
+    }
+
+    /// Decodes one object's content into rows of the `cloudtrail` table, in its schema; see [`Decoder::append`].
     pub fn decode(&mut self, text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
-        let mut rows = Rows::new(&CLOUDTRAIL, source_object, &self.widths);
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        match self.document(text, 0, &mut rows) {
-            Ok(()) => {}
-            Err(error) if matches!(error.kind, ErrorKind::Json(_)) => {
-                self.documents(text, error, &mut rows)?;
-            }
-            Err(error) => return Err(error),
-        }
-        let batch = rows.finish()?;
-        self.widths.learn(&batch);
-        Ok(batch)
+        let gathered = std::mem::replace(&mut self.rows, Rows::new(&CLOUDTRAIL));
+        let outcome = self.append(text, source_object).and_then(|_| self.take());
+        self.rows = gathered;
+        unpacked(&CLOUDTRAIL, &outcome?)
     }
 
     /// Decodes a digest into the one row of the `digests` table that it is.
     pub fn decode_digest(&mut self, text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
-        let mut rows = Rows::new(&DIGESTS, source_object, &Widths::new(&DIGESTS));
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        self.any_document(text, 0, &mut rows)?;
-        rows.finish()
+        self.buffers.object(text, source_object, &mut self.digests)?;
+        unpacked(&DIGESTS, &self.digests.finish()?)
     }
 
     /// Decodes texts that each hold one document, or none; the record of an error is the number of its text.
@@ -104,28 +118,112 @@ impl Decoder {
         texts: impl IntoIterator<Item = &'a str>,
         source_object: &str,
     ) -> Result<RecordBatch, Error> {
-        let mut rows = Rows::new(&CLOUDTRAIL, source_object, &self.widths);
+        let mut rows = Rows::new(&CLOUDTRAIL);
+        rows.begin();
         for (index, text) in texts.into_iter().enumerate() {
-            self.any_document(text.as_bytes(), 0, &mut rows).map_err(|error| Error {
+            self.buffers.any_document(text.as_bytes(), 0, &mut rows).map_err(|error| Error {
                 record: Some(index),
                 offset: None,
                 ..error
             })?;
         }
-        rows.finish()
+        rows.end(source_object);
+        unpacked(&CLOUDTRAIL, &rows.finish()?)
+    }
+}
+
+fn unpacked(table: &Table, batch: &RecordBatch) -> Result<RecordBatch, Error> {
+    fill::unpacked(table, batch)
+        .map_err(|error| ErrorKind::Shape(format!("rows do not fit a batch: {error}")).nowhere())
+}
+
+impl ReusedBuffers {
+    /// Adds the records of one object's content, all or none.
+    fn object(&mut self, text: &[u8], source_object: &str, rows: &mut Rows) -> Result<Range<usize>, Error> {
+        rows.begin();
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        match self.content(text, rows) {
+            Ok(()) => Ok(rows.end(source_object)),
+            Err(error) => {
+                rows.drop_object();
+                Err(error)
+            }
+        }
+    }
+
+    fn content(&mut self, text: &[u8], rows: &mut Rows) -> Result<(), Error> {
+        if text.len() > PART_BYTES {
+            return match split::list(text).filter(|_| !rows.is_digest()) {
+                Some(list) => self.list(text, 0, list, rows),
+                None => self.documents(text, rows),
+            };
+        }
+        match self.document(text, 0, rows) {
+            Err(error) if matches!(error.kind, ErrorKind::Json(_)) => self.several(text, error, rows),
+            outcome => outcome,
+        }
     }
 
     /// Reads what is not one document that the fast parser takes: several of them, or one with odd tokens.
-    fn documents(&mut self, text: &[u8], refused: Error, rows: &mut Rows) -> Result<(), Error> {
-        let mut parts = Documents::new(text);
-        let (first, second) = (parts.next(), parts.next());
-        let (Some(first), Some(second)) = (first, second) else {
+    fn several(&mut self, text: &[u8], refused: Error, rows: &mut Rows) -> Result<(), Error> {
+        if Documents::new(text).nth(1).is_none() {
             return self.lenient_document(text, 0, refused, rows);
-        };
-        for (start, end) in [first, second].into_iter().chain(parts) {
-            self.any_document(&text[start..end], start, rows)?;
+        }
+        self.documents(text, rows)
+    }
+
+    fn documents(&mut self, text: &[u8], rows: &mut Rows) -> Result<(), Error> {
+        for (start, end) in Documents::new(text) {
+            let document = &text[start..end];
+            match split::list(document).filter(|_| document.len() > PART_BYTES && !rows.is_digest()) {
+                Some(list) => self.list(document, start, list, rows)?,
+                None => self.any_document(document, start, rows)?,
+            }
         }
         Ok(())
+    }
+
+    /// Reads a list of records, which begins and ends at these bytes of its document, part by part.
+    fn list(&mut self, text: &[u8], offset: usize, list: split::List, rows: &mut Rows) -> Result<(), Error> {
+        let mut start = list.start;
+        while start < list.end {
+            let quick = split::quick_cut(text, start, &list, PART_BYTES, MAX_RECORD_BYTES);
+            if let Some(end) = quick
+                && self.part(&text[start..=end], offset + start, rows).is_ok()
+            {
+                start = end;
+                continue;
+            }
+            // The cut was inside a record, or there is something wrong with one.
+            let mut end = split::exact_cut(text, start, &list, PART_BYTES);
+            if end - start > MAX_RECORD_BYTES {
+                end = split::exact_cut(text, start, &list, 1);
+            }
+            if end - start > MAX_RECORD_BYTES {
+                return Err(rows.too_large(MAX_RECORD_BYTES, offset + start + 1));
+            }
+            let before = rows.count();
+            self.part(&text[start..=end], offset + start, rows)?;
+            if rows.count() == before && (start, end) != (list.start, list.end) {
+                return Err(
+                    ErrorKind::Json("expected a record after a comma".to_owned()).at(None, offset + start)
+                );
+            }
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// Reads some records with the bracket or comma before and after them.
+    fn part(&mut self, text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
+        self.copy(text, Some([b'[', b']']));
+        match self.parse(text, offset, &[], rows) {
+            Err(error) if matches!(error.kind, ErrorKind::Json(_)) => {
+                self.copy(text, Some([b'[', b']']));
+                self.patched(text, offset, error, rows)
+            }
+            outcome => outcome,
+        }
     }
 
     /// Reads one document, the fast way or the other.
@@ -143,9 +241,11 @@ impl Decoder {
         if text.trim_ascii().is_empty() {
             return Ok(());
         }
-        let keys = if rows.is_digest() { &self.digest_keys } else { &self.keys };
-        self.buffers.copy(text);
-        self.buffers.parse(text, offset, &[], keys, rows)
+        if text.len() > MAX_RECORD_BYTES {
+            return Err(rows.too_large(MAX_RECORD_BYTES, offset));
+        }
+        self.copy(text, None);
+        self.parse(text, offset, &[], rows)
     }
 
     /// Reads a document that was refused, with the tokens replaced that the fast parser does not take.
@@ -156,33 +256,31 @@ impl Decoder {
         refused: Error,
         rows: &mut Rows,
     ) -> Result<(), Error> {
-        self.buffers.copy(text);
-        let patches = lenient::patch(&mut self.buffers.scratch[..text.len()]);
+        self.copy(text, None);
+        self.patched(text, offset, refused, rows)
+    }
+
+    fn patched(&mut self, text: &[u8], offset: usize, refused: Error, rows: &mut Rows) -> Result<(), Error> {
+        let patches = lenient::patch(&mut self.scratch[..text.len()]);
         if patches == lenient::Patches::default() {
             return Err(refused);
         }
-        let keys = if rows.is_digest() { &self.digest_keys } else { &self.keys };
-        self.buffers.parse(text, offset, &patches.escapes, keys, rows)
+        self.parse(text, offset, &patches.escapes, rows)
     }
-}
 
-impl ReusedBuffers {
-    /// Copies a document to where the parser unescapes it in place.
-    fn copy(&mut self, text: &[u8]) {
+    /// Copies a document to where the parser unescapes it in place; its first and last byte may be others there.
+    fn copy(&mut self, text: &[u8], ends: Option<[u8; 2]>) {
         self.scratch.clear();
         self.scratch.extend_from_slice(text);
         self.scratch.resize(text.len() + INPUT_PADDING, 0);
+        if let (Some([first, last]), Some(end)) = (ends, text.len().checked_sub(1)) {
+            self.scratch[0] = first;
+            self.scratch[end] = last;
+        }
     }
 
     /// Parses the copy of a document, in which the escapes at these bytes were replaced, and adds its records.
-    fn parse(
-        &mut self,
-        text: &[u8],
-        offset: usize,
-        escapes: &[u32],
-        keys: &Keys,
-        rows: &mut Rows,
-    ) -> Result<(), Error> {
+    fn parse(&mut self, text: &[u8], offset: usize, escapes: &[u32], rows: &mut Rows) -> Result<(), Error> {
         let ReusedBuffers { simd, scratch, tape } = self;
         let mut filled = Tape(std::mem::take(tape));
         let parsed = simd_json::fill_tape_padded(scratch, text.len(), simd, &mut filled);
@@ -195,9 +293,7 @@ impl ReusedBuffers {
                 };
                 // The copy that was parsed is UTF-8, so this is; what was replaced in it is ASCII in both.
                 match std::str::from_utf8(text) {
-                    Ok(text) => {
-                        rows.read(&Document::new(text, offset, &filled.0, structurals, &spoiled), keys)
-                    }
+                    Ok(text) => rows.read(&Document::new(text, offset, &filled.0, structurals, &spoiled)),
                     Err(_) => Err(ErrorKind::Utf8.at(None, offset)),
                 }
             }
@@ -250,8 +346,12 @@ fn json_error(error: &simd_json::Error, text: &[u8], offset: usize) -> Error {
     }
     let mut words = format!("{:?}", error.error());
     words.make_ascii_lowercase();
-    if matches!(error.error(), simd_json::ErrorType::DepthLimitExceeded) {
-        words = format!("nested deeper than {MAX_DEPTH} levels");
+    match error.error() {
+        simd_json::ErrorType::DepthLimitExceeded => {
+            words = format!("nested deeper than {MAX_DEPTH} levels");
+        }
+        simd_json::ErrorType::InternalError => "unexpected character".clone_into(&mut words),
+        _ => {}
     }
     ErrorKind::Json(words).at(None, offset + error.index().min(text.len()))
 }

@@ -1,99 +1,117 @@
-//! From positions to columns: where every value of a document is, then one loop per column.
+//! From a parsed document to columns: one walk over the keys of a record, each value straight into its column.
+//!
+//! What is inside an object that repeats, an identity above all, is read once for every distinct text of it. Must
+//! never leave a part of an object behind: rows are dropped again when a later record cannot be read.
 
-use std::sync::Arc;
+use std::ops::Range;
 
-use arrow::array::{
-    ArrayRef, AsArray, BooleanBuilder, Date32Builder, Int32Builder, Int64Builder, StringBuilder,
-    TimestampMicrosecondBuilder,
-};
 use arrow::record_batch::RecordBatch;
 use simd_json::{Node, StaticNode};
 
 use super::document::{Document, Place, Span};
 use super::keys::{Keys, Target};
 use crate::decode::columns::{DIGESTS, Kind, Table};
+use crate::decode::fill::{self, Column, NO_CELL, NO_TIME};
 use crate::decode::time;
 use crate::decode::{Error, ErrorKind};
 
 /// More records than this in one object are refused: `source_row` has 32 bits, and no log file comes near.
 const MAX_RECORDS: usize = 20_000_000;
 
-/// The rows decoded so far, column by column.
+/// More text than this in one column of one batch is refused: Arrow's offsets have 31 bits.
+const MAX_COLUMN_BYTES: usize = 1 << 30;
+
+/// The rows gathered so far, of one object or of many.
+#[derive(Debug)]
 pub struct Rows {
     table: &'static Table,
-    source_object: String,
-    widths: Widths,
-    builders: Vec<Builder>,
+    keys: Keys,
+    columns: Vec<Column>,
+    groups: Vec<Group>,
+    special: Special,
+    /// The first row of the object at hand.
+    first: usize,
     count: usize,
-    matrix: Matrix,
+    record: Record,
 }
 
-/// Where the values of one document are: a row per record, a column per column of the table.
-#[derive(Default)]
-struct Matrix {
-    width: usize,
-    /// Tape index of the value; 0, which is the root, for none.
-    nodes: Vec<u32>,
-    /// The value's bytes in the source, for columns of JSON.
-    spans: Vec<Span>,
-    /// Fields that have no column or do not fit theirs: record, key and value.
-    others: Vec<(u32, Span)>,
-    /// Fields that are an explicit null: record, start of the key, column.
-    nulls: Vec<(u32, u32, u16)>,
-    /// The top-level fields of the record at hand, to find duplicate keys: key and value.
-    seen: Vec<Span>,
+/// Where the columns are that no field fills by itself.
+#[derive(Debug)]
+struct Special {
+    time: usize,
+    others: usize,
+    nulls: usize,
+    object: usize,
+    row: usize,
+    date: usize,
 }
 
-/// How many bytes a row took in each column of the objects before, so that the next one's buffers need not grow.
-#[derive(Debug, Clone)]
-pub struct Widths(Vec<usize>);
-
-impl Widths {
-    /// Nothing is known yet.
-    pub fn new(table: &Table) -> Self {
-        Widths(vec![0; table.columns.len()])
-    }
-
-    /// Learns from rows: quickly that they are wider, slowly that they are not.
-    pub fn learn(&mut self, rows: &RecordBatch) {
-        if rows.num_rows() == 0 {
-            return;
-        }
-        for (width, column) in self.0.iter_mut().zip(rows.columns()) {
-            if let Some(text) = column.as_string_opt::<i32>() {
-                let now = text.value_data().len().div_ceil(rows.num_rows());
-                // One odd object must not make those after it reserve what they do not use.
-                *width = now.min(MAX_WIDTH).max((*width * 7 + now) / 8);
-            }
-        }
-    }
+/// The columns filled from inside one top-level object.
+#[derive(Debug)]
+struct Group {
+    level: u16,
+    columns: Vec<u16>,
+    actor: Option<Actor>,
+    /// What they hold, for each distinct text of the object.
+    cells: Vec<i64>,
 }
 
-/// No column reserves more than this a row.
-const MAX_WIDTH: usize = 2048;
+/// The column of who acted, and where that is taken from: the first of these that is there and not empty.
+#[derive(Debug)]
+struct Actor {
+    column: usize,
+    sources: Vec<usize>,
+}
 
-enum Builder {
-    Text(StringBuilder),
-    Bool(BooleanBuilder),
-    Time(TimestampMicrosecondBuilder),
-    Int32(Int32Builder),
-    Int64(Int64Builder),
-    Date(Date32Builder),
+const ACTOR_SOURCES: [&str; 5] =
+    ["session_issuer_arn", "identity_arn", "identity_principal_id", "identity_account_id", "invoked_by"];
+
+/// The record at hand.
+#[derive(Debug, Default)]
+struct Record {
+    /// Which columns had a field: one bit each.
+    seen: u128,
+    /// For the columns seen: the field's key, how many empty containers are in its value, where the value went.
+    fields: Vec<(Place, usize, Went)>,
+    /// Fields that have no column or do not fit theirs.
+    others: Vec<Span>,
+    /// Columns whose field is an explicit null, in source order.
+    nulls: Vec<u16>,
+    text: String,
+}
+
+/// Where a value went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Went {
+    /// Into its column, which holds all of it.
+    Column,
+    /// Into its column, and the source's own form is kept besides.
+    ColumnAndOther,
+    /// Among the explicit nulls.
+    Null,
+    /// Among the other fields.
+    Other,
 }
 
 impl Rows {
-    /// No rows yet, all of which come from one source object.
-    pub fn new(table: &'static Table, source_object: &str, widths: &Widths) -> Self {
-        let builders = table.columns.iter().map(|column| Builder::new(column.kind, 0, 0)).collect();
-        let matrix = Matrix { width: table.columns.len(), ..Matrix::default() };
-        Rows {
-            table,
-            source_object: source_object.to_owned(),
-            widths: widths.clone(),
-            builders,
-            count: 0,
-            matrix,
-        }
+    /// No rows yet.
+    pub fn new(table: &'static Table) -> Self {
+        let keys = Keys::new(table);
+        let columns = table.columns.iter().map(|column| Column::new(column.kind)).collect();
+        let position =
+            |kind| table.columns.iter().position(|column| column.kind == kind).unwrap_or(usize::MAX);
+        let special = Special {
+            time: table.index_of(table.time_column).unwrap_or(usize::MAX),
+            others: position(Kind::OtherFields),
+            nulls: position(Kind::NullFields),
+            object: position(Kind::SourceObject),
+            row: position(Kind::SourceRow),
+            date: position(Kind::EventDate),
+        };
+        let groups = keys.top_levels().map(|level| Group::new(table, &keys, level)).collect();
+        let fields = vec![(Document::root(), 0, Went::Null); table.columns.len()];
+        let record = Record { fields, ..Record::default() };
+        Rows { table, keys, columns, groups, special, first: 0, count: 0, record }
     }
 
     /// Whether these are rows of digests.
@@ -101,158 +119,339 @@ impl Rows {
         self.table.name == DIGESTS.name
     }
 
-    /// Adds the records of a document.
-    pub fn read(&mut self, document: &Document, keys: &Keys) -> Result<(), Error> {
-        self.matrix.clear();
-        let records = self.records(document, keys)?;
-        if self.count == 0 {
-            // Most objects are one small document: what is reserved is what is used, by each of many columns.
-            let columns = self.table.columns.iter();
-            let new = columns
-                .zip(&self.widths.0)
-                .map(|(column, width)| Builder::new(column.kind, records, records * width));
-            self.builders = new.collect();
-        }
-        for index in 0..self.table.columns.len() {
-            self.fill(index, records, document);
-        }
-        self.count += records;
-        Ok(())
+    /// How many rows there are.
+    pub fn count(&self) -> usize {
+        self.count
     }
 
-    /// All rows as a batch in the table's schema.
-    pub fn finish(mut self) -> Result<RecordBatch, Error> {
-        let arrays: Vec<ArrayRef> = self.builders.iter_mut().map(Builder::finish).collect();
-        RecordBatch::try_new(self.table.schema(), arrays)
-            .map_err(|error| ErrorKind::Shape(format!("rows do not fit a batch: {error}")).nowhere())
+    /// How many bytes of text the columns hold.
+    pub fn bytes(&self) -> usize {
+        self.columns.iter().map(Column::bytes).sum()
     }
 
-    /// Walks the document's envelope; returns the number of records in it.
-    fn records(&mut self, document: &Document, keys: &Keys) -> Result<usize, Error> {
+    /// The error for a record, the next one of the object at hand, or a document of more bytes than this.
+    pub fn too_large(&self, limit_bytes: usize, offset: usize) -> Error {
+        let what = format!("a record of more than {limit_bytes} bytes");
+        ErrorKind::Shape(what).at(Some(self.count - self.first), offset)
+    }
+
+    /// Begins an object, whose records follow; `end` or `drop_object` ends it.
+    pub fn begin(&mut self) {
+        self.first = self.count;
+    }
+
+    /// Ends an object: all its records are there. Returns its rows.
+    pub fn end(&mut self, source_object: &str) -> Range<usize> {
+        let rows = self.first..self.count;
+        if let Some(Column::Text(column)) = self.columns.get_mut(self.special.object)
+            && !rows.is_empty()
+        {
+            let number = column.texts.number(source_object);
+            column.rows[rows.clone()].fill(number);
+        }
+        if let Some(Column::Int32(values)) = self.columns.get_mut(self.special.row) {
+            for (number, value) in (0..).zip(&mut values[rows.clone()]) {
+                *value = number;
+            }
+        }
+        rows
+    }
+
+    /// Drops the rows of the object at hand: one of its records cannot be read.
+    pub fn drop_object(&mut self) {
+        self.count = self.first;
+        self.columns.iter_mut().for_each(|column| column.resize(self.first));
+    }
+
+    /// Adds the records of a document to the object at hand.
+    pub fn read(&mut self, document: &Document) -> Result<(), Error> {
         let root = Document::root();
         if self.is_digest() {
             if !has_most(document, 0, ["digestStartTime", "digestEndTime", "digestS3Object"]) {
                 return Err(document.shape_error(None, root, "not a digest".to_owned()));
             }
-            self.matrix.record(0, document, keys, self.table, root);
-            return Ok(1);
+            self.one(document, root);
+            self.fill_digest(self.count - 1, document);
+            return Ok(());
         }
         match document.node(0) {
-            Node::Array { len, .. } => self.array(document, keys, root, len),
+            Node::Array { len, .. } => self.array(document, root, len),
             Node::Object { len, .. } => {
                 if let Some((place, len)) = find_records(document, len)? {
-                    return self.array(document, keys, place, len);
+                    return self.array(document, place, len);
                 }
                 let record = if is_record(document, 0) { Some(root) } else { find_detail(document, len) };
                 let Some(record) = record else {
                     let what = format!("no `Records` among the keys {}", some_keys(document));
                     return Err(document.shape_error(None, root, what));
                 };
-                self.matrix.record(0, document, keys, self.table, record);
-                Ok(1)
+                self.one(document, record);
+                Ok(())
             }
             _ => Err(document.shape_error(None, root, "expected a JSON object or array".to_owned())),
         }
     }
 
-    fn array(&mut self, document: &Document, keys: &Keys, place: Place, len: usize) -> Result<usize, Error> {
-        if self.count + len > MAX_RECORDS {
+    /// All rows as a batch, text columns as dictionaries; nothing is left.
+    pub fn finish(&mut self) -> Result<RecordBatch, Error> {
+        self.fill_dates();
+        let failed = |error| ErrorKind::Shape(format!("rows do not fit a batch: {error}")).nowhere();
+        let arrays = self.columns.iter_mut().map(Column::finish).collect::<Result<_, _>>().map_err(failed)?;
+        self.groups.iter_mut().for_each(|group| group.cells.clear());
+        (self.first, self.count) = (0, 0);
+        fill::batch(self.table, arrays).map_err(failed)
+    }
+
+    fn array(&mut self, document: &Document, place: Place, len: usize) -> Result<(), Error> {
+        let before = self.count - self.first;
+        if before + len > MAX_RECORDS {
             let what = format!("more than {MAX_RECORDS} records");
             return Err(document.shape_error(None, place, what));
         }
+        self.grow(len);
         let mut empties = place.empties;
         let mut node = place.node + 1;
         for record in 0..len {
             let here = Place { node, depth: place.depth + 1, empties };
             let Node::Object { .. } = document.node(node) else {
                 let what = "record is not a JSON object".to_owned();
-                return Err(document.shape_error(Some(self.count + record), here, what));
+                let rows = self.count;
+                self.columns.iter_mut().for_each(|column| column.resize(rows));
+                return Err(document.shape_error(Some(before + record), here, what));
             };
-            empties = self.matrix.record(record, document, keys, self.table, here);
+            empties = self.record(self.count + record, document, here);
             node += document.count(node);
         }
-        Ok(len)
-    }
-
-    /// Copies one column out of the document.
-    fn fill(&mut self, index: usize, records: usize, document: &Document) {
-        let matrix = &self.matrix;
-        match (self.table.columns[index].kind, &mut self.builders[index]) {
-            (Kind::Text, Builder::Text(builder)) => matrix.fill_text(index, records, document, builder),
-            (Kind::Json, Builder::Text(builder)) => matrix.fill_json(index, records, document, builder),
-            (Kind::Bool | Kind::BoolText, Builder::Bool(builder)) => {
-                matrix.fill_bool(index, records, document, builder);
+        self.count += len;
+        match self.columns.iter().map(Column::bytes).max() {
+            Some(bytes) if bytes > MAX_COLUMN_BYTES => {
+                Err(ErrorKind::TooLarge { limit_bytes: MAX_COLUMN_BYTES }.nowhere())
             }
-            (Kind::Timestamp, Builder::Time(builder)) => {
-                for record in 0..records {
-                    builder.append_option(matrix.time(index, record, document));
-                }
-            }
-            (Kind::OtherFields, Builder::Text(builder)) => matrix.fill_others(records, document, builder),
-            (Kind::NullFields, Builder::Text(builder)) => matrix.fill_nulls(records, self.table, builder),
-            (Kind::SourceObject, Builder::Text(builder)) => {
-                (0..records).for_each(|_| builder.append_value(&self.source_object));
-            }
-            (Kind::SourceRow, Builder::Int32(builder)) => {
-                let first = self.count;
-                (first..first + records).for_each(|row| builder.append_option(i32::try_from(row).ok()));
-            }
-            (Kind::EventDate, Builder::Date(builder)) => {
-                let time_index = self.table.index_of(self.table.time_column).unwrap_or(0);
-                for record in 0..records {
-                    let time = matrix.time(time_index, record, document);
-                    builder.append_option(time.and_then(time::event_date));
-                }
-            }
-            (Kind::Derived, Builder::Text(_)) => self.fill_derived(records, document, index),
-            (Kind::Int64, Builder::Int64(builder)) => {
-                let files = self.table.index_of("log_files").unwrap_or(0);
-                for record in 0..records {
-                    builder.append_option(matrix.length(files, record, document));
-                }
-            }
-            (kind, _) => unreachable!("no CloudTrail column is filled from {kind:?}"),
+            _ => Ok(()),
         }
     }
 
-    fn fill_derived(&mut self, records: usize, document: &Document, index: usize) {
-        if self.table.columns[index].name == "region" {
-            self.fill_region(records, document, index);
-        } else {
-            self.fill_actor(records, document, index);
+    fn one(&mut self, document: &Document, place: Place) {
+        self.grow(1);
+        self.record(self.count, document, place);
+        self.count += 1;
+    }
+
+    fn grow(&mut self, rows: usize) {
+        let rows = self.count + rows;
+        self.columns.iter_mut().for_each(|column| column.resize(rows));
+    }
+
+    /// Reads one record into a row; returns the empty containers seen up to its end.
+    fn record(&mut self, row: usize, document: &Document, place: Place) -> usize {
+        let Node::Object { len, .. } = document.node(place.node) else { return place.empties };
+        if len == 0 {
+            return place.empties + 1;
+        }
+        self.record.clear();
+        let mut key = Place { node: place.node + 1, depth: place.depth + 1, empties: place.empties };
+        for _ in 0..len {
+            let value = key.node + 1;
+            let inside = document.empties_in(value);
+            match self.keys.find(0, document.key(key.node)) {
+                Some(Target { column: Some(column), level }) => {
+                    self.field(row, document, usize::from(column), level, key, inside);
+                }
+                _ => self.record.others.push(document.field_span(key, inside)),
+            }
+            key.empties += inside;
+            key.node = value + document.count(value);
+        }
+        self.fill_others(row, document);
+        self.fill_nulls(row);
+        key.empties
+    }
+
+    /// Puts a known top-level field into its column, or among the nulls or the others.
+    #[inline]
+    fn field(
+        &mut self,
+        row: usize,
+        document: &Document,
+        column: usize,
+        level: Option<u16>,
+        key: Place,
+        inside: usize,
+    ) {
+        let bit = 1_u128 << column;
+        let repeated = self.record.seen & bit != 0;
+        if repeated {
+            self.forget(row, document, column);
+        }
+        let went = self.place(row, document, column, level, key, inside);
+        if went == Went::Null {
+            self.record.nulls.push(u16::try_from(column).unwrap_or(u16::MAX));
+        }
+        // Beside an earlier time in another form, this one would not tell which is the last.
+        let beside = repeated && went == Went::Column && self.table.columns[column].kind == Kind::Timestamp;
+        if beside || matches!(went, Went::Other | Went::ColumnAndOther) {
+            self.record.others.push(document.field_span(key, inside));
+        }
+        self.record.seen |= bit;
+        let went = if beside { Went::ColumnAndOther } else { went };
+        self.record.fields[column] = (key, inside, went);
+    }
+
+    fn place(
+        &mut self,
+        row: usize,
+        document: &Document,
+        column: usize,
+        level: Option<u16>,
+        key: Place,
+        inside: usize,
+    ) -> Went {
+        let value = Place { node: key.node + 1, ..key };
+        match (self.table.columns[column].kind, document.node(value.node), &mut self.columns[column]) {
+            (_, Node::Static(StaticNode::Null), _) => Went::Null,
+            (Kind::Json, node, Column::Text(text)) => {
+                let number = text.texts.number(document.text(document.span(value, inside)));
+                text.rows[row] = number;
+                if let (Some(level), Node::Object { .. }) = (level, node) {
+                    self.group(row, document, column, level, number, value.node);
+                }
+                Went::Column
+            }
+            (Kind::Text, Node::String(_), _) if document.is_spoiled(value.node) => Went::Other,
+            (Kind::Text, Node::String(found), Column::Text(text)) => {
+                text.set(row, found);
+                Went::Column
+            }
+            (Kind::Bool, Node::Static(StaticNode::Bool(found)), Column::Bool(values)) => {
+                values[row] = u8::from(found);
+                Went::Column
+            }
+            (Kind::BoolText, Node::String(found @ ("true" | "false")), Column::Bool(values)) => {
+                values[row] = u8::from(found == "true");
+                Went::Column
+            }
+            (Kind::Timestamp, Node::String(found), Column::Time(times)) => {
+                let Some(time) = time::parse_iso8601(found.as_bytes()) else { return Went::Other };
+                times[row] = time;
+                let is_whole = found.len() == "2026-01-31T12:00:00Z".len() && found.ends_with('Z');
+                if is_whole { Went::Column } else { Went::ColumnAndOther }
+            }
+            _ => Went::Other,
         }
     }
 
-    /// The region in a digest's key: `.../CloudTrail-Digest/<region>/...`.
-    fn fill_region(&mut self, records: usize, document: &Document, index: usize) {
-        let key = self.table.index_of("digest_s3_object").unwrap_or(0);
-        let Builder::Text(builder) = &mut self.builders[index] else { return };
-        for record in 0..records {
-            let mut segments = self.matrix.string(key, record, document).unwrap_or_default().rsplit('/');
-            let mut after = None;
-            let found = segments.any(|segment| {
-                let found = segment == "CloudTrail-Digest";
-                after = if found { after } else { Some(segment) };
-                found
-            });
-            builder.append_option(after.filter(|_| found));
+    /// A key is there again: the last one counts, and the one before it moves to the others.
+    fn forget(&mut self, row: usize, document: &Document, column: usize) {
+        let (key, inside, went) = self.record.fields[column];
+        if went == Went::Null {
+            self.record.nulls.retain(|null| usize::from(*null) != column);
+        }
+        if matches!(went, Went::Null | Went::Column) {
+            self.record.others.push(document.field_span(key, inside));
+        }
+        self.columns[column].clear(row);
+        let level = self.keys.find(0, document.key(key.node)).and_then(|target| target.level);
+        if let Some(group) = self.groups.iter().find(|group| Some(group.level) == level) {
+            group.columns.iter().for_each(|below| self.columns[usize::from(*below)].clear(row));
         }
     }
 
-    /// Who acted: the first of these fields that is there and not empty.
-    fn fill_actor(&mut self, records: usize, document: &Document, index: usize) {
-        const SOURCES: [&str; 5] = [
-            "session_issuer_arn",
-            "identity_arn",
-            "identity_principal_id",
-            "identity_account_id",
-            "invoked_by",
-        ];
-        let sources = SOURCES.map(|name| self.table.index_of(name).unwrap_or(0));
-        let Builder::Text(builder) = &mut self.builders[index] else { return };
-        for record in 0..records {
-            let mut found = sources.iter().map(|source| self.matrix.string(*source, record, document));
-            builder.append_option(found.find_map(|text| text.filter(|text| !text.is_empty())));
+    /// Fills the columns from inside an object whose text has this number in its own column.
+    fn group(
+        &mut self,
+        row: usize,
+        document: &Document,
+        column: usize,
+        level: u16,
+        number: u32,
+        node: usize,
+    ) {
+        let Rows { columns, groups, keys, table, .. } = self;
+        let Some(group) = groups.iter_mut().find(|group| group.level == level) else { return };
+        let is_shared = matches!(&columns[column], Column::Text(text) if text.texts.is_shared());
+        let width = group.columns.len();
+        let mut start = number as usize * width;
+        if !is_shared || start >= group.cells.len() {
+            // A text is met for the first time in the order of its number, unless it was no object then.
+            start = if is_shared { start } else { 0 };
+            group.cells.resize(start + width, NO_CELL);
+            let cells = &mut group.cells[start..];
+            cells.fill(NO_CELL);
+            Nested { columns, keys, table, document, below: &group.columns }.read(level, node, cells);
+            if let Some(actor) = &group.actor {
+                actor.fill(columns, &group.columns, cells);
+            }
+        }
+        for (below, cell) in group.columns.iter().zip(&group.cells[start..start + width]) {
+            columns[usize::from(*below)].set_cell(row, *cell);
+        }
+    }
+
+    fn fill_others(&mut self, row: usize, document: &Document) {
+        let Record { others, text, .. } = &mut self.record;
+        if others.is_empty() {
+            return;
+        }
+        others.sort_unstable();
+        text.clear();
+        for span in others.iter() {
+            text.push(if text.is_empty() { '{' } else { ',' });
+            text.push_str(document.text(*span));
+        }
+        text.push('}');
+        if let Some(Column::Text(column)) = self.columns.get_mut(self.special.others) {
+            column.set(row, text);
+        }
+    }
+
+    fn fill_nulls(&mut self, row: usize) {
+        let Record { nulls, text, .. } = &mut self.record;
+        if nulls.is_empty() {
+            return;
+        }
+        text.clear();
+        for column in nulls.iter() {
+            if !text.is_empty() {
+                text.push(',');
+            }
+            text.push_str(self.table.columns[usize::from(*column)].source);
+        }
+        if let Some(Column::Text(column)) = self.columns.get_mut(self.special.nulls) {
+            column.set(row, text);
+        }
+    }
+
+    /// The columns of a digest that are taken from others: the region in its key, and how many log files it lists.
+    fn fill_digest(&mut self, row: usize, document: &Document) {
+        let index = |name| self.table.index_of(name).unwrap_or(usize::MAX);
+        let (key, region) = (index("digest_s3_object"), index("region"));
+        let (files, count) = (index("log_files"), index("log_file_count"));
+        let key = match self.columns.get(key) {
+            Some(Column::Text(column)) => column.get(row).and_then(region_of).map(str::to_owned),
+            _ => None,
+        };
+        if let (Some(Column::Text(column)), Some(found)) = (self.columns.get_mut(region), key) {
+            column.set(row, &found);
+        }
+        let is_seen = self.record.seen & (1_u128 << files) != 0;
+        if let (true, Some(Column::Int64(values))) = (is_seen, self.columns.get_mut(count)) {
+            values[row] = match document.node(self.record.fields[files].0.node + 1) {
+                Node::Array { len, .. } => i64::try_from(len).ok(),
+                _ => None,
+            };
+        }
+    }
+
+    fn fill_dates(&mut self) {
+        let dates = match &self.columns.get(self.special.time) {
+            Some(Column::Time(times)) => times
+                .iter()
+                .map(|time| if *time == NO_TIME { None } else { time::event_date(*time) })
+                .collect(),
+            _ => return,
+        };
+        if let Some(Column::Date(column)) = self.columns.get_mut(self.special.date) {
+            *column = dates;
         }
     }
 }
@@ -324,295 +523,109 @@ fn some_keys(document: &Document) -> String {
     if shown.is_empty() { "(none)".to_owned() } else { shown.join(", ") }
 }
 
-impl Matrix {
-    fn clear(&mut self) {
-        self.nodes.clear();
-        self.spans.clear();
-        self.others.clear();
-        self.nulls.clear();
+/// The region in a digest's key: `.../CloudTrail-Digest/<region>/...`.
+fn region_of(key: &str) -> Option<&str> {
+    let mut after = None;
+    for segment in key.rsplit('/') {
+        if segment == "CloudTrail-Digest" {
+            return after;
+        }
+        after = Some(segment);
     }
+    None
+}
 
-    /// Notes where the values of one record are; returns the empty containers seen up to its end.
-    fn record(
-        &mut self,
-        record: usize,
-        document: &Document,
-        keys: &Keys,
-        table: &Table,
-        place: Place,
-    ) -> usize {
-        self.nodes.resize((record + 1) * self.width, 0);
-        self.spans.resize((record + 1) * self.width, (0, 0));
-        self.seen.clear();
-        self.seen.resize(self.width, (0, 0));
-        let Node::Object { len, .. } = document.node(place.node) else { return place.empties };
-        let mut key = Place { node: place.node + 1, depth: place.depth + 1, empties: place.empties };
-        if len == 0 {
-            return place.empties + 1;
+impl Group {
+    fn new(table: &Table, keys: &Keys, level: u16) -> Self {
+        let mut columns = keys.columns_below(level).to_vec();
+        let sources: Vec<usize> = ACTOR_SOURCES.iter().filter_map(|name| table.index_of(name)).collect();
+        let is_below = |index: &usize| columns.iter().any(|below| usize::from(*below) == *index);
+        let actor = table
+            .index_of("actor_arn")
+            .filter(|_| sources.iter().all(is_below))
+            .map(|column| Actor { column, sources });
+        if let Some(column) = actor.as_ref().and_then(|actor| u16::try_from(actor.column).ok()) {
+            columns.push(column);
         }
-        for _ in 0..len {
-            let value = Place { node: key.node + 1, ..key };
-            let inside = document.empties_in(value.node);
-            let (_, end) = document.span(value, inside);
-            let field = (u32::try_from(document.start(key)).unwrap_or(u32::MAX), end);
-            match keys.find(0, document.key(key.node)) {
-                Some(target) => self.field(record, document, keys, table, target, value, inside, field),
-                None => self.others.push((row(record), field)),
-            }
-            key.empties += inside;
-            key.node = value.node + document.count(value.node);
-        }
-        key.empties
+        Group { level, columns, actor, cells: Vec::new() }
     }
+}
 
-    /// Notes a known top-level field: into its column, or among the nulls or the others.
-    #[allow(clippy::too_many_arguments)] // The walk's whole state; a struct would be built and taken apart per field.
-    fn field(
-        &mut self,
-        record: usize,
-        document: &Document,
-        keys: &Keys,
-        table: &Table,
-        target: Target,
-        value: Place,
-        inside: usize,
-        field: Span,
-    ) {
-        if let Some(column) = target.column {
-            let index = usize::from(column);
-            let repeated = self.seen[index].1 != 0;
-            if repeated {
-                self.forget(record, keys, target, index);
-            }
-            self.seen[index] = field;
-            let at = record * self.width + index;
-            match fit(table.columns[index].kind, document, value.node) {
-                Fit::Column => {
-                    self.nodes[at] = row(value.node);
-                    match table.columns[index].kind {
-                        Kind::Json => self.spans[at] = document.span(value, inside),
-                        // Beside an earlier one in another form, the value would not tell which is the last.
-                        Kind::Timestamp if repeated => self.others.push((row(record), field)),
-                        _ => {}
-                    }
-                }
-                Fit::ColumnAndOther => {
-                    self.nodes[at] = row(value.node);
-                    self.others.push((row(record), field));
-                }
-                Fit::Null => self.nulls.push((row(record), field.0, column)),
-                Fit::Other => self.others.push((row(record), field)),
-            }
-        }
-        if let Some(level) = target.level {
-            self.nested(record, document, keys, table, level, value.node);
+impl Actor {
+    fn fill(&self, columns: &mut [Column], below: &[u16], cells: &mut [i64]) {
+        let position = |index: usize| below.iter().position(|column| usize::from(*column) == index);
+        let text = self.sources.iter().find_map(|source| {
+            let number = u32::try_from(cells[position(*source)?]).ok()?;
+            let Column::Text(column) = &columns[*source] else { return None };
+            Some(column.texts.get(number)).filter(|text| !text.is_empty()).map(str::to_owned)
+        });
+        if let (Some(text), Some(cell), Column::Text(column)) =
+            (text, position(self.column), &mut columns[self.column])
+        {
+            cells[cell] = i64::from(column.texts.number(&text));
         }
     }
+}
 
-    /// A key is there again: the last one counts, and the one before it moves to the others.
-    fn forget(&mut self, record: usize, keys: &Keys, target: Target, index: usize) {
-        let before = self.seen[index];
-        let record = row(record);
-        self.others.retain(|other| *other != (record, before));
-        self.nulls.retain(|(row, start, _)| (*row, *start) != (record, before.0));
-        self.others.push((record, before));
-        if let Some(level) = target.level {
-            self.clear_below(record as usize, keys, level);
-        }
-        self.nodes[record as usize * self.width + index] = 0;
-        self.spans[record as usize * self.width + index] = (0, 0);
-    }
+/// A walk over the values inside an object that have columns; the object itself is kept as JSON, whatever is in it.
+struct Nested<'a> {
+    columns: &'a mut [Column],
+    keys: &'a Keys,
+    table: &'static Table,
+    document: &'a Document<'a>,
+    below: &'a [u16],
+}
 
-    /// An object is there again inside its own: nothing of the one before it counts.
-    fn clear_below(&mut self, record: usize, keys: &Keys, level: u16) {
-        for column in keys.columns_below(level) {
-            self.nodes[record * self.width + usize::from(*column)] = 0;
-        }
-    }
-
-    /// Notes the values inside an object that have columns; the object itself is kept as JSON, whatever is in it.
-    fn nested(
-        &mut self,
-        record: usize,
-        document: &Document,
-        keys: &Keys,
-        table: &Table,
-        level: u16,
-        node: usize,
-    ) {
-        let Node::Object { len, .. } = document.node(node) else { return };
+impl Nested<'_> {
+    fn read(&mut self, level: u16, node: usize, cells: &mut [i64]) {
+        let Node::Object { len, .. } = self.document.node(node) else { return };
         let mut key = node + 1;
         for _ in 0..len {
             let value = key + 1;
-            if let Some(target) = keys.find(level, document.key(key)) {
-                if let Some(column) = target.column {
-                    let index = usize::from(column);
-                    let fits = fit(table.columns[index].kind, document, value);
-                    let fits = matches!(fits, Fit::Column | Fit::ColumnAndOther);
-                    self.nodes[record * self.width + index] = if fits { row(value) } else { 0 };
+            if let Some(target) = self.keys.find(level, self.document.key(key)) {
+                if let Some(cell) = target.column.and_then(|column| self.cell(column)) {
+                    cells[cell] = self.value(usize::from(self.below[cell]), value);
                 }
                 if let Some(deeper) = target.level {
-                    self.clear_below(record, keys, deeper);
-                    self.nested(record, document, keys, table, deeper, value);
+                    // An object that is there again inside its own: nothing of the one before it counts.
+                    for column in self.keys.columns_below(deeper) {
+                        if let Some(cell) = self.cell(*column) {
+                            cells[cell] = NO_CELL;
+                        }
+                    }
+                    self.read(deeper, value, cells);
                 }
             }
-            key = value + document.count(value);
+            key = value + self.document.count(value);
         }
     }
 
-    #[inline]
-    fn string<'a>(&self, index: usize, record: usize, document: &Document<'a>) -> Option<&'a str> {
-        match self.nodes[record * self.width + index] {
-            0 => None,
-            node => match document.node(node as usize) {
-                Node::String(text) => Some(text),
+    fn cell(&self, column: u16) -> Option<usize> {
+        self.below.iter().position(|below| *below == column)
+    }
+
+    fn value(&mut self, column: usize, node: usize) -> i64 {
+        let found =
+            match (self.table.columns[column].kind, self.document.node(node), &mut self.columns[column]) {
+                (Kind::Text, Node::String(_), _) if self.document.is_spoiled(node) => None,
+                (Kind::Text, Node::String(text), Column::Text(column)) => {
+                    Some(i64::from(column.texts.number(text)))
+                }
+                (Kind::Bool, Node::Static(StaticNode::Bool(found)), _) => Some(i64::from(found)),
+                (Kind::BoolText, Node::String(found @ ("true" | "false")), _) => {
+                    Some(i64::from(found == "true"))
+                }
+                (Kind::Timestamp, Node::String(text), _) => time::parse_iso8601(text.as_bytes()),
                 _ => None,
-            },
-        }
-    }
-
-    /// How many items an array has.
-    fn length(&self, index: usize, record: usize, document: &Document) -> Option<i64> {
-        match self.nodes[record * self.width + index] {
-            0 => None,
-            node => match document.node(node as usize) {
-                Node::Array { len, .. } => i64::try_from(len).ok(),
-                _ => None,
-            },
-        }
-    }
-
-    #[inline]
-    fn time(&self, index: usize, record: usize, document: &Document) -> Option<i64> {
-        self.string(index, record, document).and_then(|text| time::parse_iso8601(text.as_bytes()))
-    }
-
-    fn fill_text(&self, index: usize, records: usize, document: &Document, builder: &mut StringBuilder) {
-        for record in 0..records {
-            builder.append_option(self.string(index, record, document));
-        }
-    }
-
-    fn fill_json(&self, index: usize, records: usize, document: &Document, builder: &mut StringBuilder) {
-        for record in 0..records {
-            match self.spans[record * self.width + index] {
-                (_, 0) => builder.append_null(),
-                span => builder.append_value(document.text(span)),
-            }
-        }
-    }
-
-    fn fill_bool(&self, index: usize, records: usize, document: &Document, builder: &mut BooleanBuilder) {
-        for record in 0..records {
-            let value = match self.nodes[record * self.width + index] {
-                0 => None,
-                node => match document.node(node as usize) {
-                    Node::Static(StaticNode::Bool(value)) => Some(value),
-                    Node::String(text) => Some(text == "true"),
-                    _ => None,
-                },
             };
-            builder.append_option(value);
-        }
-    }
-
-    fn fill_others(&self, records: usize, document: &Document, builder: &mut StringBuilder) {
-        let mut others = self.others.clone();
-        others.sort_unstable();
-        let mut others = others.into_iter().peekable();
-        for record in 0..records {
-            let mut text = String::new();
-            while let Some((_, span)) = others.next_if(|(row, _)| *row as usize == record) {
-                text.push(if text.is_empty() { '{' } else { ',' });
-                text.push_str(document.text(span));
-            }
-            if text.is_empty() {
-                builder.append_null();
-            } else {
-                text.push('}');
-                builder.append_value(text);
-            }
-        }
-    }
-
-    fn fill_nulls(&self, records: usize, table: &Table, builder: &mut StringBuilder) {
-        let mut nulls = self.nulls.iter().peekable();
-        for record in 0..records {
-            let mut names: Vec<&str> = Vec::new();
-            while let Some((_, _, column)) = nulls.next_if(|(row, _, _)| *row as usize == record) {
-                names.push(table.columns[usize::from(*column)].source);
-            }
-            if names.is_empty() {
-                builder.append_null();
-            } else {
-                builder.append_value(names.join(","));
-            }
-        }
+        found.unwrap_or(NO_CELL)
     }
 }
 
-/// Whether a value fits a column.
-enum Fit {
-    /// It does, and the column holds all of it.
-    Column,
-    /// It does, but the source's own form is kept besides.
-    ColumnAndOther,
-    /// It is an explicit null.
-    Null,
-    /// It does not.
-    Other,
-}
-
-#[inline]
-fn fit(kind: Kind, document: &Document, node: usize) -> Fit {
-    match (kind, document.node(node)) {
-        (_, Node::Static(StaticNode::Null)) => Fit::Null,
-        (Kind::Text, Node::String(_)) if document.is_spoiled(node) => Fit::Other,
-        (Kind::Json, _) | (Kind::Text, Node::String(_)) | (Kind::Bool, Node::Static(StaticNode::Bool(_))) => {
-            Fit::Column
-        }
-        (Kind::BoolText, Node::String("true" | "false")) => Fit::Column,
-        (Kind::Timestamp, Node::String(text)) => match time::parse_iso8601(text.as_bytes()) {
-            Some(_) if text.len() == "2026-01-31T12:00:00Z".len() && text.ends_with('Z') => Fit::Column,
-            Some(_) => Fit::ColumnAndOther,
-            None => Fit::Other,
-        },
-        _ => Fit::Other,
-    }
-}
-
-#[inline]
-fn row(index: usize) -> u32 {
-    u32::try_from(index).unwrap_or(u32::MAX)
-}
-
-impl Builder {
-    fn new(kind: Kind, rows: usize, bytes: usize) -> Self {
-        match kind {
-            Kind::Bool | Kind::BoolText => Builder::Bool(BooleanBuilder::with_capacity(rows)),
-            Kind::Timestamp | Kind::Seconds => {
-                Builder::Time(TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC"))
-            }
-            Kind::Int32 | Kind::SourceRow => Builder::Int32(Int32Builder::with_capacity(rows)),
-            Kind::Int64 => Builder::Int64(Int64Builder::with_capacity(rows)),
-            Kind::Date | Kind::EventDate => Builder::Date(Date32Builder::with_capacity(rows)),
-            Kind::Text
-            | Kind::Json
-            | Kind::Derived
-            | Kind::OtherFields
-            | Kind::NullFields
-            | Kind::SourceObject => Builder::Text(StringBuilder::with_capacity(rows, bytes)),
-        }
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        match self {
-            Builder::Text(builder) => Arc::new(builder.finish()),
-            Builder::Bool(builder) => Arc::new(builder.finish()),
-            Builder::Time(builder) => Arc::new(builder.finish()),
-            Builder::Int32(builder) => Arc::new(builder.finish()),
-            Builder::Int64(builder) => Arc::new(builder.finish()),
-            Builder::Date(builder) => Arc::new(builder.finish()),
-        }
+impl Record {
+    fn clear(&mut self) {
+        self.seen = 0;
+        self.others.clear();
+        self.nulls.clear();
     }
 }

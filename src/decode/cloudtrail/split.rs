@@ -2,7 +2,7 @@
 //!
 //! Must never judge: what is no JSON comes out as a document, for the parser to refuse.
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memmem};
 
 /// The documents of a text, as byte offsets of their beginning and end.
 #[derive(Debug)]
@@ -31,6 +31,60 @@ impl Iterator for Documents<'_> {
         self.at = end;
         Some((start, end))
     }
+}
+
+/// A list of records in a document: where its opening and its closing bracket are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct List {
+    /// The opening bracket.
+    pub start: usize,
+    /// The closing bracket.
+    pub end: usize,
+}
+
+/// The list that a text is, or that is the only field, `Records`, of the object that it is; by its two ends alone.
+pub fn list(text: &[u8]) -> Option<List> {
+    let skip = |at: usize| at + text[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let expect = |at: usize, token: &[u8]| text[at..].starts_with(token).then(|| skip(at + token.len()));
+    let back = |end: usize, token: u8| {
+        let kept = text[..end].trim_ascii_end();
+        kept.ends_with(&[token]).then(|| kept.len() - 1)
+    };
+    let first = skip(0);
+    let (start, end) = if text[first..].starts_with(b"[") {
+        (first, back(text.len(), b']')?)
+    } else {
+        let colon = expect(expect(first, b"{")?, b"\"Records\"")?;
+        (expect(colon, b":")?, back(back(text.len(), b'}')?, b']')?)
+    };
+    (text[start..].starts_with(b"[") && start < end).then_some(List { start, end })
+}
+
+/// A comma, at least `least` bytes after a bracket or comma of a list, that is most likely between two of its records,
+/// or the end of the list; none when there is none within `most` bytes.
+///
+/// What is between two such places is balanced only if both are outside of all records: when it parses, it is right.
+pub fn quick_cut(text: &[u8], start: usize, list: &List, least: usize, most: usize) -> Option<usize> {
+    if list.end - start <= least + least / 2 {
+        return Some(list.end);
+    }
+    let window = &text[start + least..list.end.min(start + most)];
+    memmem::find(window, b"},{\"eventVersion\"").map(|found| start + least + found + 1)
+}
+
+/// The first comma between two records that is at least `least` bytes after a bracket or comma of a list, or the end
+/// of the list; whatever is in its records, and at the price of looking at every byte.
+pub fn exact_cut(text: &[u8], start: usize, list: &List, least: usize) -> usize {
+    let mut at = start + 1;
+    while at < list.end {
+        at = match text[at] {
+            b'"' => string_end(text, at + 1),
+            b'{' | b'[' => container_end(text, at),
+            b',' if at - start >= least => return at,
+            _ => at + 1,
+        };
+    }
+    list.end
 }
 
 /// Where the container that begins at a byte ends; the end of the text when it is never closed.
@@ -92,5 +146,40 @@ mod tests {
                 Documents::new(text.as_bytes()).map(|(start, end)| &text[start..end]).collect();
             assert_eq!(found, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn lists_are_known_by_their_ends() {
+        for (text, expected) in [
+            (r#"{"Records":[{},{}]}"#, Some("[{},{}]")),
+            (" {\n \"Records\" : [ 1 ] \r\n}\n", Some("[ 1 ]")),
+            ("[]", Some("[]")),
+            ("[[],[]]\n", Some("[[],[]]")),
+            // Not in truth, but what is between its brackets is then no list of records.
+            (r#"{"Records":[{}],"x":[1]}"#, Some(r#"[{}],"x":[1]"#)),
+            (r#"{"Records":{"x":[]}}"#, None),
+            (r#"{"x":1,"Records":[]}"#, None),
+            (r#"{"Records":[]} {}"#, None),
+            (r#"{"Records":["#, None),
+            ("[", None),
+            ("]", None),
+            ("", None),
+        ] {
+            let found = list(text.as_bytes()).map(|list| &text[list.start..=list.end]);
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn exact_cuts_are_between_records() {
+        let text = br#"[{"a":"},{\"x"},{"b":[{},{}]} , [1,2],"s,t",3]"#;
+        let list = list(text).unwrap();
+        let mut cuts = vec![list.start];
+        while cuts[cuts.len() - 1] < list.end {
+            cuts.push(exact_cut(text, cuts[cuts.len() - 1], &list, 1));
+        }
+        let parts: Vec<&[u8]> = cuts.windows(2).map(|ends| &text[ends[0] + 1..ends[1]]).collect();
+        let expected: [&[u8]; 5] = [br#"{"a":"},{\"x"}"#, br#"{"b":[{},{}]} "#, b" [1,2]", br#""s,t""#, b"3"];
+        assert_eq!(parts, expected);
     }
 }

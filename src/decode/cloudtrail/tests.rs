@@ -1,7 +1,7 @@
 //! Shapes of documents, odd values and errors; equality with a slow reading is tested over files elsewhere.
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 
 use super::*;
 
@@ -295,4 +295,106 @@ fn a_digest_is_one_row() {
     for document in ["[]", "{}", r#"{"Records":[]}"#, "7", r#"{"digestStartTime":1,"digestEndTime":2}{}"#] {
         Decoder::new().decode_digest(document.as_bytes(), "o").expect_err(document);
     }
+}
+
+fn texts(batch: &RecordBatch, column: &str) -> Vec<String> {
+    (0..batch.num_rows()).map(|row| text(batch, column, row).unwrap()).collect()
+}
+
+/// Rows of a content larger than a part, and of its records one by one.
+fn check_parts(records: &[String], separator: &str) {
+    let content = format!("{{\"Records\" : [{}]}}", records.join(separator));
+    assert!(content.len() > 3 * PART_BYTES);
+    let whole = decode(content.as_bytes(), "o").unwrap();
+    let one_by_one: Vec<String> = records.iter().map(|record| format!("[{record}]")).collect();
+    let single = Decoder::new().decode_each(one_by_one.iter().map(String::as_str), "o").unwrap();
+    assert_eq!(whole, single);
+}
+
+#[test]
+fn parts_of_a_long_list_are_cut_between_records() {
+    let plain = |number: usize| {
+        format!(
+            r#"{{"eventVersion":"1.08","eventTime":"2026-03-10T12:00:{:02}Z","eventID":"{number}","x":"{}"}}"#,
+            number % 60,
+            "y".repeat(number % 700)
+        )
+    };
+    // What looks like the boundary of two records, inside of one.
+    let nested = |number: usize| {
+        let inner = r#"{"eventVersion":"1"},{"eventVersion":"2"}"#.repeat(300).replace("}{", "},{");
+        format!(r#"{{"eventVersion":"1.08","eventID":"{number}","requestParameters":{{"a":[{inner}]}}}}"#)
+    };
+    // Records that begin with another field, and one that the fast parser does not take.
+    let odd = |number: usize| {
+        format!(r#"{{"eventID":"{number}","userAgent":"\ud800","x":[{}1e999]}}"#, "1,".repeat(number % 900))
+    };
+    check_parts(&(0..6000).map(plain).collect::<Vec<_>>(), ",");
+    check_parts(&(0..6000).map(plain).collect::<Vec<_>>(), " ,\n  ");
+    check_parts(&(0..400).map(nested).collect::<Vec<_>>(), ",");
+    check_parts(&(0..2500).map(odd).collect::<Vec<_>>(), ",");
+    let mixed = (0..1500).map(|number| [plain(number), nested(number), odd(number)][number % 3].clone());
+    check_parts(&mixed.collect::<Vec<_>>(), ",");
+}
+
+#[test]
+fn errors_in_a_long_list_name_record_and_byte() {
+    let record = |number: usize| format!(r#"{{"eventVersion":"1.08","eventID":"{number:08}"}}"#);
+    let records: Vec<String> = (0..40_000).map(record).collect();
+    let at = 35_000;
+    let start = r#"{"Records":["#.len() + at * (records[0].len() + 1);
+    for (broken, expected) in [
+        ("7", format!("record is not a JSON object (record {at}, byte {start})")),
+        ("", format!("invalid JSON: ")),
+        (r#"{"eventVersion":}"#, format!("invalid JSON: ")),
+    ] {
+        let mut broken_records = records.clone();
+        broken_records[at] = broken.to_owned();
+        let content = format!(r#"{{"Records":[{}]}}"#, broken_records.join(","));
+        let mut decoder = Decoder::new();
+        let error = decoder.append(content.as_bytes(), "o").unwrap_err();
+        assert!(error.to_string().starts_with(&expected), "{broken}: {error}");
+        let offset = error.offset.unwrap();
+        assert!((start..start + 40).contains(&offset), "{broken}: {offset} is not near {start}");
+        assert_eq!(decoder.take().unwrap().num_rows(), 0, "nothing is left of it");
+    }
+    for (content, expected) in [
+        (format!("[{},]", records.join(",")), "invalid JSON: unexpected character"),
+        (format!("[{}", records.join(",")), "invalid JSON: "),
+        (format!(r#"{{"Records":[{}],"Records":[]}}"#, records.join(",")), "invalid JSON: "),
+    ] {
+        let error = decode(content.as_bytes(), "o").unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let large = format!(r#"[{},{{"x":"{}"}},{}]"#, records[0], "y".repeat(MAX_RECORD_BYTES), records[1]);
+    let error = decode(large.as_bytes(), "o").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!("a record of more than 16777216 bytes (record 1, byte {})", records[0].len() + 2)
+    );
+}
+
+#[test]
+fn objects_share_a_batch_and_a_bad_one_leaves_nothing() {
+    let record = |name: &str| {
+        format!(
+            r#"{{"eventTime":"2026-03-10T12:00:00Z","eventName":"{name}","userIdentity":{{"type":"{name}","arn":"a{name}"}}}}"#
+        )
+    };
+    let content =
+        |names: &[&str]| format!("[{}]", names.iter().map(|name| record(name)).collect::<Vec<_>>().join(","));
+    let mut decoder = Decoder::new();
+    assert_eq!(decoder.append(content(&["A", "B"]).as_bytes(), "first").unwrap(), 0..2);
+    let bad = format!("{}\n{}\n{{", content(&["C"]), content(&["D"]));
+    assert!(decoder.append(bad.as_bytes(), "bad").is_err());
+    assert!(decoder.append(b"[{\"eventName\":\"E\"},7]", "bad").is_err());
+    assert_eq!(decoder.append(content(&["C", "A", "D"]).as_bytes(), "second").unwrap(), 2..5);
+    let batch = fill::unpacked(&CLOUDTRAIL, &decoder.take().unwrap()).unwrap();
+    for name in ["event_name", "identity_type"] {
+        assert_eq!(texts(&batch, name), ["A", "B", "C", "A", "D"], "{name}");
+    }
+    assert_eq!(texts(&batch, "actor_arn"), ["aA", "aB", "aC", "aA", "aD"]);
+    assert_eq!(texts(&batch, "source_object"), ["first", "first", "second", "second", "second"]);
+    let rows = batch.column_by_name("source_row").unwrap().as_primitive::<Int32Type>();
+    assert_eq!(rows.values()[..], [0, 1, 0, 1, 2]);
 }

@@ -1,0 +1,347 @@
+//! Columns while they are being filled: text is kept once however often it repeats, rows hold a number for it.
+//!
+//! Logs repeat endlessly: a name, a region, a whole identity. Whoever reads the finished columns works on the numbers.
+//! Must never keep a column without bounds of its own: who fills it watches [`Column::bytes`].
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, DictionaryArray, Int32Array, Int64Array,
+    PrimitiveArray, StringArray, TimestampMicrosecondArray,
+};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::compute::take;
+use arrow::datatypes::{Field, Schema, UInt32Type};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+
+use super::columns::{Kind, Table};
+
+/// The number of a text that is not there.
+pub const NULL: u32 = u32::MAX;
+
+/// The time that is not there; no time that is read comes near.
+pub const NO_TIME: i64 = i64::MIN;
+
+/// The value that is not there, of those that [`Column::set_cell`] takes.
+pub const NO_CELL: i64 = NO_TIME;
+
+/// A column of which this many in a hundred texts are distinct does not repeat.
+const DISTINCT_PERCENT: usize = 50;
+
+/// Fewer texts than this say nothing about a column.
+const TELLING_ROWS: usize = 512;
+
+/// After so many batches it is tried again whether a column repeats.
+const RETRY_BATCHES: u32 = 32;
+
+/// Texts by number, each kept once while that pays.
+#[derive(Debug)]
+pub struct Texts {
+    state: RandomState,
+    numbers: HashTable<u32>,
+    /// Where each text ends; the first is 0, where the first text begins.
+    ends: Vec<i32>,
+    text: String,
+    last: u32,
+    is_shared: bool,
+}
+
+impl Texts {
+    fn new(is_shared: bool) -> Self {
+        Texts {
+            state: RandomState::default(),
+            numbers: HashTable::new(),
+            ends: vec![0],
+            text: String::new(),
+            last: NULL,
+            is_shared,
+        }
+    }
+
+    /// How many texts there are.
+    pub fn len(&self) -> usize {
+        self.ends.len() - 1
+    }
+
+    /// Whether equal texts have one number.
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// The text of a number; empty for [`NULL`].
+    #[inline]
+    pub fn get(&self, number: u32) -> &str {
+        text_of(&self.ends, &self.text, number)
+    }
+
+    /// The number of a text, a new one when it is not there yet.
+    #[inline]
+    pub fn number(&mut self, text: &str) -> u32 {
+        if !self.is_shared {
+            return self.push(text);
+        }
+        // The record before is the likeliest to have the same.
+        if self.last != NULL && self.get(self.last) == text {
+            return self.last;
+        }
+        self.last = self.look_up(text);
+        self.last
+    }
+
+    fn look_up(&mut self, text: &str) -> u32 {
+        let Texts { state, numbers, ends, text: all, .. } = self;
+        let hash = state.hash_one(text.as_bytes());
+        if let Some(number) = numbers.find(hash, |number| text_of(ends, all, *number) == text) {
+            return *number;
+        }
+        let number = self.push(text);
+        let Texts { state, numbers, ends, text: all, .. } = self;
+        numbers.insert_unique(hash, number, |number| state.hash_one(text_of(ends, all, *number).as_bytes()));
+        number
+    }
+
+    fn push(&mut self, text: &str) -> u32 {
+        self.text.push_str(text);
+        // Whoever fills the column stops long before 2 GiB; a number over the top would be refused by Arrow's checks.
+        self.ends.push(i32::try_from(self.text.len()).unwrap_or(i32::MAX));
+        u32::try_from(self.ends.len() - 2).unwrap_or(NULL)
+    }
+
+    fn into_array(self) -> Result<StringArray, ArrowError> {
+        let ends = OffsetBuffer::new(ScalarBuffer::from(self.ends));
+        StringArray::try_new(ends, Buffer::from_vec(self.text.into_bytes()), None)
+    }
+}
+
+#[inline]
+fn text_of<'a>(ends: &[i32], text: &'a str, number: u32) -> &'a str {
+    let number = number as usize;
+    let span = ends.get(number).zip(ends.get(number + 1));
+    span.and_then(|(start, end)| text.get(usize::try_from(*start).ok()?..usize::try_from(*end).ok()?))
+        .unwrap_or_default()
+}
+
+/// A column of text.
+#[derive(Debug)]
+pub struct TextColumn {
+    /// For each row the number of its text, or [`NULL`].
+    pub rows: Vec<u32>,
+    /// The texts.
+    pub texts: Texts,
+    /// Batches until it is tried again whether the column repeats.
+    unshared_batches: u32,
+}
+
+impl TextColumn {
+    fn new() -> Self {
+        TextColumn { rows: Vec::new(), texts: Texts::new(true), unshared_batches: 0 }
+    }
+
+    /// Sets the text of a row.
+    #[inline]
+    pub fn set(&mut self, row: usize, text: &str) {
+        self.rows[row] = self.texts.number(text);
+    }
+
+    /// The text of a row.
+    #[inline]
+    pub fn get(&self, row: usize) -> Option<&str> {
+        let number = self.rows[row];
+        (number != NULL).then(|| self.texts.get(number))
+    }
+
+    /// The rows as a dictionary; the column is empty again, and shares equal texts if that paid.
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        let there = self.rows.iter().filter(|number| **number != NULL).count();
+        if self.texts.is_shared {
+            let is_telling = there >= TELLING_ROWS;
+            let repeats = self.texts.len() * 100 < there * DISTINCT_PERCENT;
+            self.unshared_batches = if is_telling && !repeats { RETRY_BATCHES } else { 0 };
+        } else {
+            self.unshared_batches = self.unshared_batches.saturating_sub(1);
+        }
+        let texts = std::mem::replace(&mut self.texts, Texts::new(self.unshared_batches == 0));
+        let mut rows = std::mem::take(&mut self.rows);
+        let nulls = (there < rows.len())
+            .then(|| NullBuffer::new(BooleanBuffer::collect_bool(rows.len(), |row| rows[row] != NULL)));
+        if nulls.is_some() {
+            rows.iter_mut().filter(|number| **number == NULL).for_each(|number| *number = 0);
+        }
+        let numbers = PrimitiveArray::<UInt32Type>::try_new(ScalarBuffer::from(rows), nulls)?;
+        Ok(Arc::new(DictionaryArray::try_new(numbers, Arc::new(texts.into_array()?))?))
+    }
+}
+
+/// One column being filled.
+#[derive(Debug)]
+pub enum Column {
+    /// Text.
+    Text(TextColumn),
+    /// Booleans: 0 false, 1 true, 2 null.
+    Bool(Vec<u8>),
+    /// Times in microseconds, or [`NO_TIME`].
+    Time(Vec<i64>),
+    /// Numbers.
+    Int32(Vec<i32>),
+    /// Numbers, or null.
+    Int64(Vec<Option<i64>>),
+    /// Days, or null.
+    Date(Vec<Option<i32>>),
+}
+
+/// Null in a column of booleans.
+pub const NO_BOOL: u8 = 2;
+
+impl Column {
+    /// An empty column of a kind.
+    pub fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Bool | Kind::BoolText => Column::Bool(Vec::new()),
+            Kind::Timestamp | Kind::Seconds => Column::Time(Vec::new()),
+            Kind::Int32 | Kind::SourceRow => Column::Int32(Vec::new()),
+            Kind::Int64 => Column::Int64(Vec::new()),
+            Kind::Date | Kind::EventDate => Column::Date(Vec::new()),
+            Kind::Text
+            | Kind::Json
+            | Kind::Derived
+            | Kind::OtherFields
+            | Kind::NullFields
+            | Kind::SourceObject => Column::Text(TextColumn::new()),
+        }
+    }
+
+    /// Makes the column this long: rows that are new are null, those beyond are dropped.
+    pub fn resize(&mut self, rows: usize) {
+        match self {
+            Column::Text(column) => column.rows.resize(rows, NULL),
+            Column::Bool(values) => values.resize(rows, NO_BOOL),
+            Column::Time(values) => values.resize(rows, NO_TIME),
+            Column::Int32(values) => values.resize(rows, 0),
+            Column::Int64(values) => values.resize(rows, None),
+            Column::Date(values) => values.resize(rows, None),
+        }
+    }
+
+    /// Sets a row to null.
+    pub fn clear(&mut self, row: usize) {
+        self.set_cell(row, NO_CELL);
+    }
+
+    /// Sets a row to the number of a text, to a boolean or to a time, by what the column holds; or to null.
+    #[inline]
+    pub fn set_cell(&mut self, row: usize, cell: i64) {
+        match self {
+            Column::Text(column) => column.rows[row] = u32::try_from(cell).unwrap_or(NULL),
+            Column::Bool(values) => values[row] = u8::try_from(cell).unwrap_or(NO_BOOL),
+            Column::Time(values) => values[row] = cell,
+            Column::Int32(values) => values[row] = i32::try_from(cell).unwrap_or_default(),
+            Column::Int64(values) => values[row] = (cell != NO_CELL).then_some(cell),
+            Column::Date(values) => values[row] = i32::try_from(cell).ok(),
+        }
+    }
+
+    /// How many bytes of text the column holds.
+    pub fn bytes(&self) -> usize {
+        if let Column::Text(column) = self { column.texts.text.len() } else { 0 }
+    }
+
+    /// The rows as an array; the column is empty again.
+    pub fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
+            Column::Text(column) => column.finish()?,
+            Column::Bool(values) => {
+                let values = std::mem::take(values);
+                let bits = BooleanBuffer::collect_bool(values.len(), |row| values[row] == 1);
+                Arc::new(BooleanArray::new(bits, nulls(&values, |value| *value != NO_BOOL)))
+            }
+            Column::Time(values) => {
+                let values = std::mem::take(values);
+                let nulls = nulls(&values, |value| *value != NO_TIME);
+                Arc::new(TimestampMicrosecondArray::try_new(values.into(), nulls)?.with_timezone("UTC"))
+            }
+            Column::Int32(values) => Arc::new(Int32Array::from(std::mem::take(values))),
+            Column::Int64(values) => Arc::new(Int64Array::from(std::mem::take(values))),
+            Column::Date(values) => Arc::new(Date32Array::from(std::mem::take(values))),
+        })
+    }
+}
+
+fn nulls<T>(values: &[T], is_there: impl Fn(&T) -> bool) -> Option<NullBuffer> {
+    values
+        .iter()
+        .any(|value| !is_there(value))
+        .then(|| NullBuffer::new(BooleanBuffer::collect_bool(values.len(), |row| is_there(&values[row]))))
+}
+
+/// A batch of finished columns, in the table's order; text columns are dictionaries.
+pub fn batch(table: &Table, arrays: Vec<ArrayRef>) -> Result<RecordBatch, ArrowError> {
+    let fields: Vec<Field> = table
+        .columns
+        .iter()
+        .zip(&arrays)
+        .map(|(column, array)| Field::new(column.name, array.data_type().clone(), true))
+        .collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
+}
+
+/// A batch in the table's schema: its text columns are no dictionaries.
+pub fn unpacked(table: &Table, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let arrays = batch.columns().iter().map(|array| {
+        let Some(dictionary) = array.as_dictionary_opt::<UInt32Type>() else { return Ok(Arc::clone(array)) };
+        take(dictionary.values(), dictionary.keys(), None)
+    });
+    RecordBatch::try_new(table.schema(), arrays.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::datatypes::DataType;
+
+    fn text(column: &mut Column) -> &mut TextColumn {
+        let Column::Text(column) = column else { panic!("a column of text") };
+        column
+    }
+
+    #[test]
+    fn texts_are_kept_once_until_they_turn_out_distinct() {
+        let mut column = Column::new(Kind::Text);
+        for round in 0..3 {
+            let rows = TELLING_ROWS * 2;
+            column.resize(rows);
+            let of_text = text(&mut column);
+            assert_eq!(of_text.texts.is_shared(), round == 0);
+            (0..rows).filter(|row| row % 7 != 0).for_each(|row| of_text.set(row, &format!("text {row}")));
+            let array = column.finish().unwrap();
+            let array = array.as_dictionary::<UInt32Type>().downcast_dict::<StringArray>().unwrap();
+            for (row, found) in array.into_iter().enumerate() {
+                assert_eq!(found, (row % 7 != 0).then(|| format!("text {row}")).as_deref());
+            }
+        }
+        // Tried again at last, and found to repeat.
+        for _ in 0..RETRY_BATCHES {
+            column.finish().unwrap();
+        }
+        column.resize(1000);
+        (0..1000).for_each(|row| text(&mut column).set(row, ["a", "b", ""][row % 3]));
+        assert_eq!((text(&mut column).texts.len(), column.bytes()), (3, 2));
+        column.finish().unwrap();
+        assert!(text(&mut column).texts.is_shared());
+    }
+
+    #[test]
+    fn rows_beyond_are_dropped_and_new_ones_null() {
+        for kind in [Kind::Text, Kind::Bool, Kind::Timestamp, Kind::Int64, Kind::Date] {
+            let mut column = Column::new(kind);
+            column.resize(9);
+            column.resize(4);
+            let array = column.finish().unwrap();
+            assert_eq!((array.len(), array.null_count()), (4, 4), "{kind:?}");
+            assert!(matches!(array.data_type(), DataType::Dictionary(..)) == (kind == Kind::Text));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Integers in few bits: Parquet's RLE and bit-packing hybrid, and its delta encoding.
+//!
+//! The formats are those of the Parquet specification, "Encodings": `RLE` and `DELTA_BINARY_PACKED`. Must never
+//! allocate more than what it writes.
+
+/// Values that are packed together.
+const GROUP: usize = 8;
+
+/// Values in a block of deltas, and in each of the parts of it that have a width of their own.
+const BLOCK: usize = 128;
+const MINIBLOCK: usize = 32;
+
+/// How many bits the values up to this one need.
+pub fn width_of(most: u64) -> u8 {
+    // At most 64.
+    u8::try_from(u64::BITS - most.leading_zeros()).unwrap_or(64)
+}
+
+/// Appends values, each of at most `width` bits, as runs of one value and packed groups of eight.
+pub fn hybrid(values: &[u32], width: u8, out: &mut Vec<u8>) {
+    let mut packed_from = 0;
+    let mut at = 0;
+    while at < values.len() {
+        let value = values[at];
+        let run = values[at..].iter().take_while(|next| **next == value).count();
+        let missing = (at - packed_from).next_multiple_of(GROUP) - (at - packed_from);
+        if run < GROUP + missing {
+            at += run;
+            continue;
+        }
+        // A group is packed whole: it takes what it lacks from the run.
+        packed(&values[packed_from..at + missing], width, out);
+        varint(((run - missing) as u64) << 1, out);
+        out.extend_from_slice(&value.to_le_bytes()[..usize::from(width).div_ceil(8)]);
+        at += run;
+        packed_from = at;
+    }
+    packed(&values[packed_from..], width, out);
+}
+
+fn packed(values: &[u32], width: u8, out: &mut Vec<u8>) {
+    if values.is_empty() {
+        return;
+    }
+    let groups = values.len().div_ceil(GROUP);
+    varint(((groups as u64) << 1) | 1, out);
+    pack(values.iter().map(|value| u64::from(*value)), groups * GROUP, width, out);
+}
+
+/// Appends `count` values of `width` bits, the lowest bits first; those that are missing are 0.
+pub fn pack(values: impl Iterator<Item = u64>, count: usize, width: u8, out: &mut Vec<u8>) {
+    let end = out.len() + (count * usize::from(width)).div_ceil(8);
+    let (mut pending, mut bits) = (0_u128, 0);
+    for value in values {
+        pending |= u128::from(value) << bits;
+        bits += u32::from(width);
+        if bits >= 64 {
+            let [low @ .., _, _, _, _, _, _, _, _] = pending.to_le_bytes();
+            out.extend_from_slice(&low);
+            pending >>= 64;
+            bits -= 64;
+        }
+    }
+    out.extend_from_slice(&pending.to_le_bytes()[..(bits as usize).div_ceil(8)]);
+    out.resize(end, 0);
+}
+
+/// Appends integers as their differences, packed; those of 32 bits have differences of 32 bits.
+pub fn deltas(values: &[i64], is_narrow: bool, out: &mut Vec<u8>) {
+    varint(BLOCK as u64, out);
+    varint((BLOCK / MINIBLOCK) as u64, out);
+    varint(values.len() as u64, out);
+    varint(zigzag(values.first().copied().unwrap_or(0)), out);
+    let mut before = values.first().copied().unwrap_or(0);
+    let mut block = Vec::with_capacity(BLOCK);
+    for chunk in values.get(1..).unwrap_or_default().chunks(BLOCK) {
+        block.clear();
+        for value in chunk {
+            let delta = value.wrapping_sub(before);
+            let [a, b, c, d, ..] = delta.to_le_bytes();
+            block.push(if is_narrow { i64::from(i32::from_le_bytes([a, b, c, d])) } else { delta });
+            before = *value;
+        }
+        let least = block.iter().copied().min().unwrap_or(0);
+        varint(zigzag(least), out);
+        let excess = |delta: &i64| delta.wrapping_sub(least).cast_unsigned();
+        let widths_at = out.len();
+        out.extend_from_slice(&[0; BLOCK / MINIBLOCK]);
+        for (part, deltas) in block.chunks(MINIBLOCK).enumerate() {
+            let width = width_of(deltas.iter().map(excess).fold(0, |all, excess| all | excess));
+            out[widths_at + part] = width;
+            pack(deltas.iter().map(excess), MINIBLOCK, width, out);
+        }
+    }
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+fn varint(mut value: u64, out: &mut Vec<u8>) {
+    while value > 127 {
+        out.push(value.to_le_bytes()[0] | 0x80);
+        value >>= 7;
+    }
+    out.push(value.to_le_bytes()[0]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_and_groups_as_the_specification_writes_them() {
+        let check = |values: &[u32], width, expected: &[u8]| {
+            let mut out = Vec::new();
+            hybrid(values, width, &mut out);
+            assert_eq!(out, expected, "{values:?}");
+        };
+        // The example of the specification: 0 to 7 in three bits.
+        check(&[0, 1, 2, 3, 4, 5, 6, 7], 3, &[3, 0b1000_1000, 0b1100_0110, 0b1111_1010]);
+        check(&[4; 50], 3, &[100, 4]);
+        check(&[300; 8], 9, &[16, 44, 1]);
+        check(&[], 3, &[]);
+        check(&[1], 1, &[3, 1]);
+        // A run gives the group before it what that lacks.
+        check(&[&[1, 0][..], &[1; 20]].concat(), 1, &[3, 0b1111_1101, 28, 1]);
+        check(&[0; 3], 0, &[3]);
+    }
+
+    #[test]
+    fn widths() {
+        for (most, width) in [(0, 0), (1, 1), (2, 2), (255, 8), (256, 9), (u64::MAX, 64)] {
+            assert_eq!(width_of(most), width);
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! One column of some rows into the pages of a column chunk.
+//!
+//! What repeats becomes a dictionary, times and counters become differences, the rest stands as it is. Must never
+//! lose a value: a type it does not know is an error.
+
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
+use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use parquet::basic::Encoding;
+use parquet::bloom_filter::Sbbf;
+use parquet::data_type::ByteArray;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::statistics::{Statistics, ValueStatistics};
+use std::hash::BuildHasher;
+
+use super::pages::{Bounds, Chunk, PAGE_ROWS, PageOf, Pages};
+use super::text::{Source, Text, collect};
+use super::{Row, bits};
+
+/// Bytes of the values of a page, at most, but for the last value.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// Bytes of a bound; longer text is cut.
+const BOUND_BYTES: usize = 64;
+
+/// How often a Bloom filter may say that a value is there which is not.
+const FALSE_POSITIVES: f64 = 0.01;
+
+/// More distinct numbers than this get no dictionary.
+const MAX_DISTINCT_NUMBERS: usize = 1 << 14;
+
+/// What a column's chunk is to have.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// Least and greatest values, of pages and of the chunk.
+    pub bounds: bool,
+    /// A Bloom filter.
+    pub bloom_filter: bool,
+    /// Differences in the place of a dictionary: the values grow from row to row.
+    pub grows: bool,
+}
+
+/// Encodes the values of rows, which are taken from these arrays of one type.
+pub fn encode(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, pages: Pages) -> Result<Chunk> {
+    let data_type = arrays.first().map_or(&DataType::Null, |array| array.data_type());
+    match data_type {
+        DataType::Utf8 | DataType::Dictionary(..) => {
+            let sources: Option<Vec<Source>> = arrays.iter().map(|array| Source::new(array)).collect();
+            let sources = sources.ok_or_else(|| unknown(data_type))?;
+            text(collect(&sources, rows), rows.len(), wanted, pages)
+        }
+        DataType::Boolean => booleans(arrays, rows, pages),
+        DataType::Int32 => numbers::<Int32Type>(arrays, rows, wanted, pages),
+        DataType::Date32 => numbers::<Date32Type>(arrays, rows, wanted, pages),
+        DataType::Int64 => numbers::<Int64Type>(arrays, rows, wanted, pages),
+        DataType::Timestamp(..) => numbers::<TimestampMicrosecondType>(arrays, rows, wanted, pages),
+        other => Err(unknown(other)),
+    }
+}
+
+fn unknown(data_type: &DataType) -> ParquetError {
+    ParquetError::NYI(format!("columns of type {data_type}"))
+}
+
+fn text(text: Text, rows: usize, wanted: Wanted, pages: Pages) -> Result<Chunk> {
+    match text {
+        Text::Nothing => nothing(rows, pages),
+        Text::Dictionary { texts, numbers } => dictionary(&texts, &numbers, wanted, pages),
+        Text::Plain(texts) => plain(&texts, wanted, pages),
+    }
+}
+
+/// A column without values.
+fn nothing(rows: usize, mut pages: Pages) -> Result<Chunk> {
+    let levels = vec![0; rows.min(PAGE_ROWS)];
+    for start in (0..rows).step_by(PAGE_ROWS) {
+        let rows = (rows - start).min(PAGE_ROWS);
+        let of = PageOf { rows, nulls: rows, bounds: None, encoding: Encoding::PLAIN };
+        pages.page(of, &levels[..rows], |_| {})?;
+    }
+    pages.finish(Some(text_statistics(None, rows)), None)
+}
+
+fn dictionary(texts: &[&str], numbers: &[u32], wanted: Wanted, mut pages: Pages) -> Result<Chunk> {
+    let mut values = Vec::new();
+    for text in texts {
+        append_plain(text, &mut values);
+    }
+    pages.dictionary(&values, texts.len())?;
+    let order = Order::new(texts, wanted.bounds);
+    let width = bits::width_of(texts.len().saturating_sub(1) as u64);
+    for rows in numbers.chunks(PAGE_ROWS) {
+        let (levels, there) = levels(rows, |number| (*number != u32::MAX).then_some(*number));
+        let bounds = order.bounds(&there).and_then(|(least, most)| bounds_of(least, most));
+        let nulls = rows.len() - there.len();
+        let of = PageOf { rows: rows.len(), nulls, bounds, encoding: Encoding::RLE_DICTIONARY };
+        pages.page(of, &levels, |out| {
+            out.push(width);
+            bits::hybrid(&there, width, out);
+        })?;
+    }
+    let nulls = numbers.iter().filter(|number| **number == u32::MAX).count();
+    let bounds = order.by_rank.first().zip(order.by_rank.last()).map(|(least, most)| (*least, *most));
+    let filter =
+        if wanted.bloom_filter { Some(bloom_filter(texts.iter().copied(), texts.len())?) } else { None };
+    pages.finish(Some(text_statistics(bounds, nulls)), filter)
+}
+
+/// The order of a dictionary's texts.
+struct Order<'a> {
+    by_rank: Vec<&'a str>,
+    ranks: Vec<u32>,
+}
+
+impl<'a> Order<'a> {
+    fn new(texts: &[&'a str], is_wanted: bool) -> Self {
+        if !is_wanted {
+            return Order { by_rank: Vec::new(), ranks: Vec::new() };
+        }
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_unstable_by_key(|number| texts[*number]);
+        let mut ranks = vec![0; texts.len()];
+        for (rank, number) in (0..).zip(&order) {
+            ranks[*number] = rank;
+        }
+        Order { by_rank: order.into_iter().map(|number| texts[number]).collect(), ranks }
+    }
+
+    /// The least and the greatest of the texts with these numbers.
+    fn bounds(&self, numbers: &[u32]) -> Option<(&'a str, &'a str)> {
+        if self.ranks.is_empty() {
+            return None;
+        }
+        let rank = |number: &u32| self.ranks[*number as usize];
+        let (least, most) = (numbers.iter().map(rank).min()?, numbers.iter().map(rank).max()?);
+        Some((self.by_rank[least as usize], self.by_rank[most as usize]))
+    }
+}
+
+fn plain(texts: &[Option<&str>], wanted: Wanted, mut pages: Pages) -> Result<Chunk> {
+    let mut all: Option<(&str, &str)> = None;
+    let mut rest = texts;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let page = rest.iter().take(PAGE_ROWS).take_while(|text| {
+            let is_within = bytes < PAGE_BYTES;
+            bytes += text.map_or(0, |text| text.len() + 4);
+            is_within
+        });
+        let (rows, after) = rest.split_at(page.count());
+        rest = after;
+        let (levels, there) = levels(rows, |text| *text);
+        let found = if wanted.bounds { there.iter().min().zip(there.iter().max()) } else { None };
+        if let Some((least, most)) = found {
+            all = Some(all.map_or((*least, *most), |(low, high)| (low.min(least), high.max(most))));
+        }
+        let bounds = found.and_then(|(least, most)| bounds_of(least, most));
+        let nulls = rows.len() - there.len();
+        let of = PageOf { rows: rows.len(), nulls, bounds, encoding: Encoding::PLAIN };
+        pages.page(of, &levels, |out| {
+            out.reserve(bytes);
+            there.iter().for_each(|text| append_plain(text, out));
+        })?;
+    }
+    let there = || texts.iter().flatten().copied();
+    let count = there().count();
+    let filter = if wanted.bloom_filter { Some(bloom_filter(there(), count)?) } else { None };
+    pages.finish(Some(text_statistics(all, texts.len() - count)), filter)
+}
+
+/// Definition levels, and the values that are there.
+fn levels<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> Option<V>) -> (Vec<u32>, Vec<V>) {
+    let mut levels = Vec::with_capacity(rows.len());
+    let mut there = Vec::with_capacity(rows.len());
+    for row in rows {
+        let value = value(row);
+        levels.push(u32::from(value.is_some()));
+        there.extend(value);
+    }
+    (levels, there)
+}
+
+fn append_plain(text: &str, out: &mut Vec<u8>) {
+    // Columns of a batch have 31-bit offsets, so no text is longer.
+    out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn bloom_filter<'a>(texts: impl Iterator<Item = &'a str>, count: usize) -> Result<Sbbf> {
+    let mut filter = Sbbf::new_with_ndv_fpp(count.max(1) as u64, FALSE_POSITIVES)?;
+    texts.for_each(|text| filter.insert(text));
+    Ok(filter)
+}
+
+/// Bounds in the length that an index holds; none when nothing short is above the greatest.
+fn bounds_of(least: &str, most: &str) -> Option<Bounds> {
+    Some((cut(least).as_bytes().to_vec(), above(most)?.into_bytes()))
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(BOUND_BYTES)]
+}
+
+/// The text, or a shorter one that no text with the same beginning is greater than.
+fn above(text: &str) -> Option<String> {
+    if text.len() <= BOUND_BYTES {
+        return Some(text.to_owned());
+    }
+    let mut bound = cut(text).to_owned();
+    while let Some(last) = bound.pop() {
+        if let Some(next) = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32)
+            && next.len_utf8() == last.len_utf8()
+        {
+            bound.push(next);
+            return Some(bound);
+        }
+    }
+    None
+}
+
+fn text_statistics(bounds: Option<(&str, &str)>, nulls: usize) -> Statistics {
+    let least = bounds.map(|(least, _)| ByteArray::from(cut(least)));
+    let most = bounds.and_then(|(_, most)| above(most)).map(|most| ByteArray::from(most.into_bytes()));
+    let is_whole = |text: fn((&str, &str)) -> usize| bounds.is_some_and(|bounds| text(bounds) <= BOUND_BYTES);
+    Statistics::ByteArray(
+        ValueStatistics::new(least, most, None, Some(nulls as u64), false)
+            .with_min_is_exact(is_whole(|(least, _)| least.len()))
+            .with_max_is_exact(is_whole(|(_, most)| most.len())),
+    )
+}
+
+fn booleans(arrays: &[&ArrayRef], rows: &[Row], mut pages: Pages) -> Result<Chunk> {
+    let sources: Vec<_> = arrays.iter().map(|array| array.as_boolean()).collect();
+    let value = |row: &Row| {
+        let (array, row) = (sources[row.source as usize], row.row as usize);
+        array.is_valid(row).then(|| array.value(row))
+    };
+    let (mut seen, mut nulls) = ((None::<bool>, None::<bool>), 0);
+    for rows in rows.chunks(PAGE_ROWS) {
+        let (levels, there) = levels(rows, value);
+        let (least, most) = (there.iter().min().copied(), there.iter().max().copied());
+        seen = (seen.0.into_iter().chain(least).min(), seen.1.max(most));
+        let bounds = least.zip(most).map(|(least, most)| (vec![u8::from(least)], vec![u8::from(most)]));
+        let of_page = rows.len() - there.len();
+        nulls += of_page;
+        let of = PageOf { rows: rows.len(), nulls: of_page, bounds, encoding: Encoding::PLAIN };
+        pages.page(of, &levels, |out| {
+            bits::pack(there.iter().map(|value| u64::from(*value)), there.len(), 1, out);
+        })?;
+    }
+    let statistics = ValueStatistics::new(seen.0, seen.1, None, Some(nulls as u64), false);
+    pages.finish(Some(Statistics::Boolean(statistics)), None)
+}
+
+/// A number that is stored in four or in eight bytes.
+trait Stored: ArrowPrimitiveType {
+    const IS_NARROW: bool;
+    fn wide(value: Self::Native) -> i64;
+}
+
+impl Stored for Int32Type {
+    const IS_NARROW: bool = true;
+    fn wide(value: i32) -> i64 {
+        i64::from(value)
+    }
+}
+
+impl Stored for Date32Type {
+    const IS_NARROW: bool = true;
+    fn wide(value: i32) -> i64 {
+        i64::from(value)
+    }
+}
+
+impl Stored for Int64Type {
+    const IS_NARROW: bool = false;
+    fn wide(value: i64) -> i64 {
+        value
+    }
+}
+
+impl Stored for TimestampMicrosecondType {
+    const IS_NARROW: bool = false;
+    fn wide(value: i64) -> i64 {
+        value
+    }
+}
+
+fn numbers<T: Stored>(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, mut pages: Pages) -> Result<Chunk> {
+    let sources: Vec<&PrimitiveArray<T>> = arrays.iter().map(|array| array.as_primitive::<T>()).collect();
+    let value = |row: &Row| {
+        let (array, row) = (sources[row.source as usize], row.row as usize);
+        array.is_valid(row).then(|| T::wide(array.value(row)))
+    };
+    let (levels, values) = levels(rows, value);
+    let mut distinct = if wanted.grows { None } else { Distinct::of(&values) };
+    if let Some(distinct) = &distinct {
+        let mut plain = Vec::new();
+        distinct.values.iter().for_each(|value| append_number::<T>(*value, &mut plain));
+        pages.dictionary(&plain, distinct.values.len())?;
+    }
+    let width = distinct
+        .as_ref()
+        .map_or(0, |distinct| bits::width_of(distinct.values.len().saturating_sub(1) as u64));
+    let mut numbers =
+        distinct.as_mut().map(|distinct| std::mem::take(&mut distinct.numbers)).unwrap_or_default();
+    let (mut rest, mut done) = (values.as_slice(), 0);
+    for levels in levels.chunks(PAGE_ROWS) {
+        let there = levels.iter().map(|level| *level as usize).sum();
+        let (page, after) = rest.split_at(there);
+        let bounds = least_and_most(page).map(|(least, most)| {
+            let bound = |value| {
+                let mut bytes = Vec::new();
+                append_number::<T>(value, &mut bytes);
+                bytes
+            };
+            (bound(least), bound(most))
+        });
+        let encoding =
+            if numbers.is_empty() { Encoding::DELTA_BINARY_PACKED } else { Encoding::RLE_DICTIONARY };
+        let of = PageOf { rows: levels.len(), nulls: levels.len() - there, bounds, encoding };
+        pages.page(of, levels, |out| {
+            if numbers.is_empty() {
+                bits::deltas(page, T::IS_NARROW, out);
+            } else {
+                out.push(width);
+                bits::hybrid(&numbers[done..done + there], width, out);
+            }
+        })?;
+        rest = after;
+        done += there;
+    }
+    numbers.clear();
+    pages.finish(Some(number_statistics::<T>(&values, levels.len() - values.len())), None)
+}
+
+fn least_and_most(values: &[i64]) -> Option<(i64, i64)> {
+    Some((values.iter().copied().min()?, values.iter().copied().max()?))
+}
+
+fn append_number<T: Stored>(value: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(&value.to_le_bytes()[..if T::IS_NARROW { 4 } else { 8 }]);
+}
+
+fn number_statistics<T: Stored>(values: &[i64], nulls: usize) -> Statistics {
+    let (least, most) = least_and_most(values).unzip();
+    let nulls = Some(nulls as u64);
+    if T::IS_NARROW {
+        let narrow = |value: Option<i64>| value.and_then(|value| i32::try_from(value).ok());
+        Statistics::Int32(ValueStatistics::new(narrow(least), narrow(most), None, nulls, false))
+    } else {
+        Statistics::Int64(ValueStatistics::new(least, most, None, nulls, false))
+    }
+}
+
+/// Numbers, each once, and for every row which it is.
+struct Distinct {
+    values: Vec<i64>,
+    numbers: Vec<u32>,
+}
+
+impl Distinct {
+    /// None when there are many.
+    fn of(values: &[i64]) -> Option<Self> {
+        let state = RandomState::default();
+        let mut found: HashTable<u32> = HashTable::new();
+        let mut distinct = Distinct { values: Vec::new(), numbers: Vec::with_capacity(values.len()) };
+        let most = (values.len() / 4).clamp(16, MAX_DISTINCT_NUMBERS);
+        let mut last = None;
+        for value in values {
+            if let Some((before, number)) = last
+                && before == *value
+            {
+                distinct.numbers.push(number);
+                continue;
+            }
+            let Distinct { values, numbers } = &mut distinct;
+            let entry = found.entry(
+                state.hash_one(*value),
+                |number| values[*number as usize] == *value,
+                |number| state.hash_one(values[*number as usize]),
+            );
+            let number = *entry.or_insert_with(|| u32::try_from(values.len()).unwrap_or(u32::MAX)).get();
+            if number as usize == values.len() {
+                values.push(*value);
+            }
+            numbers.push(number);
+            last = Some((*value, number));
+            if values.len() > most {
+                return None;
+            }
+        }
+        Some(distinct).filter(|distinct| !distinct.values.is_empty())
+    }
+}

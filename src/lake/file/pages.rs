@@ -1,0 +1,181 @@
+//! The pages of one column of one row group, and what is known of them.
+//!
+//! Pages, dictionaries and levels are laid out as the Parquet specification says; headers, indexes and Bloom filters
+//! are those of the `parquet` crate. Must never hold more than one page of a column besides its compressed ones.
+
+use bytes::Bytes;
+use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
+use parquet::bloom_filter::Sbbf;
+use parquet::column::page::{CompressedPage, Page, PageWriter};
+use parquet::column::writer::ColumnCloseResult;
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder};
+use parquet::file::statistics::Statistics;
+use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
+use parquet::schema::types::ColumnDescPtr;
+use zstd::bulk::Compressor;
+
+use super::bits;
+
+/// Rows of a page, at most.
+pub const PAGE_ROWS: usize = 20_000;
+
+/// The least and the greatest value of a page, as the page index holds them.
+pub type Bounds = (Vec<u8>, Vec<u8>);
+
+/// What a page holds besides its values.
+pub struct PageOf {
+    /// How many rows.
+    pub rows: usize,
+    /// How many of them are null.
+    pub nulls: usize,
+    /// The bounds of the others; none when they are not kept.
+    pub bounds: Option<Bounds>,
+    /// How the values are encoded.
+    pub encoding: Encoding,
+}
+
+/// A column chunk, ready for a file.
+pub struct Chunk {
+    /// Its pages.
+    pub bytes: Bytes,
+    /// What is known of them.
+    pub close: ColumnCloseResult,
+}
+
+/// The pages of a column chunk while they are written.
+pub struct Pages<'a> {
+    column: ColumnDescPtr,
+    compressor: &'a mut Compressor<'static>,
+    dictionary: Option<CompressedPage>,
+    pages: Vec<(CompressedPage, PageOf)>,
+    /// The page at hand, before compression.
+    page: Vec<u8>,
+}
+
+impl<'a> Pages<'a> {
+    /// No pages yet.
+    pub fn new(column: ColumnDescPtr, compressor: &'a mut Compressor<'static>) -> Self {
+        Pages { column, compressor, dictionary: None, pages: Vec::new(), page: Vec::new() }
+    }
+
+    /// Adds the dictionary: `count` values, encoded plain.
+    pub fn dictionary(&mut self, values: &[u8], count: usize) -> Result<()> {
+        let page = Page::DictionaryPage {
+            buf: self.compressor.compress(values)?.into(),
+            num_values: narrow(count)?,
+            encoding: Encoding::PLAIN,
+            is_sorted: false,
+        };
+        self.dictionary = Some(CompressedPage::new(page, values.len()));
+        Ok(())
+    }
+
+    /// Adds a page of rows that have a value where `is_there` says so; `values` appends these.
+    pub fn page(&mut self, of: PageOf, is_there: &[u32], values: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+        self.page.clear();
+        self.page.extend_from_slice(&[0; 4]);
+        bits::hybrid(is_there, 1, &mut self.page);
+        let levels = narrow(self.page.len() - 4)?;
+        self.page[..4].copy_from_slice(&levels.to_le_bytes());
+        values(&mut self.page);
+        let page = Page::DataPage {
+            buf: self.compressor.compress(&self.page)?.into(),
+            num_values: narrow(of.rows)?,
+            encoding: of.encoding,
+            def_level_encoding: Encoding::RLE,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        };
+        self.pages.push((CompressedPage::new(page, self.page.len()), of));
+        Ok(())
+    }
+
+    /// Puts the pages together.
+    pub fn finish(self, statistics: Option<Statistics>, bloom_filter: Option<Sbbf>) -> Result<Chunk> {
+        let mut sink = TrackedWrite::new(Vec::new());
+        let mut writer = SerializedPageWriter::new(&mut sink);
+        let mut encodings = vec![Encoding::RLE];
+        let mut uncompressed = 0;
+        let dictionary_offset = match self.dictionary {
+            Some(page) => {
+                encodings.push(page.encoding());
+                uncompressed += writer.write_page(page)?.uncompressed_size;
+                Some(0)
+            }
+            None => None,
+        };
+        let mut offsets = OffsetIndexBuilder::new();
+        let mut index = IndexOf::new(self.column.physical_type());
+        let (mut rows, mut first_page) = (0, None);
+        for (page, of) in self.pages {
+            if !encodings.contains(&of.encoding) {
+                encodings.push(of.encoding);
+            }
+            let written = writer.write_page(page)?;
+            uncompressed += written.uncompressed_size;
+            let offset = signed(written.offset)?;
+            first_page.get_or_insert(offset);
+            offsets.append_offset_and_size(offset, narrow(written.compressed_size)?.cast_signed());
+            offsets.append_row_count(signed(of.rows as u64)?);
+            rows += of.rows as u64;
+            index.append(of);
+        }
+        let bytes = sink.into_inner()?;
+        let mut metadata = ColumnChunkMetaData::builder(self.column)
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_encodings(encodings)
+            .set_total_compressed_size(signed(bytes.len() as u64)?)
+            .set_total_uncompressed_size(signed(uncompressed as u64)?)
+            .set_num_values(signed(rows)?)
+            .set_data_page_offset(first_page.unwrap_or(0))
+            .set_dictionary_page_offset(dictionary_offset);
+        if let Some(statistics) = statistics {
+            metadata = metadata.set_statistics(statistics);
+        }
+        let close = ColumnCloseResult {
+            bytes_written: bytes.len() as u64,
+            rows_written: rows,
+            metadata: metadata.build()?,
+            bloom_filter,
+            column_index: index.builder.map(ColumnIndexBuilder::build).transpose()?,
+            offset_index: Some(offsets.build()),
+        };
+        Ok(Chunk { bytes: bytes.into(), close })
+    }
+}
+
+/// The index of a column's pages, given up as soon as one has values without bounds.
+struct IndexOf {
+    builder: Option<ColumnIndexBuilder>,
+}
+
+impl IndexOf {
+    fn new(physical_type: Type) -> Self {
+        IndexOf { builder: Some(ColumnIndexBuilder::new(physical_type)) }
+    }
+
+    fn append(&mut self, page: PageOf) {
+        let is_null = page.nulls == page.rows;
+        match (self.builder.as_mut(), page.bounds) {
+            (Some(builder), Some((least, most))) => {
+                builder.append(is_null, least, most, i64::try_from(page.nulls).unwrap_or(i64::MAX));
+            }
+            (Some(builder), None) if is_null => {
+                builder.append(true, Vec::new(), Vec::new(), i64::try_from(page.nulls).unwrap_or(i64::MAX));
+            }
+            _ => self.builder = None,
+        }
+    }
+}
+
+fn narrow(value: usize) -> Result<u32> {
+    u32::try_from(value)
+        .ok()
+        .filter(|value| i32::try_from(*value).is_ok())
+        .ok_or_else(|| ParquetError::General(format!("a page of {value} is too large")))
+}
+
+fn signed(value: u64) -> Result<i64> {
+    i64::try_from(value).map_err(|_| ParquetError::General(format!("{value} is too large")))
+}

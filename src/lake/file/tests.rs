@@ -1,0 +1,226 @@
+//! What is written is what the `parquet` crate reads, page by page and as a whole.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    BooleanArray, DictionaryArray, Int32Array, Int64Array, RecordBatchReader, StringArray,
+    TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::compute::{cast, concat_batches, take_record_batch};
+use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::*;
+use crate::decode::columns::{Column as TableColumn, column as table_column};
+
+const COLUMNS: &[TableColumn] = &[
+    table_column("time", "", Kind::Timestamp, ""),
+    table_column("name", "", Kind::Text, ""),
+    table_column("event_id", "", Kind::Text, ""),
+    table_column("json", "", Kind::Json, ""),
+    table_column("nothing", "", Kind::Text, ""),
+    table_column("flag", "", Kind::Bool, ""),
+    table_column("small", "", Kind::Int32, ""),
+    table_column("large", "", Kind::Int64, ""),
+    table_column("day", "", Kind::Date, ""),
+    table_column("source_row", "", Kind::SourceRow, ""),
+    table_column("event_date", "", Kind::EventDate, ""),
+];
+
+static TABLE: Table = Table { name: "test", doc: "", time_column: "time", columns: COLUMNS };
+
+/// One day, so that one file holds all.
+const DAY: i64 = 86_400_000_000;
+
+fn text(random: &mut StdRng, distinct: u32) -> Option<String> {
+    match random.random_range(0..10) {
+        0 => None,
+        1 => Some(String::new()),
+        2 => Some("ü\u{10ffff}".repeat(random.random_range(1..40))),
+        _ => Some(format!("text {}", random.random_range(0..distinct))),
+    }
+}
+
+/// A batch whose text columns are strings, or dictionaries with texts that no row has and that are there twice.
+fn sample(random: &mut StdRng, rows: usize, is_dictionary: bool, distinct: u32) -> RecordBatch {
+    let some = |random: &mut StdRng| random.random_bool(0.8);
+    let times: TimestampMicrosecondArray =
+        (0..rows).map(|_| some(random).then(|| random.random_range(0..DAY))).collect();
+    let mut texts = |distinct| -> ArrayRef {
+        let texts: StringArray = (0..rows).map(|_| text(random, distinct)).collect();
+        if !is_dictionary || rows == 0 {
+            return Arc::new(texts);
+        }
+        let numbers: UInt32Array =
+            texts.iter().enumerate().map(|(row, text)| text.map(|_| u32::try_from(row).unwrap())).collect();
+        Arc::new(DictionaryArray::<UInt32Type>::new(numbers, Arc::new(texts)))
+    };
+    let (name, id, json) = (texts(distinct), texts(u32::MAX), texts(distinct));
+    let wide = |random: &mut StdRng| match random.random_range(0..8) {
+        0 => i64::MIN,
+        1 => i64::MAX,
+        _ => random.random_range(-5..5),
+    };
+    let nothing: ArrayRef = arrow::array::new_null_array(&DataType::Utf8, rows);
+    let narrow: Int32Array = (0..rows).map(|_| some(random).then(|| random.random())).collect();
+    let large: Int64Array = (0..rows).map(|_| some(random).then(|| wide(random))).collect();
+    let days: Date32Array = (0..rows).map(|_| some(random).then(|| random.random_range(0..9))).collect();
+    let arrays: Vec<ArrayRef> = vec![
+        Arc::new(times.with_timezone("UTC")),
+        name,
+        id,
+        json,
+        nothing,
+        Arc::new((0..rows).map(|_| some(random).then(|| random.random())).collect::<BooleanArray>()),
+        Arc::new(narrow),
+        Arc::new(large),
+        Arc::new(days),
+        Arc::new(Int32Array::from_iter_values(0..i32::try_from(rows).unwrap())),
+        Arc::new(Date32Array::from(vec![0; rows])),
+    ];
+    let fields = COLUMNS.iter().zip(&arrays);
+    let fields: Vec<Field> = fields.map(|(c, a)| Field::new(c.name, a.data_type().clone(), true)).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
+}
+
+fn plain(batch: &RecordBatch) -> RecordBatch {
+    let columns = batch.columns().iter().zip(COLUMNS);
+    let columns = columns.map(|(array, column)| cast(array, &column.kind.data_type()).unwrap());
+    RecordBatch::try_new(TABLE.schema(), columns.collect()).unwrap()
+}
+
+/// The rows of all batches in the order of time and place, without the partition column.
+fn sorted(batches: &[RecordBatch]) -> RecordBatch {
+    let batches: Vec<RecordBatch> = batches.iter().map(plain).collect();
+    let all = concat_batches(&TABLE.schema(), &batches).unwrap();
+    let times = all.column(0).as_primitive::<TimestampMicrosecondType>().clone();
+    let mut order: Vec<u32> = (0..u32::try_from(all.num_rows()).unwrap()).collect();
+    order.sort_by_key(|row| {
+        let row = *row as usize;
+        if times.is_null(row) { i64::MAX } else { times.value(row) }
+    });
+    let all = take_record_batch(&all, &UInt32Array::from(order)).unwrap();
+    all.project(&(0..COLUMNS.len() - 1).collect::<Vec<_>>()).unwrap()
+}
+
+fn read(bytes: &Bytes) -> (RecordBatch, ParquetRecordBatchReaderBuilder<Bytes>) {
+    let options = || ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+    let open = || ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), options()).unwrap();
+    let reader = open().with_batch_size(777).build().unwrap();
+    let schema = reader.schema();
+    let batches: Vec<RecordBatch> = reader.map(Result::unwrap).collect();
+    (concat_batches(&schema, &batches).unwrap(), open())
+}
+
+fn check(batches: &[RecordBatch]) -> ParquetRecordBatchReaderBuilder<Bytes> {
+    let file = encode(&TABLE, batches).unwrap().remove(0);
+    let (found, builder) = read(&file.bytes);
+    let expected = sorted(batches);
+    assert_eq!(found.num_rows(), expected.num_rows());
+    for (index, column) in COLUMNS[..COLUMNS.len() - 1].iter().enumerate() {
+        assert_eq!(found.column(index), expected.column(index), "column `{}`", column.name);
+    }
+    bounds_hold(&found, &builder);
+    builder
+}
+
+/// Every value lies within the bounds of its page and of its chunk, by the order of its type.
+fn bounds_hold(found: &RecordBatch, builder: &ParquetRecordBatchReaderBuilder<Bytes>) {
+    let metadata = builder.metadata();
+    let names = found.column(1).as_string::<i32>();
+    let (mut first, mut pages) = (0, 0);
+    for (group, of_group) in metadata.row_groups().iter().enumerate() {
+        let rows = usize::try_from(of_group.num_rows()).unwrap();
+        let index = &metadata.column_index().unwrap()[group][1];
+        let offsets = metadata.offset_index().unwrap()[group][1].page_locations();
+        let ColumnIndexMetaData::BYTE_ARRAY(index) = index else { panic!("bounds of text") };
+        for (page, location) in offsets.iter().enumerate() {
+            let start = usize::try_from(location.first_row_index).unwrap();
+            let end =
+                offsets.get(page + 1).map_or(rows, |next| usize::try_from(next.first_row_index).unwrap());
+            let texts =
+                (first + start..first + end).filter(|row| names.is_valid(*row)).map(|row| names.value(row));
+            for text in texts {
+                assert!(index.min_value(page).unwrap() <= text.as_bytes(), "{text}");
+                assert!(index.max_value(page).unwrap() >= text.as_bytes(), "{text}");
+            }
+            pages += 1;
+        }
+        let statistics = of_group.column(1).statistics().unwrap();
+        let texts = (first..first + rows).filter(|row| names.is_valid(*row)).map(|row| names.value(row));
+        for text in texts {
+            assert!(statistics.min_bytes_opt().unwrap() <= text.as_bytes());
+            assert!(statistics.max_bytes_opt().is_none_or(|most| most >= text.as_bytes()));
+        }
+        first += rows;
+    }
+    assert!(pages > 0);
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let mut random = StdRng::seed_from_u64(7);
+    for rows in [1, 7, 8, 100, 1000, 5000, 45_000] {
+        for distinct in [1, 2, 300, u32::MAX] {
+            let batches = [
+                sample(&mut random, rows, false, distinct),
+                sample(&mut random, rows / 3, true, distinct),
+                sample(&mut random, rows / 7, true, 2),
+            ];
+            check(&batches);
+        }
+    }
+}
+
+#[test]
+fn row_groups_and_bloom_filters() {
+    let mut random = StdRng::seed_from_u64(8);
+    let batches: Vec<RecordBatch> =
+        (0..3).map(|number| sample(&mut random, 100_000, number == 1, 50)).collect();
+    let builder = check(&batches);
+    assert_eq!(builder.metadata().num_row_groups(), 2);
+    let filter = builder.get_row_group_column_bloom_filter(1, 2).unwrap().unwrap();
+    let (found, _) = read(&encode(&TABLE, &batches).unwrap()[0].bytes);
+    let ids = found.column(2).as_string::<i32>();
+    let start = usize::try_from(builder.metadata().row_group(0).num_rows()).unwrap();
+    assert!((start..ids.len()).filter(|row| ids.is_valid(*row)).all(|row| filter.check(ids.value(row))));
+    let absent = (0..10_000).filter(|number| filter.check(format!("absent {number}").as_str())).count();
+    assert!(absent < 500, "{absent} of 10,000 are said to be there");
+    assert!(builder.get_row_group_column_bloom_filter(1, 1).unwrap().is_none());
+}
+
+#[test]
+fn parts_of_batches_are_taken() {
+    let mut random = StdRng::seed_from_u64(9);
+    let (first, second) = (sample(&mut random, 100, true, 5), sample(&mut random, 50, false, 5));
+    let parts = [
+        Part { batch: &first, rows: 10..20 },
+        Part { batch: &first, rows: 30..31 },
+        Part { batch: &second, rows: 0..50 },
+    ];
+    let file = encode_parts(&TABLE, &parts).unwrap().remove(0);
+    let expected = sorted(&[first.slice(10, 10), first.slice(30, 1), second]);
+    let (found, _) = read(&file.bytes);
+    assert_eq!(found.columns(), expected.columns());
+}
+
+#[test]
+fn a_type_without_an_encoding_is_an_error() {
+    let mut random = StdRng::seed_from_u64(1);
+    let batch = sample(&mut random, 3, false, 1);
+    let mut arrays = batch.columns().to_vec();
+    arrays[6] = cast(&arrays[6], &DataType::Float64).unwrap();
+    let fields = batch
+        .schema()
+        .fields()
+        .iter()
+        .zip(&arrays)
+        .map(|(f, a)| Field::new(f.name(), a.data_type().clone(), true))
+        .collect::<Vec<_>>();
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+    assert!(encode(&TABLE, &[batch]).is_err());
+}

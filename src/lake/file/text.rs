@@ -1,0 +1,155 @@
+//! Text of some rows, in whatever form it is held, as a dictionary or one after the other.
+
+use arrow::array::{Array, AsArray, StringArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::UInt32Type;
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use std::hash::BuildHasher;
+
+use super::Row;
+
+/// A dictionary beyond this is given up: it is read whole, whichever row is asked for.
+const MAX_DICTIONARY_BYTES: usize = 2 << 20;
+
+/// After so many rows a dictionary that does not pay is given up.
+const TRIAL_ROWS: usize = 4096;
+
+/// One batch's column of text.
+pub struct Source<'a> {
+    /// For a dictionary, the number of each row's text.
+    numbers: Option<&'a [u32]>,
+    nulls: Option<&'a NullBuffer>,
+    texts: &'a StringArray,
+}
+
+impl<'a> Source<'a> {
+    /// A column of strings, or of strings in a dictionary.
+    pub fn new(array: &'a dyn Array) -> Option<Self> {
+        if let Some(texts) = array.as_string_opt::<i32>() {
+            return Some(Source { numbers: None, nulls: texts.nulls(), texts });
+        }
+        let dictionary = array.as_dictionary_opt::<UInt32Type>()?;
+        let texts = dictionary.values().as_string_opt::<i32>()?;
+        Some(Source { numbers: Some(dictionary.keys().values()), nulls: dictionary.keys().nulls(), texts })
+    }
+
+    /// The number of a row's text among those of this source; none for null.
+    #[inline]
+    fn number(&self, row: usize) -> Option<usize> {
+        if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
+            return None;
+        }
+        Some(self.numbers.map_or(row, |numbers| numbers[row] as usize))
+    }
+
+    /// Whether no row has a text.
+    fn is_all_null(&self) -> bool {
+        self.texts.is_empty() || self.nulls.is_some_and(|nulls| nulls.null_count() == nulls.len())
+    }
+
+    /// Whether the texts are known to be mostly distinct, so that a dictionary need not be tried.
+    fn is_distinct(&self) -> bool {
+        let there = |numbers: &[u32]| numbers.len() - self.nulls.map_or(0, NullBuffer::null_count);
+        self.numbers.is_some_and(|numbers| self.texts.len() * 2 > there(numbers) && self.texts.len() > 64)
+    }
+}
+
+/// A column of text of some rows.
+pub enum Text<'a> {
+    /// All null.
+    Nothing,
+    /// Each text once, and for every row that has one its number.
+    Dictionary {
+        /// The texts.
+        texts: Vec<&'a str>,
+        /// For each row, the number of its text, or [`u32::MAX`].
+        numbers: Vec<u32>,
+    },
+    /// For each row its text.
+    Plain(Vec<Option<&'a str>>),
+}
+
+/// Collects the text of rows.
+pub fn collect<'a>(sources: &'a [Source<'a>], rows: &[Row]) -> Text<'a> {
+    if sources.iter().all(Source::is_all_null) {
+        return Text::Nothing;
+    }
+    if !sources.iter().any(Source::is_distinct)
+        && let Some(dictionary) = dictionary(sources, rows)
+    {
+        return dictionary;
+    }
+    let text = |row: &Row| {
+        let source = &sources[row.source as usize];
+        source.number(row.row as usize).map(|number| source.texts.value(number))
+    };
+    Text::Plain(rows.iter().map(text).collect())
+}
+
+/// The text of rows as a dictionary, unless that would hardly be smaller.
+fn dictionary<'a>(sources: &'a [Source<'a>], rows: &[Row]) -> Option<Text<'a>> {
+    let mut numbers = Vec::with_capacity(rows.len());
+    let mut texts = Numbered::default();
+    // What each source's own numbers are in this dictionary; a text is looked at once for each source.
+    let mut known: Vec<Vec<u32>> = sources
+        .iter()
+        .map(|source| vec![u32::MAX; if source.numbers.is_some() { source.texts.len() } else { 0 }])
+        .collect();
+    let mut bytes = 0;
+    for (at, row) in rows.iter().enumerate() {
+        let source = &sources[row.source as usize];
+        let Some(number) = source.number(row.row as usize) else {
+            numbers.push(u32::MAX);
+            continue;
+        };
+        let found = match known[row.source as usize].get_mut(number) {
+            Some(known) if *known != u32::MAX => *known,
+            Some(known) => {
+                *known = texts.number(source.texts.value(number));
+                *known
+            }
+            None => texts.number(source.texts.value(number)),
+        };
+        bytes += texts.texts[found as usize].len() + 4;
+        numbers.push(found);
+        let does_not_pay = at % TRIAL_ROWS == TRIAL_ROWS - 1 && texts.bytes * 10 > bytes * 7;
+        if does_not_pay || texts.bytes > MAX_DICTIONARY_BYTES {
+            return None;
+        }
+    }
+    Some(Text::Dictionary { texts: texts.texts, numbers })
+}
+
+/// Texts with a number each.
+#[derive(Default)]
+struct Numbered<'a> {
+    state: RandomState,
+    numbers: HashTable<u32>,
+    texts: Vec<&'a str>,
+    bytes: usize,
+}
+
+impl<'a> Numbered<'a> {
+    #[inline]
+    fn number(&mut self, text: &'a str) -> u32 {
+        let Numbered { state, numbers, texts, bytes } = self;
+        let hash = state.hash_one(text.as_bytes());
+        let found = numbers.entry(
+            hash,
+            |number| texts[*number as usize] == text,
+            |number| state.hash_one(texts[*number as usize].as_bytes()),
+        );
+        match found {
+            hashbrown::hash_table::Entry::Occupied(found) => *found.get(),
+            hashbrown::hash_table::Entry::Vacant(place) => {
+                // Far fewer than 2^32: the texts take at most MAX_DICTIONARY_BYTES and one more.
+                let number = u32::try_from(texts.len()).unwrap_or(u32::MAX);
+                place.insert(number);
+                *bytes += text.len() + 4;
+                texts.push(text);
+                number
+            }
+        }
+    }
+}
