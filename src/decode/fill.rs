@@ -3,20 +3,21 @@
 //! Logs repeat endlessly: a name, a region, a whole identity. Whoever reads the finished columns works on the numbers.
 //! Must never keep a column without bounds of its own: who fills it watches [`Column::bytes`].
 
+use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Date32Array, DictionaryArray, Int32Array, Int64Array,
-    PrimitiveArray, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, BooleanArray, Date32Array, DictionaryArray, Int32Array, Int64Array, NullArray,
+    PrimitiveArray, StringArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::take;
-use arrow::datatypes::{Field, Schema, UInt32Type};
+use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use std::hash::BuildHasher;
 
 use super::columns::{Kind, Table};
 
@@ -128,34 +129,80 @@ fn text_of<'a>(ends: &[i32], text: &'a str, number: u32) -> &'a str {
 /// A column of text.
 #[derive(Debug)]
 pub struct TextColumn {
-    /// For each row the number of its text, or [`NULL`].
-    pub rows: Vec<u32>,
+    /// For each row the number of its text, or [`NULL`]; rows beyond its end are null.
+    rows: Vec<u32>,
+    len: usize,
     /// The texts.
     pub texts: Texts,
     /// Batches until it is tried again whether the column repeats.
     unshared_batches: u32,
 }
 
+impl Default for TextColumn {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl TextColumn {
-    fn new() -> Self {
-        TextColumn { rows: Vec::new(), texts: Texts::new(true), unshared_batches: 0 }
+    /// An empty column.
+    pub fn new() -> Self {
+        TextColumn { rows: Vec::new(), len: 0, texts: Texts::new(true), unshared_batches: 0 }
     }
 
     /// Sets the text of a row.
     #[inline]
     pub fn set(&mut self, row: usize, text: &str) {
-        self.rows[row] = self.texts.number(text);
+        let number = self.texts.number(text);
+        self.set_number(row, number);
+    }
+
+    /// Sets a row to the text of a number, or to [`NULL`].
+    #[inline]
+    pub fn set_number(&mut self, row: usize, number: u32) {
+        if row >= self.rows.len() {
+            if number == NULL {
+                return;
+            }
+            self.rows.resize(self.len, NULL);
+        }
+        self.rows[row] = number;
+    }
+
+    /// Sets rows to one text.
+    pub fn fill(&mut self, rows: Range<usize>, text: &str) {
+        let number = self.texts.number(text);
+        self.rows.resize(self.len, NULL);
+        self.rows[rows].fill(number);
+    }
+
+    /// Appends a row.
+    #[inline]
+    pub fn push(&mut self, text: Option<&str>) {
+        let row = self.len;
+        self.len += 1;
+        if let Some(text) = text {
+            let number = self.texts.number(text);
+            self.rows.resize(row, NULL);
+            self.rows.push(number);
+        }
     }
 
     /// The text of a row.
     #[inline]
     pub fn get(&self, row: usize) -> Option<&str> {
-        let number = self.rows[row];
+        let number = self.rows.get(row).copied().unwrap_or(NULL);
         (number != NULL).then(|| self.texts.get(number))
     }
 
-    /// The rows as a dictionary; the column is empty again, and shares equal texts if that paid.
-    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+    /// The rows as a dictionary, or as nothing when all are null; the column is empty again, and shares equal texts
+    /// if that paid.
+    pub fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        let len = std::mem::take(&mut self.len);
+        if self.rows.is_empty() {
+            return Ok(Arc::new(NullArray::new(len)));
+        }
+        self.rows.resize(len, NULL);
         let there = self.rows.iter().filter(|number| **number != NULL).count();
         if self.texts.is_shared {
             let is_telling = there >= TELLING_ROWS;
@@ -217,7 +264,10 @@ impl Column {
     /// Makes the column this long: rows that are new are null, those beyond are dropped.
     pub fn resize(&mut self, rows: usize) {
         match self {
-            Column::Text(column) => column.rows.resize(rows, NULL),
+            Column::Text(column) => {
+                column.len = rows;
+                column.rows.truncate(rows);
+            }
             Column::Bool(values) => values.resize(rows, NO_BOOL),
             Column::Time(values) => values.resize(rows, NO_TIME),
             Column::Int32(values) => values.resize(rows, 0),
@@ -235,7 +285,7 @@ impl Column {
     #[inline]
     pub fn set_cell(&mut self, row: usize, cell: i64) {
         match self {
-            Column::Text(column) => column.rows[row] = u32::try_from(cell).unwrap_or(NULL),
+            Column::Text(column) => column.set_number(row, u32::try_from(cell).unwrap_or(NULL)),
             Column::Bool(values) => values[row] = u8::try_from(cell).unwrap_or(NO_BOOL),
             Column::Time(values) => values[row] = cell,
             Column::Int32(values) => values[row] = i32::try_from(cell).unwrap_or_default(),
@@ -288,9 +338,12 @@ pub fn batch(table: &Table, arrays: Vec<ArrayRef>) -> Result<RecordBatch, ArrowE
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
 }
 
-/// A batch in the table's schema: its text columns are no dictionaries.
+/// A batch in the table's schema: its text columns are no dictionaries, its empty ones have a type.
 pub fn unpacked(table: &Table, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let arrays = batch.columns().iter().map(|array| {
+    let arrays = batch.columns().iter().zip(table.columns).map(|(array, column)| {
+        if array.data_type() == &DataType::Null {
+            return Ok(new_null_array(&column.kind.data_type(), array.len()));
+        }
         let Some(dictionary) = array.as_dictionary_opt::<UInt32Type>() else { return Ok(Arc::clone(array)) };
         take(dictionary.values(), dictionary.keys(), None)
     });
@@ -300,7 +353,6 @@ pub fn unpacked(table: &Table, batch: &RecordBatch) -> Result<RecordBatch, Arrow
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::datatypes::DataType;
 
     fn text(column: &mut Column) -> &mut TextColumn {
         let Column::Text(column) = column else { panic!("a column of text") };
@@ -324,6 +376,8 @@ mod tests {
         }
         // Tried again at last, and found to repeat.
         for _ in 0..RETRY_BATCHES {
+            column.resize(1);
+            text(&mut column).set(0, "x");
             column.finish().unwrap();
         }
         column.resize(1000);
@@ -340,8 +394,8 @@ mod tests {
             column.resize(9);
             column.resize(4);
             let array = column.finish().unwrap();
-            assert_eq!((array.len(), array.null_count()), (4, 4), "{kind:?}");
-            assert!(matches!(array.data_type(), DataType::Dictionary(..)) == (kind == Kind::Text));
+            assert_eq!((array.len(), array.logical_null_count()), (4, 4), "{kind:?}");
+            assert_eq!(array.data_type() == &DataType::Null, kind == Kind::Text);
         }
     }
 }

@@ -86,6 +86,65 @@ fn inflate_trusting(
     stream(input, &Limits { content_bytes, ..*limits }, out)
 }
 
+/// Whether the content may be held as a whole: by what the data says of itself, which need not be true.
+pub fn claims_to_be_small(input: &[u8]) -> bool {
+    let trailer = input.last_chunk::<4>().map_or(0, |size| u32::from_le_bytes(*size));
+    // The size of the last member modulo 2^32; large data is large, whatever it claims.
+    (trailer as usize) <= TRUSTED_BYTES && input.len() <= TRUSTED_BYTES / 2
+}
+
+/// Inflates all members of gzip data piece by piece, in memory for a few pieces.
+///
+/// `take` is given the content that it has not taken yet, and whether that is its end; it returns how much of its
+/// beginning it takes. It is given more and more until it takes something, so it must refuse what grows too far.
+/// What is wrong with the data may show only after pieces were taken; it is an error all the same.
+pub fn inflate_pieces(
+    input: &[u8],
+    limits: &Limits,
+    piece_bytes: usize,
+    mut take: impl FnMut(&[u8], bool) -> Result<usize, Error>,
+) -> Result<(), Error> {
+    if input.len() > limits.compressed_bytes {
+        return Err(ErrorKind::TooLarge { limit_bytes: limits.compressed_bytes }.nowhere());
+    }
+    let mut held = vec![0; piece_bytes];
+    let (mut filled, mut content_bytes) = (0, 0);
+    let mut refused = None;
+    let inflated = for_each_member(input, limits, |member| {
+        loop {
+            if filled == held.len() {
+                let taken = match take(&held, false) {
+                    Ok(taken) => taken,
+                    Err(error) => {
+                        refused = Some(error);
+                        return Err(std::io::ErrorKind::Other.into());
+                    }
+                };
+                held.copy_within(taken.., 0);
+                filled -= taken;
+                if taken == 0 {
+                    held.resize(held.len() * 2, 0);
+                }
+            }
+            match member.read(&mut held[filled..])? {
+                0 => return Ok(true),
+                read => {
+                    filled += read;
+                    content_bytes += read;
+                }
+            }
+            if content_bytes > limits.content_bytes {
+                return Ok(false);
+            }
+        }
+    });
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    inflated?;
+    take(&held[..filled], true).map(|_| ())
+}
+
 /// Inflates data of one member in one call, when the size that the trailer claims is at most `most_bytes`.
 ///
 /// False when that does not work out for any reason: the streaming inflater then finds out why. `libdeflater` does
@@ -432,5 +491,35 @@ mod tests {
         assert_eq!(measure(&input, &Limits::default()).unwrap(), 70_001);
         assert!(measure(&input, &Limits { content_bytes: 70_000, ..Limits::default() }).is_err());
         assert!(measure(&input[..input.len() - 1], &Limits::default()).is_err());
+    }
+
+    #[test]
+    fn pieces_are_the_content() {
+        let content = sample(300_000);
+        let input = [gzip(&content[..100_000]), gzip(&content[100_000..])].concat();
+        let limits = Limits { content_bytes: 300_000, ..Limits::default() };
+        for (piece_bytes, take) in [(1000, 1), (1000, 999), (70_000, 50_000), (500_000, 1)] {
+            let (mut found, mut ends) = (Vec::new(), 0);
+            inflate_pieces(&input, &limits, piece_bytes, |text, is_last| {
+                // Nothing at first, which makes the pieces grow.
+                let taken = if is_last { text.len() } else { (text.len() / piece_bytes - 1) * take };
+                found.extend_from_slice(&text[..taken]);
+                ends += usize::from(is_last);
+                Ok(taken)
+            })
+            .unwrap();
+            assert_eq!((found == content, ends), (true, 1), "{piece_bytes}");
+        }
+        let all = |input: &[u8], limits: &Limits| {
+            inflate_pieces(input, limits, 5000, |text, _| Ok(text.len())).map_err(|error| error.to_string())
+        };
+        let error = all(&input, &Limits { content_bytes: 299_999, ..limits }).unwrap_err();
+        assert_eq!(error, "content is larger than the limit of 299999 bytes");
+        assert!(all(&input[..input.len() - 1], &limits).unwrap_err().contains("ends early"));
+        let mut flipped = input.clone();
+        flipped[input.len() - 6] ^= 1;
+        assert!(all(&flipped, &limits).is_err(), "the checksum is checked");
+        let refused = inflate_pieces(&input, &limits, 5000, |_, _| Err(ErrorKind::Utf8.nowhere()));
+        assert!(matches!(refused, Err(Error { kind: ErrorKind::Utf8, .. })));
     }
 }

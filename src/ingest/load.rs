@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use object_store::ObjectStore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Error;
 use super::fetch;
@@ -104,13 +105,20 @@ impl Loader {
     pub async fn load(&self, found: Vec<Found>, mut progress: impl FnMut(u64)) -> Result<Tally, Error> {
         let mut tally = Tally { found: found.len(), ..Tally::default() };
         let found = self.leave_out_known(found, &mut tally, &mut progress).await?;
+        let budget = Budget::new(self.limits.bytes);
+        let budget = &budget;
         let mut read = futures::stream::iter(groups(found))
-            .map(|group| async move { (total(&group), self.read(group).await) })
+            .map(|group| async move {
+                let share = budget.share_of(total(&group)).await;
+                (total(&group), share, self.read(group).await)
+            })
             .buffer_unordered(self.at_once.max(1));
         let mut batch = Batch::default();
         let mut commits: Vec<tokio::task::JoinHandle<Result<lake::Report, lake::Error>>> = Vec::new();
-        while let Some((size, outcomes)) = read.next().await {
+        let mut shares = Vec::new();
+        while let Some((size, share, outcomes)) = read.next().await {
             progress(size);
+            shares.push(share);
             for outcome in outcomes? {
                 match outcome {
                     Outcome::Unreachable(rejected) => tally.rejected.push(rejected),
@@ -121,15 +129,15 @@ impl Loader {
                     }
                 }
             }
-            if batch.is_full(self.limits) {
+            if batch.is_full(self.limits) || budget.is_spent_on(&shares) {
                 if commits.len() >= COMMITS_AT_ONCE {
                     tally.settle(commits.remove(0).await)?;
                 }
-                commits.push(self.commit(std::mem::take(&mut batch)));
+                commits.push(self.commit(std::mem::take(&mut batch), std::mem::take(&mut shares)));
             }
         }
         if !batch.objects.is_empty() {
-            commits.push(self.commit(batch));
+            commits.push(self.commit(batch, shares));
         }
         for commit in commits {
             tally.settle(commit.await)?;
@@ -161,9 +169,17 @@ impl Loader {
         Ok(unknown)
     }
 
-    fn commit(&self, batch: Batch) -> tokio::task::JoinHandle<Result<lake::Report, lake::Error>> {
+    fn commit(
+        &self,
+        batch: Batch,
+        shares: Vec<Share>,
+    ) -> tokio::task::JoinHandle<Result<lake::Report, lake::Error>> {
         let lake = Arc::clone(&self.lake);
-        tokio::spawn(async move { lake.commit(batch.objects).await })
+        tokio::spawn(async move {
+            let report = lake.commit(batch.objects).await;
+            drop(shares);
+            report
+        })
     }
 
     /// Fetches and reads some objects.
@@ -186,6 +202,40 @@ impl Loader {
                 Ok(lake::on_cpu(move || read(&reader, group, next)).await?)
             }
         }
+    }
+}
+
+/// How much content may be between the store and the lake: read, waiting for its commit, or in one.
+struct Budget {
+    permits: Arc<Semaphore>,
+    /// What a batch takes, in mebibytes of content, before it is committed.
+    batch: u32,
+}
+
+/// A part of the budget, given back when it is dropped.
+type Share = Option<OwnedSemaphorePermit>;
+
+/// What content takes of stored bytes until it is read; logs shrink to about a tenth.
+const EXPECTED_RATIO: u64 = 8;
+
+impl Budget {
+    /// Room for four batches.
+    fn new(batch_bytes: usize) -> Self {
+        let batch = u32::try_from((batch_bytes >> 20).max(1)).unwrap_or(u32::MAX).min(1 << 20);
+        Budget { permits: Arc::new(Semaphore::new(batch as usize * 4)), batch }
+    }
+
+    /// Waits for room for some stored bytes.
+    async fn share_of(&self, stored_bytes: u64) -> Share {
+        let wanted = u32::try_from((stored_bytes * EXPECTED_RATIO) >> 20).unwrap_or(u32::MAX);
+        // With no more than this, what waits can always have room once the batches before it are in the lake.
+        let share = wanted.clamp(1, self.batch * 3);
+        Arc::clone(&self.permits).acquire_many_owned(share).await.ok()
+    }
+
+    /// Whether so much is taken by what was read that it should be committed.
+    fn is_spent_on(&self, shares: &[Share]) -> bool {
+        shares.iter().flatten().map(OwnedSemaphorePermit::num_permits).sum::<usize>() >= self.batch as usize
     }
 }
 

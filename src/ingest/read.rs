@@ -13,9 +13,10 @@ use sha2::{Digest, Sha256};
 
 use super::route::{self, Kind, Route};
 use crate::clock::Clock;
-use crate::decode::cloudtrail::Decoder;
+use crate::decode::cloudtrail::{self, Decoder, Likeness};
 use crate::decode::columns::{CLOUDTRAIL, DIGESTS};
-use crate::decode::{self, Decoded, ErrorKind, envelope, gzip, vpc_flow};
+use crate::decode::gzip::{self, Limits};
+use crate::decode::{self, Decoded, ErrorKind, envelope, vpc_flow};
 use crate::lake::{ObjectId, ObjectRecord, ObjectRows, ReadObject, State};
 
 /// The bucket of local files in object identities.
@@ -54,6 +55,32 @@ struct Buffers {
 
 /// Buffers that have grown beyond this are not kept for the next object.
 const KEPT_BUFFER_BYTES: usize = 64 << 20;
+
+/// Content of a kind that cannot be read piece by piece may be this large.
+const WHOLE_BYTES: usize = 256 << 20;
+
+/// The pieces of content that is larger.
+const PIECE_BYTES: usize = 4 << 20;
+
+/// How an object is read that is too large to be held whole.
+enum Large {
+    Events(cloudtrail::Pieces),
+    Flows(Box<vpc_flow::Pieces>),
+    Other,
+}
+
+impl Large {
+    /// By its key and the beginning of its content.
+    fn of(decoder: &mut Decoder, route: &Route, text: &[u8]) -> Self {
+        match route::by_content(route.kind.clone(), text) {
+            Kind::CloudTrail if cloudtrail::likeness(&text[..text.len().min(4096)]) == Likeness::Events => {
+                Large::Events(decoder.begin())
+            }
+            Kind::VpcFlow | Kind::TransitGatewayFlow => Large::Flows(Box::default()),
+            _ => Large::Other,
+        }
+    }
+}
 
 /// Rows that are gathered before they become a batch, in bytes of distinct text.
 const GATHERED_BYTES: usize = 8 << 20;
@@ -177,7 +204,13 @@ impl Reader {
         }
         let Buffers { content, decoder } = buffers;
         let text: &[u8] = if gzip::is_gzip(&fetched.bytes) {
-            gzip::inflate(&fetched.bytes, &self.limits, content)?;
+            if !gzip::claims_to_be_small(&fetched.bytes)
+                && let Some(content) = self.large(decoder, fetched, route, object_id)?
+            {
+                return Ok(content);
+            }
+            let limits = Limits { content_bytes: self.limits.content_bytes.min(WHOLE_BYTES), ..self.limits };
+            gzip::inflate(&fetched.bytes, &limits, content)?;
             content
         } else if fetched.bytes.len() > self.limits.content_bytes {
             return Err(ErrorKind::TooLarge { limit_bytes: self.limits.content_bytes }.nowhere());
@@ -210,7 +243,7 @@ impl Reader {
             Kind::Digest => {
                 Found::Own(Decoded { table: &DIGESTS, batch: decoder.decode_digest(text, object_id)? })
             }
-            Kind::VpcFlow | Kind::TransitGatewayFlow => Found::Own(vpc_flow::decode_any(text, object_id)?),
+            Kind::VpcFlow | Kind::TransitGatewayFlow => Found::Own(vpc_flow::decode_packed(text, object_id)?),
             Kind::Parquet => {
                 let decoded = vpc_flow::parquet::decode(text, self.limits.content_bytes, object_id)?;
                 kind =
@@ -225,6 +258,43 @@ impl Reader {
             }
         };
         Ok(Content { kind, bytes: text.len(), rows })
+    }
+
+    /// Reads an object that is too large to be held whole, piece by piece; none when it is of a kind that has to be.
+    fn large(
+        &self,
+        decoder: &mut Decoder,
+        fetched: &Fetched,
+        route: &Route,
+        object_id: &str,
+    ) -> Result<Option<Content>, decode::Error> {
+        let (mut reading, mut bytes) = (None, 0);
+        let inflated = gzip::inflate_pieces(&fetched.bytes, &self.limits, PIECE_BYTES, |text, is_last| {
+            let reading = reading.get_or_insert_with(|| Large::of(decoder, route, text));
+            let taken = match reading {
+                Large::Events(pieces) => decoder.append_piece(pieces, text, is_last)?,
+                Large::Flows(pieces) => pieces.append(text, is_last)?,
+                // Nobody looks at it; the whole of it must still be sound.
+                Large::Other => text.len(),
+            };
+            bytes += taken;
+            Ok(taken)
+        });
+        if let Err(error) = inflated {
+            if let Some(Large::Events(_)) = reading {
+                decoder.drop_object();
+            }
+            return Err(error);
+        }
+        let (kind, rows) = match reading {
+            Some(Large::Events(_)) => (Kind::CloudTrail, Found::Gathered(decoder.end(object_id))),
+            Some(Large::Flows(pieces)) => {
+                let decoded = pieces.finish(object_id)?;
+                (route::of_flow_table(decoded.table), Found::Own(decoded))
+            }
+            Some(Large::Other) | None => return Ok(None),
+        };
+        Ok(Some(Content { kind, bytes, rows }))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Buffers>> {

@@ -17,6 +17,7 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate};
 use parquet::arrow::ArrowSchemaConverter;
+use parquet::basic::Type;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::WriterProperties;
@@ -149,7 +150,8 @@ fn encode_day(
                 compressor.set_compression_level(COMPRESSION_LEVEL)?;
                 let arrays: Vec<&ArrayRef> = sources.iter().map(|batch| batch.column(*index)).collect();
                 let pages = Pages::new(schema.column(*index), compressor);
-                column::encode(&arrays, rows, wanted(table, *index), pages)
+                let of = schema.column(*index).physical_type();
+                column::encode(&arrays, rows, wanted(table, *index, of), pages)
             })
             .collect();
         let mut group = writer.next_row_group().map_err(failed)?;
@@ -169,12 +171,13 @@ fn encode_day(
 /// The level of zstd for files that compaction will write again.
 const COMPRESSION_LEVEL: i32 = 1;
 
-fn wanted(table: &Table, index: usize) -> Wanted {
+fn wanted(table: &Table, index: usize, of: Type) -> Wanted {
     let column = &table.columns[index];
     Wanted {
         // The bounds of JSON text prune nothing.
         bounds: column.kind != Kind::Json,
         bloom_filter: BLOOM_COLUMNS.contains(&column.name),
+        of,
         grows: column.name == table.time_column || column.kind == Kind::SourceRow,
     }
 }

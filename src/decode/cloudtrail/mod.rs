@@ -87,6 +87,34 @@ impl Decoder {
         self.buffers.object(text, source_object, &mut self.rows)
     }
 
+    /// Begins an object that comes in pieces, for [`Decoder::append_piece`].
+    pub fn begin(&mut self) -> Pieces {
+        self.rows.begin();
+        Pieces { offset: 0, head: None }
+    }
+
+    /// Adds the records of an object that end in a piece of its content, which begins where the last one was left;
+    /// returns how much of it is done with: the next piece begins there. After an error nothing of the object is
+    /// left, and it has ended.
+    pub fn append_piece(&mut self, pieces: &mut Pieces, text: &[u8], is_last: bool) -> Result<usize, Error> {
+        let taken = self.buffers.piece(pieces, text, is_last, &mut self.rows);
+        match &taken {
+            Ok(taken) => pieces.offset += taken,
+            Err(_) => self.rows.drop_object(),
+        }
+        taken
+    }
+
+    /// Ends an object that came in pieces; returns which rows it has.
+    pub fn end(&mut self, source_object: &str) -> Range<usize> {
+        self.rows.end(source_object)
+    }
+
+    /// Drops the rows of an object that came in pieces, the rest of which cannot be had.
+    pub fn drop_object(&mut self) {
+        self.rows.drop_object();
+    }
+
     /// How many bytes of text the rows gathered so far take.
     pub fn gathered_bytes(&self) -> usize {
         self.rows.bytes()
@@ -132,6 +160,15 @@ impl Decoder {
     }
 }
 
+/// How far an object that comes in pieces has come.
+#[derive(Debug)]
+pub struct Pieces {
+    /// Bytes of its content that are done with.
+    offset: usize,
+    /// What it begins with, once that is known.
+    head: Option<Option<split::Head>>,
+}
+
 fn unpacked(table: &Table, batch: &RecordBatch) -> Result<RecordBatch, Error> {
     fill::unpacked(table, batch)
         .map_err(|error| ErrorKind::Shape(format!("rows do not fit a batch: {error}")).nowhere())
@@ -154,7 +191,7 @@ impl ReusedBuffers {
     fn content(&mut self, text: &[u8], rows: &mut Rows) -> Result<(), Error> {
         if text.len() > PART_BYTES {
             return match split::list(text).filter(|_| !rows.is_digest()) {
-                Some(list) => self.list(text, 0, list, rows),
+                Some(list) => self.list(text, 0, list, false, rows).map(|_| ()),
                 None => self.documents(text, rows),
             };
         }
@@ -176,23 +213,86 @@ impl ReusedBuffers {
         for (start, end) in Documents::new(text) {
             let document = &text[start..end];
             match split::list(document).filter(|_| document.len() > PART_BYTES && !rows.is_digest()) {
-                Some(list) => self.list(document, start, list, rows)?,
+                Some(list) => {
+                    self.list(document, start, list, false, rows)?;
+                }
                 None => self.any_document(document, start, rows)?,
             }
         }
         Ok(())
     }
 
+    /// Reads the records that end in a piece; returns where the first one begins that does not, with the comma or
+    /// bracket before it.
+    fn piece(
+        &mut self,
+        pieces: &mut Pieces,
+        text: &[u8],
+        is_last: bool,
+        rows: &mut Rows,
+    ) -> Result<usize, Error> {
+        let mark = if pieces.offset == 0 && text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        let head = *pieces.head.get_or_insert_with(|| split::head(&text[mark..]));
+        match head {
+            None => Ok(mark + self.documents_of_piece(&text[mark..], pieces.offset + mark, is_last, rows)?),
+            Some(head) => {
+                let start = if pieces.offset == 0 { mark + head.start } else { 0 };
+                let end = if is_last { split::tail(text, &head) } else { Some(text.len()) };
+                let Some(end) = end.filter(|end| *end >= start) else {
+                    let what = "the list of records does not end the document".to_owned();
+                    return Err(ErrorKind::Json(what).at(None, pieces.offset + text.len()));
+                };
+                let list = split::List { start, end };
+                let done = self.list(text, pieces.offset, list, !is_last, rows)?;
+                Ok(if is_last { text.len() } else { done })
+            }
+        }
+    }
+
+    /// Reads the documents that end in a piece.
+    fn documents_of_piece(
+        &mut self,
+        text: &[u8],
+        offset: usize,
+        is_last: bool,
+        rows: &mut Rows,
+    ) -> Result<usize, Error> {
+        let mut documents = Documents::new(text).peekable();
+        while let Some((start, end)) = documents.next() {
+            if documents.peek().is_none() && !is_last {
+                if text.len() - start > MAX_RECORD_BYTES {
+                    return Err(rows.too_large(MAX_RECORD_BYTES, offset + start));
+                }
+                return Ok(start);
+            }
+            self.any_document(&text[start..end], offset + start, rows)?;
+        }
+        Ok(text.len())
+    }
+
     /// Reads a list of records, which begins and ends at these bytes of its document, part by part.
-    fn list(&mut self, text: &[u8], offset: usize, list: split::List, rows: &mut Rows) -> Result<(), Error> {
+    ///
+    /// Of a list that goes on after its end, it reads what is certain to end before; returns where that is.
+    fn list(
+        &mut self,
+        text: &[u8],
+        offset: usize,
+        list: split::List,
+        goes_on: bool,
+        rows: &mut Rows,
+    ) -> Result<usize, Error> {
         let mut start = list.start;
         while start < list.end {
             let quick = split::quick_cut(text, start, &list, PART_BYTES, MAX_RECORD_BYTES);
+            let quick = quick.filter(|end| !goes_on || *end < list.end);
             if let Some(end) = quick
                 && self.part(&text[start..=end], offset + start, rows).is_ok()
             {
                 start = end;
                 continue;
+            }
+            if goes_on && quick.is_none() && start > list.start {
+                return Ok(start);
             }
             // The cut was inside a record, or there is something wrong with one.
             let mut end = split::exact_cut(text, start, &list, PART_BYTES);
@@ -201,6 +301,9 @@ impl ReusedBuffers {
             }
             if end - start > MAX_RECORD_BYTES {
                 return Err(rows.too_large(MAX_RECORD_BYTES, offset + start + 1));
+            }
+            if goes_on && end == list.end {
+                return Ok(if start > list.start { start } else { 0 });
             }
             let before = rows.count();
             self.part(&text[start..=end], offset + start, rows)?;
@@ -211,7 +314,7 @@ impl ReusedBuffers {
             }
             start = end;
         }
-        Ok(())
+        Ok(start)
     }
 
     /// Reads some records with the bracket or comma before and after them.

@@ -146,8 +146,7 @@ impl Rows {
         if let Some(Column::Text(column)) = self.columns.get_mut(self.special.object)
             && !rows.is_empty()
         {
-            let number = column.texts.number(source_object);
-            column.rows[rows.clone()].fill(number);
+            column.fill(rows.clone(), source_object);
         }
         if let Some(Column::Int32(values)) = self.columns.get_mut(self.special.row) {
             for (number, value) in (0..).zip(&mut values[rows.clone()]) {
@@ -311,7 +310,7 @@ impl Rows {
             (_, Node::Static(StaticNode::Null), _) => Went::Null,
             (Kind::Json, node, Column::Text(text)) => {
                 let number = text.texts.number(document.text(document.span(value, inside)));
-                text.rows[row] = number;
+                text.set_number(row, number);
                 if let (Some(level), Node::Object { .. }) = (level, node) {
                     self.group(row, document, column, level, number, value.node);
                 }

@@ -42,22 +42,43 @@ pub struct List {
     pub end: usize,
 }
 
-/// The list that a text is, or that is the only field, `Records`, of the object that it is; by its two ends alone.
-pub fn list(text: &[u8]) -> Option<List> {
+/// Where a list of records begins: with its bracket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The opening bracket.
+    pub start: usize,
+    /// Whether the list is the only field, `Records`, of an object.
+    is_enveloped: bool,
+}
+
+/// The beginning of a list that a text is, or of the only field, `Records`, of the object that it is.
+pub fn head(text: &[u8]) -> Option<Head> {
     let skip = |at: usize| at + text[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     let expect = |at: usize, token: &[u8]| text[at..].starts_with(token).then(|| skip(at + token.len()));
+    let first = skip(0);
+    if text[first..].starts_with(b"[") {
+        return Some(Head { start: first, is_enveloped: false });
+    }
+    let colon = expect(expect(first, b"{")?, b"\"Records\"")?;
+    let start = expect(colon, b":")?;
+    text[start..].starts_with(b"[").then_some(Head { start, is_enveloped: true })
+}
+
+/// The bracket that a list with this beginning ends with, if it is followed by nothing but the end of its object.
+pub fn tail(text: &[u8], head: &Head) -> Option<usize> {
     let back = |end: usize, token: u8| {
         let kept = text[..end].trim_ascii_end();
         kept.ends_with(&[token]).then(|| kept.len() - 1)
     };
-    let first = skip(0);
-    let (start, end) = if text[first..].starts_with(b"[") {
-        (first, back(text.len(), b']')?)
-    } else {
-        let colon = expect(expect(first, b"{")?, b"\"Records\"")?;
-        (expect(colon, b":")?, back(back(text.len(), b'}')?, b']')?)
-    };
-    (text[start..].starts_with(b"[") && start < end).then_some(List { start, end })
+    let end = if head.is_enveloped { back(text.len(), b'}')? } else { text.len() };
+    back(end, b']')
+}
+
+/// The list that a text is, or that is the only field, `Records`, of the object that it is; by its two ends alone.
+pub fn list(text: &[u8]) -> Option<List> {
+    let head = head(text)?;
+    let end = tail(text, &head)?;
+    (head.start < end).then_some(List { start: head.start, end })
 }
 
 /// A comma, at least `least` bytes after a bracket or comma of a list, that is most likely between two of its records,

@@ -398,3 +398,57 @@ fn objects_share_a_batch_and_a_bad_one_leaves_nothing() {
     let rows = batch.column_by_name("source_row").unwrap().as_primitive::<Int32Type>();
     assert_eq!(rows.values()[..], [0, 1, 0, 1, 2]);
 }
+
+/// Reads a content piece by piece, as an inflater with a buffer of this size hands it over.
+fn in_pieces(content: &[u8], piece_bytes: usize) -> Result<RecordBatch, Error> {
+    let mut decoder = Decoder::new();
+    let mut pieces = decoder.begin();
+    let (mut start, mut held) = (0, piece_bytes);
+    loop {
+        let end = content.len().min(start + held);
+        let taken = decoder.append_piece(&mut pieces, &content[start..end], end == content.len())?;
+        if end == content.len() {
+            break;
+        }
+        start += taken;
+        held = if taken == 0 { held * 2 } else { held };
+    }
+    decoder.end("o");
+    fill::unpacked(&CLOUDTRAIL, &decoder.take().unwrap()).map_err(|_| panic!("unpacks"))
+}
+
+#[test]
+fn pieces_give_what_the_whole_gives() {
+    let record = |number: usize| {
+        format!(
+            r#"{{"eventVersion":"1.08","eventTime":"2026-03-10T12:00:00Z","eventID":"{number}","requestParameters":{{"x":"{}"}}}}"#,
+            "[{".repeat(number % 500)
+        )
+    };
+    let records: Vec<String> = (0..4000).map(record).collect();
+    for content in [
+        format!(r#"{{"Records":[{}]}}"#, records.join(",")),
+        format!("\u{feff}{{ \"Records\" : [\n{}\n ] \n}} ", records.join(" ,\n")),
+        format!("[{}]", records.join(",")),
+        records.join("\n"),
+        format!("{}\n", records.join("\r\n")),
+    ] {
+        let whole = decode(content.as_bytes(), "o").unwrap();
+        assert_eq!(whole.num_rows(), 4000);
+        for piece_bytes in [1000, 70_000, 600_000, 1_500_000, content.len() - 1, content.len(), 10_000_000] {
+            assert_eq!(in_pieces(content.as_bytes(), piece_bytes).unwrap(), whole, "{piece_bytes}");
+        }
+        for cut in [4, content.len() / 2, content.len() - 10] {
+            let cut = content.floor_char_boundary(cut);
+            if !content.starts_with("{\"event") {
+                assert!(in_pieces(&content.as_bytes()[..cut], 700_000).is_err(), "cut at {cut}");
+            }
+        }
+    }
+    let trailing = format!(r#"{{"Records":[{}],"more":1}}"#, records.join(","));
+    assert!(in_pieces(trailing.as_bytes(), 700_000).is_err());
+    let broken = format!(r#"{{"Records":[{},7,{}]}}"#, records.join(","), records.join(","));
+    let error = in_pieces(broken.as_bytes(), 700_000).unwrap_err().to_string();
+    let at = broken.find(",7,").unwrap() + 1;
+    assert_eq!(error, format!("record is not a JSON object (record 4000, byte {at})"));
+}

@@ -69,23 +69,23 @@ const DEFAULT_GATEWAY_FORMAT: [&str; 36] = [
 
 /// The fields of one flow log, in order.
 #[derive(Debug)]
-pub struct Header<'a> {
+pub struct Header {
     /// The table the records are for.
     pub table: &'static Table,
     /// The names.
-    pub names: Vec<&'a str>,
+    pub names: Vec<String>,
     /// For each name the column it fills, as an index into the table's columns.
     pub columns: Vec<Option<usize>>,
 }
 
-impl<'a> Header<'a> {
+impl Header {
     /// Reads the header line, or leaves the lines where they are and returns the default format when the first line
     /// is a record in it.
-    pub fn read(lines: &mut Lines<'a>) -> Result<Header<'a>, Error> {
+    pub fn read(lines: &mut Lines<'_>) -> Result<Header, Error> {
         let mut ahead = lines.clone();
         let mut spans: Vec<Span> = Vec::new();
         let Some(offset) = ahead.next_fields(None, &mut spans)? else {
-            return Ok(Header::of(&VPC_FLOW, Vec::new()));
+            return Ok(Header::of(&VPC_FLOW, &[]));
         };
         let fields: Vec<&str> = spans.into_iter().map(|span| ahead.field(span)).collect();
         let refuse = |what: String| Err(ErrorKind::Shape(what).at(None, offset));
@@ -94,21 +94,21 @@ impl<'a> Header<'a> {
                 return refuse(format!("a header of {} fields, more than {MAX_FIELDS}", fields.len()));
             }
             *lines = ahead;
-            return Ok(Header::of(table, fields));
+            return Ok(Header::of(table, &fields));
         }
         if is_default_record(&fields) {
-            return Ok(Header::of(&VPC_FLOW, DEFAULT_FORMAT.to_vec()));
+            return Ok(Header::of(&VPC_FLOW, &DEFAULT_FORMAT));
         }
         if is_default_gateway_record(&fields) {
-            return Ok(Header::of(&TRANSIT_GATEWAY_FLOW, DEFAULT_GATEWAY_FORMAT.to_vec()));
+            return Ok(Header::of(&TRANSIT_GATEWAY_FLOW, &DEFAULT_GATEWAY_FORMAT));
         }
         refuse("the first line is neither a flow log header nor a record in the default format".to_owned())
     }
 
     /// Of a name that is repeated, the last one fills the column.
-    pub fn of(table: &'static Table, names: Vec<&'a str>) -> Header<'a> {
+    pub fn of(table: &'static Table, names: &[&str]) -> Header {
         let mut columns: Vec<Option<usize>> = Vec::with_capacity(names.len());
-        for name in &names {
+        for name in names {
             let column = column_of(table, name);
             if let Some(earlier) = columns.iter_mut().find(|earlier| column.is_some() && **earlier == column)
             {
@@ -116,14 +116,15 @@ impl<'a> Header<'a> {
             }
             columns.push(column);
         }
-        Header { table, names, columns }
+        Header { table, names: names.iter().map(|name| (*name).to_owned()).collect(), columns }
     }
 
     /// Whether a line with this first field may be a header: cheap, for it is asked of every line.
     #[inline]
     pub fn may_repeat(&self, first: &str) -> bool {
         first.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
-            && (self.names.first() == Some(&first) || column_of(self.table, first).is_some())
+            && (self.names.first().is_some_and(|name| name == first)
+                || column_of(self.table, first).is_some())
     }
 }
 

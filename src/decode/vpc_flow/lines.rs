@@ -8,7 +8,7 @@ use super::header::{self, Header};
 use crate::decode::{Error, ErrorKind};
 
 /// No record is anywhere near this long.
-const MAX_LINE_BYTES: usize = 1 << 20;
+pub const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// The most records of one object; a delivered file has at most 75 MB of gzip, which is about eight million.
 pub const MAX_RECORDS: usize = 20_000_000;
@@ -44,8 +44,7 @@ impl<'a> Lines<'a> {
             let rest = &bytes[start..];
             let line = &rest[..memchr(b'\n', rest).unwrap_or(rest.len())];
             if line.len() > MAX_LINE_BYTES {
-                let what = format!("a line longer than {MAX_LINE_BYTES} bytes");
-                return Err(ErrorKind::Shape(what).at(record, start));
+                return Err(too_long(record, start));
             }
             self.at = start + line.len() + 1;
             let before = spans.len();
@@ -61,6 +60,11 @@ impl<'a> Lines<'a> {
     pub fn field(&self, span: Span) -> &'a str {
         field(self.text, span)
     }
+}
+
+/// The error for a line that begins at a byte.
+pub fn too_long(record: Option<usize>, start: usize) -> Error {
+    ErrorKind::Shape(format!("a line longer than {MAX_LINE_BYTES} bytes")).at(record, start)
 }
 
 /// The text of a span.
@@ -79,20 +83,43 @@ pub fn first_fields(text: &[u8]) -> Option<Vec<&str>> {
     Some(spans.into_iter().map(|span| field(line, span)).collect())
 }
 
+/// Notes the fields of a line, eight bytes at a time.
 #[inline]
 fn split(line: &[u8], offset: usize, spans: &mut Vec<Span>) {
     let mut start = 0;
-    for (at, byte) in line.iter().enumerate() {
-        if is_blank(*byte) {
-            if at > start {
-                spans.push((narrow(offset + start), narrow(offset + at)));
+    let mut blank = |at: usize| {
+        if at > start {
+            spans.push((narrow(offset + start), narrow(offset + at)));
+        }
+        start = at + 1;
+    };
+    let (words, rest) = line.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let mut marks = low_bytes(u64::from_le_bytes(*word));
+        while marks != 0 {
+            let place = (marks.trailing_zeros() / 8) as usize;
+            if is_blank(word[place]) {
+                blank(number * 8 + place);
             }
-            start = at + 1;
+            marks &= marks - 1;
         }
     }
-    if line.len() > start {
-        spans.push((narrow(offset + start), narrow(offset + line.len())));
+    let done = words.len() * 8;
+    for (at, byte) in rest.iter().enumerate() {
+        if is_blank(*byte) {
+            blank(done + at);
+        }
     }
+    blank(line.len());
+}
+
+/// The highest bit of each byte that is at most that of a blank.
+#[inline]
+fn low_bytes(word: u64) -> u64 {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    const LOW: u64 = EACH * 0x7f;
+    // Adding 0x5f to the low seven bits carries into the highest one from 0x21 on.
+    !(((word & LOW) + EACH * 0x5f) | word) & !LOW
 }
 
 /// A carriage return counts as a blank, which takes care of lines that end in CR LF.
@@ -140,7 +167,7 @@ impl Chunk {
     ///
     /// A repeated header, as in files that were joined, is not a record. A different one is an error: it would give
     /// the fields that follow another meaning.
-    pub fn fill(&mut self, lines: &mut Lines<'_>, header: &Header<'_>, before: usize) -> Result<bool, Error> {
+    pub fn fill(&mut self, lines: &mut Lines<'_>, header: &Header, before: usize) -> Result<bool, Error> {
         self.spans.clear();
         while self.records() < CHUNK_RECORDS {
             let first = self.spans.len();

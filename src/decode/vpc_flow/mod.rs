@@ -15,7 +15,7 @@ mod rows;
 use arrow::record_batch::RecordBatch;
 
 use super::columns::{TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
-use super::{Decoded, Error, ErrorKind};
+use super::{Decoded, Error, ErrorKind, fill};
 use header::Header;
 use lines::{Chunk, Lines};
 use rows::Rows;
@@ -26,15 +26,78 @@ use rows::Rows;
 /// of transit gateway flow logs, is assumed, if the line reads as one. An empty text has no rows. Fails as a whole,
 /// with the record and the byte offset, when a line has fewer or more fields than the header.
 pub fn decode_any(text: &[u8], source_object: &str) -> Result<Decoded, Error> {
-    let text = utf8(text)?;
-    let mut lines = Lines::new(text);
-    let header = Header::read(&mut lines)?;
-    let mut rows = Rows::new(&header, text, source_object);
-    let mut chunk = Chunk::new(header.names.len());
-    while chunk.fill(&mut lines, &header, rows.count())? {
-        rows.append(&chunk)?;
+    let Decoded { table, batch } = decode_packed(text, source_object)?;
+    let failed = |error| ErrorKind::Shape(format!("the columns make no table: {error}")).nowhere();
+    Ok(Decoded { table, batch: fill::unpacked(table, &batch).map_err(failed)? })
+}
+
+/// Like [`decode_any`], with text as dictionaries and columns without values of no type: cheaper, and what the lake
+/// takes too.
+pub fn decode_packed(text: &[u8], source_object: &str) -> Result<Decoded, Error> {
+    let mut pieces = Pieces::new();
+    pieces.append(text, true)?;
+    pieces.finish(source_object)
+}
+
+/// The rows of one object whose content comes in pieces.
+pub struct Pieces {
+    read: Option<(Header, Rows, Chunk)>,
+    /// Bytes of the content that are done with.
+    offset: usize,
+}
+
+impl Default for Pieces {
+    fn default() -> Self {
+        Self::new()
     }
-    Ok(Decoded { table: header.table, batch: rows.finish()? })
+}
+
+impl Pieces {
+    /// Nothing was read yet.
+    pub fn new() -> Self {
+        Pieces { read: None, offset: 0 }
+    }
+
+    /// Reads the lines that end in a piece, which begins where the last one was left; returns how much of it is done
+    /// with: the next piece begins there.
+    pub fn append(&mut self, text: &[u8], is_last: bool) -> Result<usize, Error> {
+        let done = if is_last { text.len() } else { memchr::memrchr(b'\n', text).map_or(0, |end| end + 1) };
+        if done == 0 && text.len() > lines::MAX_LINE_BYTES {
+            return Err(lines::too_long(self.read.as_ref().map(|(_, rows, _)| rows.count()), self.offset));
+        }
+        let read = utf8(&text[..done]).and_then(|text| self.lines(text));
+        read.map_err(|error| Error { offset: error.offset.map(|at| at + self.offset), ..error })?;
+        self.offset += done;
+        Ok(done)
+    }
+
+    fn lines(&mut self, text: &str) -> Result<(), Error> {
+        let mut lines = Lines::new(text);
+        if self.read.is_none() && text.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let (header, rows, chunk) = match &mut self.read {
+            Some(read) => read,
+            None => {
+                let header = Header::read(&mut lines)?;
+                let (rows, chunk) = (Rows::new(&header, text.len()), Chunk::new(header.names.len()));
+                self.read.insert((header, rows, chunk))
+            }
+        };
+        while chunk.fill(&mut lines, header, rows.count())? {
+            rows.append(text, chunk)?;
+        }
+        Ok(())
+    }
+
+    /// All rows, text as dictionaries and columns without values of no type.
+    pub fn finish(self, source_object: &str) -> Result<Decoded, Error> {
+        let (table, rows) = match self.read {
+            Some((header, rows, _)) => (header.table, rows),
+            None => (&VPC_FLOW, Rows::new(&Header::of(&VPC_FLOW, &[]), 0)),
+        };
+        Ok(Decoded { table, batch: rows.finish(source_object)? })
+    }
 }
 
 /// Decodes one object's content into rows of the `vpc_flow` table: see [`decode_any`].

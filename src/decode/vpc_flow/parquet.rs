@@ -66,7 +66,7 @@ fn read(bytes: Bytes, limit_bytes: usize, source_object: &str) -> Result<Option<
     if claimed.fold(0, u64::saturating_add) > limit_bytes as u64 {
         return Err(too_large());
     }
-    let header = Header::of(table, names);
+    let header = Header::of(table, &names);
     let mut batches = Vec::new();
     let (mut rows, mut held) = (0, 0);
     for batch in builder.with_batch_size(BATCH_ROWS).build().map_err(corrupt)? {
@@ -88,7 +88,7 @@ fn read(bytes: Bytes, limit_bytes: usize, source_object: &str) -> Result<Option<
 
 /// Rows of the table out of rows of the file, which follow `before` others.
 fn convert(
-    header: &Header<'_>,
+    header: &Header,
     batch: &RecordBatch,
     before: usize,
     source_object: &str,

@@ -5,14 +5,20 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, Date32Array, Int32Array, Int32Builder, Int64Builder, StringArray, StringBuilder,
-    TimestampMicrosecondArray, TimestampMicrosecondBuilder, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, BooleanBufferBuilder, Date32Array, DictionaryArray, Int32Array,
+    NullArray, PrimitiveArray, StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array,
 };
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{
+    ArrowNativeType, DataType, Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type,
+};
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 use super::header::Header;
 use super::lines::{Chunk, MAX_RECORDS, Span, field};
 use crate::decode::columns::{Kind, Table};
+use crate::decode::fill::{self, TextColumn};
 use crate::decode::time::{event_date, from_unix_seconds};
 use crate::decode::{Error, ErrorKind};
 
@@ -23,10 +29,8 @@ const MAX_COLUMN_BYTES: usize = i32::MAX as usize;
 const MAX_FIRST_ROWS: usize = 1 << 20;
 
 /// The rows read so far.
-pub struct Rows<'a> {
+pub struct Rows {
     table: &'static Table,
-    text: &'a str,
-    source_object: &'a str,
     count: usize,
     filled: Vec<Filled>,
     /// Header positions with no column.
@@ -42,16 +46,46 @@ struct Filled {
 }
 
 enum Values {
-    Text(StringBuilder),
-    Int32(Int32Builder),
-    Int64(Int64Builder),
-    Seconds(TimestampMicrosecondBuilder),
+    Text(TextColumn),
+    Int32(Numbers<i32>),
+    Int64(Numbers<i64>),
+    Seconds(Numbers<i64>),
 }
 
-impl<'a> Rows<'a> {
-    /// No rows yet, of a text with this header.
-    pub fn new(header: &Header<'_>, text: &'a str, source_object: &'a str) -> Self {
-        let capacity = (text.len() / (header.names.len().max(1) * 6)).min(MAX_FIRST_ROWS);
+/// Numbers, and the rows that have none.
+struct Numbers<T> {
+    values: Vec<T>,
+    nulls: Vec<usize>,
+}
+
+impl<T: ArrowNativeType> Numbers<T> {
+    fn new(capacity: usize) -> Self {
+        Numbers { values: Vec::with_capacity(capacity), nulls: Vec::new() }
+    }
+
+    #[inline]
+    fn push(&mut self, value: Option<T>) {
+        if value.is_none() {
+            self.nulls.push(self.values.len());
+        }
+        self.values.push(value.unwrap_or_default());
+    }
+
+    fn finish<A: ArrowPrimitiveType<Native = T>>(&mut self) -> PrimitiveArray<A> {
+        let nulls = (!self.nulls.is_empty()).then(|| {
+            let mut there = BooleanBufferBuilder::new(self.values.len());
+            there.append_n(self.values.len(), true);
+            self.nulls.iter().for_each(|row| there.set_bit(*row, false));
+            NullBuffer::new(there.finish())
+        });
+        PrimitiveArray::new(std::mem::take(&mut self.values).into(), nulls)
+    }
+}
+
+impl Rows {
+    /// No rows yet, of a text of about so many bytes with this header.
+    pub fn new(header: &Header, text_bytes: usize) -> Self {
+        let capacity = (text_bytes / (header.names.len().max(1) * 6)).min(MAX_FIRST_ROWS);
         let mut filled = Vec::new();
         let mut unplaced = Vec::new();
         for (position, column) in header.columns.iter().enumerate() {
@@ -64,7 +98,7 @@ impl<'a> Rows<'a> {
             }
         }
         let other_fields = OtherFields::new(&header.names);
-        Rows { table: header.table, text, source_object, count: 0, filled, unplaced, other_fields }
+        Rows { table: header.table, count: 0, filled, unplaced, other_fields }
     }
 
     /// How many rows there are.
@@ -72,69 +106,71 @@ impl<'a> Rows<'a> {
         self.count
     }
 
-    /// Appends the records of a chunk.
-    pub fn append(&mut self, chunk: &Chunk) -> Result<(), Error> {
+    /// Appends the records of a chunk. More text than Arrow's offsets reach is an error.
+    pub fn append(&mut self, text: &str, chunk: &Chunk) -> Result<(), Error> {
         for filled in &mut self.filled {
-            filled.append(self.text, chunk, &mut self.other_fields.places);
+            filled.append(text, chunk, &mut self.other_fields.places);
         }
         for position in &self.unplaced {
             for (record, span) in chunk.column(*position).enumerate() {
-                if !is_null(self.text, span) {
+                if !is_null(text, span) {
                     self.other_fields.places.push((record, *position));
                 }
             }
         }
-        self.other_fields.append(self.text, chunk, self.count)?;
+        self.other_fields.append(text, chunk, self.count)?;
         self.count += chunk.records();
         Ok(())
     }
 
-    /// All rows, in the table's schema.
-    pub fn finish(mut self) -> Result<RecordBatch, Error> {
-        if self.count.saturating_mul(self.source_object.len()) > MAX_COLUMN_BYTES {
-            return Err(ErrorKind::TooLarge { limit_bytes: MAX_COLUMN_BYTES }.nowhere());
-        }
+    /// All rows: columns in the order of the table, text as dictionaries, those without values of no type.
+    pub fn finish(mut self, source_object: &str) -> Result<RecordBatch, Error> {
+        let failed = |error| ErrorKind::Shape(format!("the columns make no table: {error}")).nowhere();
         let table = self.table;
         let mut arrays: Vec<Option<ArrayRef>> = vec![None; table.columns.len()];
         for filled in &mut self.filled {
-            arrays[filled.column] = Some(filled.values.finish());
+            arrays[filled.column] = Some(filled.values.finish().map_err(failed)?);
         }
         let dates = table.index_of(table.time_column).and_then(|start| event_dates(arrays[start].as_ref()?));
-        let mut columns = Vec::with_capacity(arrays.len());
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(arrays.len());
         for (column, array) in table.columns.iter().zip(arrays) {
             let made = match column.kind {
                 Kind::OtherFields => Some(self.other_fields.finish()),
-                Kind::SourceObject => Some(constant(self.source_object, self.count)),
+                Kind::SourceObject => Some(constant(source_object, self.count).map_err(failed)?),
                 Kind::SourceRow => Some(numbers(self.count)),
-                Kind::EventDate => dates.clone(),
+                Kind::EventDate => {
+                    Some(dates.clone().unwrap_or_else(|| new_null_array(&DataType::Date32, self.count)))
+                }
+                kind if table.time_column == column.name => {
+                    Some(array.unwrap_or_else(|| new_null_array(&kind.data_type(), self.count)))
+                }
                 _ => array,
             };
-            columns.push(made.unwrap_or_else(|| new_null_array(&column.kind.data_type(), self.count)));
+            columns.push(made.unwrap_or_else(|| Arc::new(NullArray::new(self.count))));
         }
-        RecordBatch::try_new(table.schema(), columns)
-            .map_err(|error| ErrorKind::Shape(format!("the columns make no table: {error}")).nowhere())
+        fill::batch(table, columns).map_err(failed)
     }
 }
 
 impl Values {
     fn new(kind: Kind, capacity: usize) -> Self {
         match kind {
-            Kind::Int32 => Values::Int32(Int32Builder::with_capacity(capacity)),
-            Kind::Int64 => Values::Int64(Int64Builder::with_capacity(capacity)),
-            Kind::Seconds => Values::Seconds(
-                TimestampMicrosecondBuilder::with_capacity(capacity).with_data_type(kind.data_type()),
-            ),
-            _ => Values::Text(StringBuilder::with_capacity(capacity, capacity * 8)),
+            Kind::Int32 => Values::Int32(Numbers::new(capacity)),
+            Kind::Int64 => Values::Int64(Numbers::new(capacity)),
+            Kind::Seconds => Values::Seconds(Numbers::new(capacity)),
+            _ => Values::Text(TextColumn::new()),
         }
     }
 
-    fn finish(&mut self) -> ArrayRef {
-        match self {
-            Values::Text(builder) => Arc::new(builder.finish()),
-            Values::Int32(builder) => Arc::new(builder.finish()),
-            Values::Int64(builder) => Arc::new(builder.finish()),
-            Values::Seconds(builder) => Arc::new(builder.finish()),
-        }
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
+            Values::Text(column) => column.finish()?,
+            Values::Int32(numbers) => Arc::new(numbers.finish::<Int32Type>()),
+            Values::Int64(numbers) => Arc::new(numbers.finish::<Int64Type>()),
+            Values::Seconds(numbers) => {
+                Arc::new(numbers.finish::<TimestampMicrosecondType>().with_timezone("UTC"))
+            }
+        })
     }
 }
 
@@ -145,27 +181,23 @@ impl Filled {
         let spans = chunk.column(position);
         let mut misfit = |record| misfits.push((record, position));
         match &mut self.values {
-            Values::Text(builder) => {
+            Values::Text(column) => {
                 for span in spans {
-                    if is_null(text, span) {
-                        builder.append_null();
-                    } else {
-                        builder.append_value(field(text, span));
-                    }
+                    column.push((!is_null(text, span)).then(|| field(text, span)));
                 }
             }
             Values::Int32(builder) => each_integer(text, spans, &mut misfit, |value| {
                 let value = value.and_then(|value| i32::try_from(value).ok());
-                builder.append_option(value);
+                builder.push(value);
                 value.is_some()
             }),
             Values::Int64(builder) => each_integer(text, spans, &mut misfit, |value| {
-                builder.append_option(value);
+                builder.push(value);
                 value.is_some()
             }),
             Values::Seconds(builder) => each_integer(text, spans, &mut misfit, |value| {
                 let value = value.and_then(from_unix_seconds);
-                builder.append_option(value);
+                builder.push(value);
                 value.is_some()
             }),
         }
@@ -232,8 +264,8 @@ struct OtherFields {
 }
 
 impl OtherFields {
-    fn new(names: &[&str]) -> Self {
-        let keys = names.iter().map(|name| format!("{}:", serde_json::Value::from(*name))).collect();
+    fn new(names: &[String]) -> Self {
+        let keys = names.iter().map(|name| format!("{}:", serde_json::Value::from(name.as_str()))).collect();
         OtherFields { keys, places: Vec::new(), json: Vec::new(), values: StringBuilder::new() }
     }
 
@@ -279,12 +311,31 @@ fn append_json(text: &str, json: &mut Vec<u8>) {
 
 fn event_dates(start: &ArrayRef) -> Option<ArrayRef> {
     let times = start.as_any().downcast_ref::<TimestampMicrosecondArray>()?;
-    let dates: Date32Array = times.iter().map(|time| time.and_then(event_date)).collect();
+    let mut last: Option<(i64, Option<i32>)> = None;
+    let dates: Date32Array = times
+        .iter()
+        .map(|time| {
+            let time = time?;
+            let day = time.div_euclid(MICROS_PER_DAY);
+            match last {
+                Some((known, date)) if known == day => date,
+                _ => {
+                    let date = event_date(time);
+                    last = Some((day, date));
+                    date
+                }
+            }
+        })
+        .collect();
     Some(Arc::new(dates))
 }
 
-fn constant(value: &str, count: usize) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, count)))
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+fn constant(value: &str, count: usize) -> Result<ArrayRef, ArrowError> {
+    let texts = StringArray::from_iter_values([value]);
+    let numbers = PrimitiveArray::<UInt32Type>::from_value(0, count);
+    Ok(Arc::new(DictionaryArray::try_new(numbers, Arc::new(texts))?))
 }
 
 /// 0, 1, 2, ...

@@ -382,3 +382,36 @@ fn every_field_has_a_builder_of_its_kind() {
         );
     }
 }
+
+#[test]
+fn pieces_give_what_the_whole_gives() {
+    let lines: String =
+        (0..3000).map(|number| format!("{ACCEPTED}\n").replace("20641", &number.to_string())).collect();
+    let header = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status new-field\n";
+    let custom = lines.lines().fold(header.to_owned(), |all, line| all + line + " x\r\n");
+    for content in [lines, custom, format!("\n\n{ACCEPTED}"), String::new()] {
+        let whole = decode_any(content.as_bytes(), "o").unwrap().batch;
+        for piece_bytes in [200, 5000, 100_000, 10_000_000] {
+            let mut pieces = Pieces::new();
+            let (mut start, mut held) = (0, piece_bytes);
+            loop {
+                let end = content.len().min(start + held);
+                let is_last = end == content.len();
+                let taken = pieces.append(&content.as_bytes()[start..end], is_last).unwrap();
+                if is_last {
+                    break;
+                }
+                start += taken;
+                held = if taken == 0 { held * 2 } else { held };
+            }
+            let Decoded { table, batch } = pieces.finish("o").unwrap();
+            assert_eq!(fill::unpacked(table, &batch).unwrap(), whole, "{piece_bytes}");
+        }
+    }
+    let mut pieces = Pieces::new();
+    let text = format!("{ACCEPTED}\n{ACCEPTED}\n");
+    assert_eq!(pieces.append(text.as_bytes(), false).unwrap(), text.len());
+    let error = pieces.append(b"2 1\n", true).unwrap_err().to_string();
+    assert!(error.ends_with(&format!("(record 2, byte {})", text.len())), "{error}");
+    assert!(Pieces::new().append(&vec![b'x'; lines::MAX_LINE_BYTES + 1], false).is_err());
+}

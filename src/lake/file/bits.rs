@@ -30,12 +30,17 @@ pub fn hybrid(values: &[u32], width: u8, out: &mut Vec<u8>) {
         }
         // A group is packed whole: it takes what it lacks from the run.
         packed(&values[packed_from..at + missing], width, out);
-        varint(((run - missing) as u64) << 1, out);
-        out.extend_from_slice(&value.to_le_bytes()[..usize::from(width).div_ceil(8)]);
+        repeated(value, run - missing, width, out);
         at += run;
         packed_from = at;
     }
     packed(&values[packed_from..], width, out);
+}
+
+/// Appends a run of one value of at most `width` bits.
+pub fn repeated(value: u32, count: usize, width: u8, out: &mut Vec<u8>) {
+    varint((count as u64) << 1, out);
+    out.extend_from_slice(&value.to_le_bytes()[..usize::from(width).div_ceil(8)]);
 }
 
 fn packed(values: &[u32], width: u8, out: &mut Vec<u8>) {

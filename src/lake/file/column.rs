@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray}
 use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
-use parquet::basic::Encoding;
+use parquet::basic::{Encoding, Type};
 use parquet::bloom_filter::Sbbf;
 use parquet::data_type::ByteArray;
 use parquet::errors::{ParquetError, Result};
@@ -37,14 +37,19 @@ pub struct Wanted {
     pub bounds: bool,
     /// A Bloom filter.
     pub bloom_filter: bool,
+    /// The type of a column without values.
+    pub of: Type,
     /// Differences in the place of a dictionary: the values grow from row to row.
     pub grows: bool,
 }
 
 /// Encodes the values of rows, which are taken from these arrays of one type.
 pub fn encode(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, pages: Pages) -> Result<Chunk> {
-    let data_type = arrays.first().map_or(&DataType::Null, |array| array.data_type());
+    // Of a column that some batches have no values for, those batches do not know the type.
+    let mut types = arrays.iter().map(|array| array.data_type()).filter(|found| **found != DataType::Null);
+    let data_type = types.next().unwrap_or(&DataType::Null);
     match data_type {
+        DataType::Null => nothing(rows.len(), wanted.of, pages),
         DataType::Utf8 | DataType::Dictionary(..) => {
             let sources: Option<Vec<Source>> = arrays.iter().map(|array| Source::new(array)).collect();
             let sources = sources.ok_or_else(|| unknown(data_type))?;
@@ -65,21 +70,28 @@ fn unknown(data_type: &DataType) -> ParquetError {
 
 fn text(text: Text, rows: usize, wanted: Wanted, pages: Pages) -> Result<Chunk> {
     match text {
-        Text::Nothing => nothing(rows, pages),
+        Text::Nothing => nothing(rows, Type::BYTE_ARRAY, pages),
         Text::Dictionary { texts, numbers } => dictionary(&texts, &numbers, wanted, pages),
         Text::Plain(texts) => plain(&texts, wanted, pages),
     }
 }
 
 /// A column without values.
-fn nothing(rows: usize, mut pages: Pages) -> Result<Chunk> {
+fn nothing(rows: usize, of: Type, mut pages: Pages) -> Result<Chunk> {
     let levels = vec![0; rows.min(PAGE_ROWS)];
     for start in (0..rows).step_by(PAGE_ROWS) {
         let rows = (rows - start).min(PAGE_ROWS);
         let of = PageOf { rows, nulls: rows, bounds: None, encoding: Encoding::PLAIN };
         pages.page(of, &levels[..rows], |_| {})?;
     }
-    pages.finish(Some(text_statistics(None, rows)), None)
+    let nulls = Some(rows as u64);
+    let statistics = match of {
+        Type::BOOLEAN => Statistics::Boolean(ValueStatistics::new(None, None, None, nulls, false)),
+        Type::INT32 => Statistics::Int32(ValueStatistics::new(None, None, None, nulls, false)),
+        Type::INT64 => Statistics::Int64(ValueStatistics::new(None, None, None, nulls, false)),
+        _ => text_statistics(None, rows),
+    };
+    pages.finish(Some(statistics), None)
 }
 
 fn dictionary(texts: &[&str], numbers: &[u32], wanted: Wanted, mut pages: Pages) -> Result<Chunk> {
@@ -90,17 +102,21 @@ fn dictionary(texts: &[&str], numbers: &[u32], wanted: Wanted, mut pages: Pages)
     pages.dictionary(&values, texts.len())?;
     let order = Order::new(texts, wanted.bounds);
     let width = bits::width_of(texts.len().saturating_sub(1) as u64);
+    let nulls = numbers.iter().filter(|number| **number == u32::MAX).count();
     for rows in numbers.chunks(PAGE_ROWS) {
-        let (levels, there) = levels(rows, |number| (*number != u32::MAX).then_some(*number));
-        let bounds = order.bounds(&there).and_then(|(least, most)| bounds_of(least, most));
+        let (levels, some) = match nulls {
+            0 => Default::default(),
+            _ => levels(rows, |number| (*number != u32::MAX).then_some(*number)),
+        };
+        let there = if nulls == 0 { rows } else { &some };
+        let bounds = order.bounds(there).and_then(|(least, most)| bounds_of(least, most));
         let nulls = rows.len() - there.len();
         let of = PageOf { rows: rows.len(), nulls, bounds, encoding: Encoding::RLE_DICTIONARY };
         pages.page(of, &levels, |out| {
             out.push(width);
-            bits::hybrid(&there, width, out);
+            bits::hybrid(there, width, out);
         })?;
     }
-    let nulls = numbers.iter().filter(|number| **number == u32::MAX).count();
     let bounds = order.by_rank.first().zip(order.by_rank.last()).map(|(least, most)| (*least, *most));
     let filter =
         if wanted.bloom_filter { Some(bloom_filter(texts.iter().copied(), texts.len())?) } else { None };
@@ -231,9 +247,9 @@ fn text_statistics(bounds: Option<(&str, &str)>, nulls: usize) -> Statistics {
 }
 
 fn booleans(arrays: &[&ArrayRef], rows: &[Row], mut pages: Pages) -> Result<Chunk> {
-    let sources: Vec<_> = arrays.iter().map(|array| array.as_boolean()).collect();
+    let sources: Vec<_> = arrays.iter().map(|array| array.as_boolean_opt()).collect();
     let value = |row: &Row| {
-        let (array, row) = (sources[row.source as usize], row.row as usize);
+        let (array, row) = (sources[row.source as usize]?, row.row as usize);
         array.is_valid(row).then(|| array.value(row))
     };
     let (mut seen, mut nulls) = ((None::<bool>, None::<bool>), 0);
@@ -288,12 +304,24 @@ impl Stored for TimestampMicrosecondType {
 }
 
 fn numbers<T: Stored>(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, mut pages: Pages) -> Result<Chunk> {
-    let sources: Vec<&PrimitiveArray<T>> = arrays.iter().map(|array| array.as_primitive::<T>()).collect();
+    let sources: Vec<Option<&PrimitiveArray<T>>> =
+        arrays.iter().map(|array| array.as_primitive_opt::<T>()).collect();
     let value = |row: &Row| {
-        let (array, row) = (sources[row.source as usize], row.row as usize);
+        let (array, row) = (sources[row.source as usize]?, row.row as usize);
         array.is_valid(row).then(|| T::wide(array.value(row)))
     };
-    let (levels, values) = levels(rows, value);
+    // Without nulls there is nothing to ask of each row.
+    let whole: Option<Vec<&[T::Native]>> = sources
+        .iter()
+        .map(|array| array.filter(|array| array.null_count() == 0).map(|array| &array.values()[..]))
+        .collect();
+    let (levels, values) = match &whole {
+        Some(whole) => {
+            let value = |row: &Row| T::wide(whole[row.source as usize][row.row as usize]);
+            (Vec::new(), rows.iter().map(value).collect())
+        }
+        None => levels(rows, value),
+    };
     let mut distinct = if wanted.grows { None } else { Distinct::of(&values) };
     if let Some(distinct) = &distinct {
         let mut plain = Vec::new();
@@ -306,8 +334,13 @@ fn numbers<T: Stored>(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, mut pa
     let mut numbers =
         distinct.as_mut().map(|distinct| std::mem::take(&mut distinct.numbers)).unwrap_or_default();
     let (mut rest, mut done) = (values.as_slice(), 0);
-    for levels in levels.chunks(PAGE_ROWS) {
-        let there = levels.iter().map(|level| *level as usize).sum();
+    for start in (0..rows.len()).step_by(PAGE_ROWS) {
+        let in_page = (rows.len() - start).min(PAGE_ROWS);
+        let levels = levels.get(start..start + in_page).unwrap_or_default();
+        let there = match levels {
+            [] => in_page,
+            levels => levels.iter().map(|level| *level as usize).sum(),
+        };
         let (page, after) = rest.split_at(there);
         let bounds = least_and_most(page).map(|(least, most)| {
             let bound = |value| {
@@ -319,7 +352,7 @@ fn numbers<T: Stored>(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, mut pa
         });
         let encoding =
             if numbers.is_empty() { Encoding::DELTA_BINARY_PACKED } else { Encoding::RLE_DICTIONARY };
-        let of = PageOf { rows: levels.len(), nulls: levels.len() - there, bounds, encoding };
+        let of = PageOf { rows: in_page, nulls: in_page - there, bounds, encoding };
         pages.page(of, levels, |out| {
             if numbers.is_empty() {
                 bits::deltas(page, T::IS_NARROW, out);
@@ -332,7 +365,7 @@ fn numbers<T: Stored>(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, mut pa
         done += there;
     }
     numbers.clear();
-    pages.finish(Some(number_statistics::<T>(&values, levels.len() - values.len())), None)
+    pages.finish(Some(number_statistics::<T>(&values, rows.len() - values.len())), None)
 }
 
 fn least_and_most(values: &[i64]) -> Option<(i64, i64)> {

@@ -2,7 +2,7 @@
 
 use arrow::array::{Array, AsArray, StringArray};
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::UInt32Type;
+use arrow::datatypes::{DataType, UInt32Type};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
@@ -20,38 +20,56 @@ pub struct Source<'a> {
     /// For a dictionary, the number of each row's text.
     numbers: Option<&'a [u32]>,
     nulls: Option<&'a NullBuffer>,
-    texts: &'a StringArray,
+    /// None when no row has a text.
+    texts: Option<&'a StringArray>,
 }
 
 impl<'a> Source<'a> {
-    /// A column of strings, or of strings in a dictionary.
+    /// A column of strings, of strings in a dictionary, or of nothing.
     pub fn new(array: &'a dyn Array) -> Option<Self> {
+        if array.data_type() == &DataType::Null {
+            return Some(Source { numbers: None, nulls: None, texts: None });
+        }
         if let Some(texts) = array.as_string_opt::<i32>() {
-            return Some(Source { numbers: None, nulls: texts.nulls(), texts });
+            return Some(Source { numbers: None, nulls: texts.nulls(), texts: Some(texts) });
         }
         let dictionary = array.as_dictionary_opt::<UInt32Type>()?;
         let texts = dictionary.values().as_string_opt::<i32>()?;
-        Some(Source { numbers: Some(dictionary.keys().values()), nulls: dictionary.keys().nulls(), texts })
+        Some(Source {
+            numbers: Some(dictionary.keys().values()),
+            nulls: dictionary.keys().nulls(),
+            texts: Some(texts),
+        })
     }
 
     /// The number of a row's text among those of this source; none for null.
     #[inline]
     fn number(&self, row: usize) -> Option<usize> {
-        if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
+        if self.texts.is_none() || self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
             return None;
         }
         Some(self.numbers.map_or(row, |numbers| numbers[row] as usize))
     }
 
+    /// How many texts there are.
+    fn len(&self) -> usize {
+        self.texts.map_or(0, StringArray::len)
+    }
+
+    #[inline]
+    fn text(&self, number: usize) -> &'a str {
+        self.texts.map_or("", |texts| texts.value(number))
+    }
+
     /// Whether no row has a text.
     fn is_all_null(&self) -> bool {
-        self.texts.is_empty() || self.nulls.is_some_and(|nulls| nulls.null_count() == nulls.len())
+        self.len() == 0 || self.nulls.is_some_and(|nulls| nulls.null_count() == nulls.len())
     }
 
     /// Whether the texts are known to be mostly distinct, so that a dictionary need not be tried.
     fn is_distinct(&self) -> bool {
         let there = |numbers: &[u32]| numbers.len() - self.nulls.map_or(0, NullBuffer::null_count);
-        self.numbers.is_some_and(|numbers| self.texts.len() * 2 > there(numbers) && self.texts.len() > 64)
+        self.numbers.is_some_and(|numbers| self.len() * 2 > there(numbers) && self.len() > 64)
     }
 }
 
@@ -82,7 +100,7 @@ pub fn collect<'a>(sources: &'a [Source<'a>], rows: &[Row]) -> Text<'a> {
     }
     let text = |row: &Row| {
         let source = &sources[row.source as usize];
-        source.number(row.row as usize).map(|number| source.texts.value(number))
+        source.number(row.row as usize).map(|number| source.text(number))
     };
     Text::Plain(rows.iter().map(text).collect())
 }
@@ -94,7 +112,7 @@ fn dictionary<'a>(sources: &'a [Source<'a>], rows: &[Row]) -> Option<Text<'a>> {
     // What each source's own numbers are in this dictionary; a text is looked at once for each source.
     let mut known: Vec<Vec<u32>> = sources
         .iter()
-        .map(|source| vec![u32::MAX; if source.numbers.is_some() { source.texts.len() } else { 0 }])
+        .map(|source| vec![u32::MAX; if source.numbers.is_some() { source.len() } else { 0 }])
         .collect();
     let mut bytes = 0;
     for (at, row) in rows.iter().enumerate() {
@@ -106,10 +124,10 @@ fn dictionary<'a>(sources: &'a [Source<'a>], rows: &[Row]) -> Option<Text<'a>> {
         let found = match known[row.source as usize].get_mut(number) {
             Some(known) if *known != u32::MAX => *known,
             Some(known) => {
-                *known = texts.number(source.texts.value(number));
+                *known = texts.number(source.text(number));
                 *known
             }
-            None => texts.number(source.texts.value(number)),
+            None => texts.number(source.text(number)),
         };
         bytes += texts.texts[found as usize].len() + 4;
         numbers.push(found);
