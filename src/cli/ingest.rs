@@ -158,9 +158,7 @@ pub(super) fn summary(
         output.warn(format!("and {} more", tally.rejected.len() - SHOWN_REJECTIONS));
     }
     if !tally.rejected.is_empty() {
-        output.hint(
-            "`trailhound sql \"select key, reason from objects where state = 'quarantined'\"` lists them",
-        );
+        output.hint("`trailhound lake quarantine` lists them, with `--retry` it reads them again");
     }
     let mut data = output.data();
     for line in lines {
