@@ -4,26 +4,30 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// A directory of its own for every test, and the program run inside it.
-struct Place {
+pub struct Place {
     directory: tempfile::TempDir,
 }
 
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
+/// How a run of the program ended.
+pub struct Ran {
+    /// The exit code.
+    pub code: i32,
+    /// What it printed to standard output.
+    pub stdout: String,
+    /// What it printed to standard error.
+    pub stderr: String,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Place { directory: tempfile::tempdir().expect("a directory") }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub fn run(&self, arguments: &[&str]) -> Ran {
         let output: Output = Command::new(env!("CARGO_BIN_EXE_trailhound"))
             .args(arguments)
             .current_dir(self.directory.path())
@@ -41,13 +45,13 @@ impl Place {
     }
 
     /// Runs the program, which must end well; returns what it printed to standard output.
-    fn ok(&self, arguments: &[&str]) -> String {
+    pub fn ok(&self, arguments: &[&str]) -> String {
         let ran = self.run(arguments);
         assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
         ran.stdout
     }
 
-    fn rows(&self, sql: &str) -> String {
+    pub fn rows(&self, sql: &str) -> String {
         self.ok(&["sql", "--format", "csv", sql]).replace("\r\n", "\n")
     }
 }

@@ -74,6 +74,10 @@ impl Quarantine {
         let config = global.config(output)?;
         let lake = session::open_lake(&config).await?;
         let objects = self.objects(&config, &lake).await?;
+        if objects.iter().all(|batch| batch.num_rows() == 0) {
+            output.note("no object is quarantined");
+            return Ok(Outcome::Done);
+        }
         if self.retry {
             return retry(&config, lake, found(&objects, self.limit.unwrap_or(usize::MAX)), output).await;
         }
@@ -111,10 +115,7 @@ impl Quarantine {
             let more = u64::try_from(total - limit).unwrap_or(u64::MAX);
             output.note(format!("and {} more; `--limit {total}` shows all", human_count(more)));
         }
-        match total {
-            0 => output.note("no object is quarantined"),
-            _ => output.note("`trailhound lake quarantine --retry` reads them again"),
-        }
+        output.note("`trailhound lake quarantine --retry` reads them again");
         Ok(Outcome::Done)
     }
 }
