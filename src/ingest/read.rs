@@ -52,7 +52,7 @@ struct Buffers {
 }
 
 /// Buffers that have grown beyond this are not kept for the next object.
-const KEPT_BUFFER_BYTES: usize = 64 << 20;
+const KEPT_BUFFER_BYTES: usize = 256 << 20;
 
 /// What reading one object's content gave.
 struct Content {
@@ -79,7 +79,7 @@ impl Reader {
         let object_id = record.object_id;
         let mut buffers = self.lock().pop().unwrap_or_default();
         let content = self.content(&mut buffers, fetched, &route, &object_id.to_string());
-        if buffers.content.capacity() <= KEPT_BUFFER_BYTES {
+        if buffers.content.capacity() + buffers.decoder.held_bytes() <= KEPT_BUFFER_BYTES {
             buffers.content.clear();
             self.lock().push(buffers);
         }
@@ -138,6 +138,9 @@ impl Reader {
         let Buffers { content, decoder } = buffers;
         let text: &[u8] = if gzip::is_gzip(&fetched.bytes) {
             gzip::inflate(&fetched.bytes, &self.limits, content)?;
+            if gzip::is_gzip(content) {
+                return Err(ErrorKind::Shape("gzip inside gzip: compressed twice".to_owned()).nowhere());
+            }
             content
         } else if fetched.bytes.len() > self.limits.content_bytes {
             return Err(ErrorKind::TooLarge { limit_bytes: self.limits.content_bytes }.nowhere());

@@ -52,6 +52,11 @@ impl<'a> Document<'a> {
             && u32::try_from(index).is_ok_and(|node| self.spoiled.binary_search(&node).is_ok())
     }
 
+    /// How many bytes the source has.
+    pub fn size_bytes(&self) -> usize {
+        self.source.len()
+    }
+
     /// The place of the whole document.
     pub fn root() -> Place {
         Place { node: 0, depth: 0, empties: 0 }

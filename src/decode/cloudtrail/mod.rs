@@ -5,6 +5,7 @@
 //! of the source.
 
 mod document;
+mod fault;
 mod keys;
 mod lenient;
 mod rows;
@@ -14,7 +15,7 @@ use arrow::record_batch::RecordBatch;
 use simd_json::{Buffers, INPUT_PADDING, Node, Tape};
 
 use super::columns::{CLOUDTRAIL, DIGESTS};
-use super::{Error, ErrorKind};
+use super::{Error, ErrorKind, without_mark};
 use document::Document;
 use keys::Keys;
 use rows::{Rows, Widths};
@@ -22,6 +23,10 @@ use split::Documents;
 
 /// Records nested deeper than this are refused; CloudTrail itself stays under 20.
 const MAX_DEPTH: usize = 256;
+
+/// Documents of more values and keys than this are refused before they are parsed: each takes 32 bytes while it is,
+/// so that a small object could take all memory. No log file comes near.
+const MAX_VALUES: usize = 1 << 25;
 
 /// The levels of `{"Records":[...]}` around a record.
 const ENVELOPE_DEPTH: usize = 2;
@@ -77,14 +82,14 @@ impl Decoder {
     /// Fails as a whole: no rows are returned when any record cannot be read.
     pub fn decode(&mut self, text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
         let mut rows = Rows::new(&CLOUDTRAIL, source_object, &self.widths);
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        match self.document(text, 0, &mut rows) {
-            Ok(()) => {}
-            Err(error) if matches!(error.kind, ErrorKind::Json(_)) => {
-                self.documents(text, error, &mut rows)?;
+        let (mark, text) = without_mark(text);
+        let outcome = match self.document(text, 0, &mut rows) {
+            Err(error) if matches!(error.kind, ErrorKind::Json(_) | ErrorKind::TooMany { .. }) => {
+                self.documents(text, error, &mut rows)
             }
-            Err(error) => return Err(error),
-        }
+            outcome => outcome,
+        };
+        outcome.map_err(|error| fault::pinpoint(text, error).shifted(mark))?;
         let batch = rows.finish()?;
         self.widths.learn(&batch);
         Ok(batch)
@@ -93,8 +98,8 @@ impl Decoder {
     /// Decodes a digest into the one row of the `digests` table that it is.
     pub fn decode_digest(&mut self, text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
         let mut rows = Rows::new(&DIGESTS, source_object, &Widths::new(&DIGESTS));
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-        self.any_document(text, 0, &mut rows)?;
+        let (mark, text) = without_mark(text);
+        self.any_document(text, 0, &mut rows).map_err(|error| fault::pinpoint(text, error).shifted(mark))?;
         rows.finish()
     }
 
@@ -106,13 +111,20 @@ impl Decoder {
     ) -> Result<RecordBatch, Error> {
         let mut rows = Rows::new(&CLOUDTRAIL, source_object, &self.widths);
         for (index, text) in texts.into_iter().enumerate() {
-            self.any_document(text.as_bytes(), 0, &mut rows).map_err(|error| Error {
+            let text = text.as_bytes();
+            self.any_document(text, 0, &mut rows).map_err(|error| Error {
                 record: Some(index),
                 offset: None,
-                ..error
+                ..fault::pinpoint(text, error)
             })?;
         }
         rows.finish()
+    }
+
+    /// How many bytes the buffers hold.
+    pub fn held_bytes(&self) -> usize {
+        let ReusedBuffers { simd, scratch, tape } = &self.buffers;
+        scratch.capacity() + size_of_val(simd.structural_indexes()) + tape.capacity() * size_of::<Node>()
     }
 
     /// Reads what is not one document that the fast parser takes: several of them, or one with odd tokens.
@@ -120,6 +132,9 @@ impl Decoder {
         let mut parts = Documents::new(text);
         let (first, second) = (parts.next(), parts.next());
         let (Some(first), Some(second)) = (first, second) else {
+            if !matches!(refused.kind, ErrorKind::Json(_)) {
+                return Err(refused);
+            }
             return self.lenient_document(text, 0, refused, rows);
         };
         for (start, end) in [first, second].into_iter().chain(parts) {
@@ -143,6 +158,7 @@ impl Decoder {
         if text.trim_ascii().is_empty() {
             return Ok(());
         }
+        fault::count_values(text, MAX_VALUES).map_err(|error| error.shifted(offset))?;
         let keys = if rows.is_digest() { &self.digest_keys } else { &self.keys };
         self.buffers.copy(text);
         self.buffers.parse(text, offset, &[], keys, rows)
@@ -248,12 +264,12 @@ fn json_error(error: &simd_json::Error, text: &[u8], offset: usize) -> Error {
     if let Err(utf8) = std::str::from_utf8(text) {
         return ErrorKind::Utf8.at(None, offset + utf8.valid_up_to());
     }
-    let mut words = format!("{:?}", error.error());
-    words.make_ascii_lowercase();
+    let at = offset + error.index().min(text.len());
     if matches!(error.error(), simd_json::ErrorType::DepthLimitExceeded) {
-        words = format!("nested deeper than {MAX_DEPTH} levels");
+        return ErrorKind::TooDeep { levels: MAX_DEPTH }.at(None, at);
     }
-    ErrorKind::Json(words).at(None, offset + error.index().min(text.len()))
+    let words = format!("{:?}", error.error()).to_ascii_lowercase();
+    ErrorKind::Json(words).at(None, at)
 }
 
 #[cfg(test)]

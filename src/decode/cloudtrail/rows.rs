@@ -15,8 +15,13 @@ use crate::decode::columns::{DIGESTS, Kind, Table};
 use crate::decode::time;
 use crate::decode::{Error, ErrorKind};
 
-/// More records than this in one object are refused: `source_row` has 32 bits, and no log file comes near.
-const MAX_RECORDS: usize = 20_000_000;
+/// More records than this in one object are refused: rows take some 300 bytes each even when they are empty, and no
+/// log file comes near.
+const MAX_RECORDS: usize = 4_000_000;
+
+/// The positions of so many records are noted before their columns are filled: their number must not grow with the
+/// number of records, for an object of empty ones would take all memory.
+const RECORDS_AT_ONCE: usize = 4096;
 
 /// The rows decoded so far, column by column.
 pub struct Rows {
@@ -38,10 +43,21 @@ struct Matrix {
     spans: Vec<Span>,
     /// Fields that have no column or do not fit theirs: record, key and value.
     others: Vec<(u32, Span)>,
-    /// Fields that are an explicit null: record, start of the key, column.
-    nulls: Vec<(u32, u32, u16)>,
-    /// The top-level fields of the record at hand, to find duplicate keys: key and value.
-    seen: Vec<Span>,
+    /// Fields that are an explicit null: record and column; no column for one whose key is there again.
+    nulls: Vec<(u32, Option<u16>)>,
+    /// For each column the field of the record at hand that fills it so far, to find duplicate keys.
+    seen: Vec<Seen>,
+}
+
+/// A top-level field of a column.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    /// Key and value; `(0, 0)` for none.
+    field: Span,
+    /// Whether it is among the others.
+    in_others: bool,
+    /// Where it is among the nulls.
+    null: Option<usize>,
 }
 
 /// How many bytes a row took in each column of the objects before, so that the next one's buffers need not grow.
@@ -103,21 +119,40 @@ impl Rows {
 
     /// Adds the records of a document.
     pub fn read(&mut self, document: &Document, keys: &Keys) -> Result<(), Error> {
-        self.matrix.clear();
-        let records = self.records(document, keys)?;
-        if self.count == 0 {
-            // Most objects are one small document: what is reserved is what is used, by each of many columns.
-            let columns = self.table.columns.iter();
-            let new = columns
-                .zip(&self.widths.0)
-                .map(|(column, width)| Builder::new(column.kind, records, records * width));
-            self.builders = new.collect();
+        match self.find(document)? {
+            Found::One(place) => {
+                self.reserve(1, document);
+                self.matrix.clear();
+                self.matrix.record(0, document, keys, self.table, place);
+                self.copy(1, document);
+                Ok(())
+            }
+            Found::Array(place, len) => self.array(document, keys, place, len),
         }
+    }
+
+    /// Makes room for the first document: most objects are one small document.
+    fn reserve(&mut self, records: usize, document: &Document) {
+        if self.count > 0 {
+            return;
+        }
+        // What is reserved is what is used, unless these records have nothing in common with those before.
+        let expected =
+            self.widths.0.iter().map(|width| width.saturating_mul(records)).fold(0, usize::saturating_add);
+        let fits = expected <= document.size_bytes().saturating_mul(2);
+        let columns = self.table.columns.iter();
+        let new = columns.zip(&self.widths.0).map(|(column, width)| {
+            Builder::new(column.kind, records, if fits { records * width } else { 0 })
+        });
+        self.builders = new.collect();
+    }
+
+    /// Copies the values of the records at hand into all columns.
+    fn copy(&mut self, records: usize, document: &Document) {
         for index in 0..self.table.columns.len() {
             self.fill(index, records, document);
         }
         self.count += records;
-        Ok(())
     }
 
     /// All rows as a batch in the table's schema.
@@ -127,51 +162,54 @@ impl Rows {
             .map_err(|error| ErrorKind::Shape(format!("rows do not fit a batch: {error}")).nowhere())
     }
 
-    /// Walks the document's envelope; returns the number of records in it.
-    fn records(&mut self, document: &Document, keys: &Keys) -> Result<usize, Error> {
+    /// Walks the document's envelope to its records.
+    fn find(&self, document: &Document) -> Result<Found, Error> {
         let root = Document::root();
         if self.is_digest() {
             if !has_most(document, 0, ["digestStartTime", "digestEndTime", "digestS3Object"]) {
                 return Err(document.shape_error(None, root, "not a digest".to_owned()));
             }
-            self.matrix.record(0, document, keys, self.table, root);
-            return Ok(1);
+            return Ok(Found::One(root));
         }
         match document.node(0) {
-            Node::Array { len, .. } => self.array(document, keys, root, len),
+            Node::Array { len, .. } => Ok(Found::Array(root, len)),
             Node::Object { len, .. } => {
                 if let Some((place, len)) = find_records(document, len)? {
-                    return self.array(document, keys, place, len);
+                    return Ok(Found::Array(place, len));
                 }
                 let record = if is_record(document, 0) { Some(root) } else { find_detail(document, len) };
-                let Some(record) = record else {
+                record.map(Found::One).ok_or_else(|| {
                     let what = format!("no `Records` among the keys {}", some_keys(document));
-                    return Err(document.shape_error(None, root, what));
-                };
-                self.matrix.record(0, document, keys, self.table, record);
-                Ok(1)
+                    document.shape_error(None, root, what)
+                })
             }
             _ => Err(document.shape_error(None, root, "expected a JSON object or array".to_owned())),
         }
     }
 
-    fn array(&mut self, document: &Document, keys: &Keys, place: Place, len: usize) -> Result<usize, Error> {
+    fn array(&mut self, document: &Document, keys: &Keys, place: Place, len: usize) -> Result<(), Error> {
         if self.count + len > MAX_RECORDS {
             let what = format!("more than {MAX_RECORDS} records");
             return Err(document.shape_error(None, place, what));
         }
-        let mut empties = place.empties;
-        let mut node = place.node + 1;
-        for record in 0..len {
-            let here = Place { node, depth: place.depth + 1, empties };
-            let Node::Object { .. } = document.node(node) else {
-                let what = "record is not a JSON object".to_owned();
-                return Err(document.shape_error(Some(self.count + record), here, what));
-            };
-            empties = self.matrix.record(record, document, keys, self.table, here);
-            node += document.count(node);
+        self.reserve(len, document);
+        let mut here = Place { node: place.node + 1, depth: place.depth + 1, empties: place.empties };
+        let mut left = len;
+        while left > 0 {
+            let records = left.min(RECORDS_AT_ONCE);
+            self.matrix.clear();
+            for record in 0..records {
+                let Node::Object { .. } = document.node(here.node) else {
+                    let what = "record is not a JSON object".to_owned();
+                    return Err(document.shape_error(Some(self.count + record), here, what));
+                };
+                here.empties = self.matrix.record(record, document, keys, self.table, here);
+                here.node += document.count(here.node);
+            }
+            self.copy(records, document);
+            left -= records;
         }
-        Ok(len)
+        Ok(())
     }
 
     /// Copies one column out of the document.
@@ -255,6 +293,14 @@ impl Rows {
             builder.append_option(found.find_map(|text| text.filter(|text| !text.is_empty())));
         }
     }
+}
+
+/// Where the records of a document are.
+enum Found {
+    /// One record.
+    One(Place),
+    /// An array of so many.
+    Array(Place, usize),
 }
 
 /// The `Records` array of an object, when it has one.
@@ -344,7 +390,7 @@ impl Matrix {
         self.nodes.resize((record + 1) * self.width, 0);
         self.spans.resize((record + 1) * self.width, (0, 0));
         self.seen.clear();
-        self.seen.resize(self.width, (0, 0));
+        self.seen.resize(self.width, Seen::default());
         let Node::Object { len, .. } = document.node(place.node) else { return place.empties };
         let mut key = Place { node: place.node + 1, depth: place.depth + 1, empties: place.empties };
         if len == 0 {
@@ -380,11 +426,11 @@ impl Matrix {
     ) {
         if let Some(column) = target.column {
             let index = usize::from(column);
-            let repeated = self.seen[index].1 != 0;
+            let repeated = self.seen[index].field.1 != 0;
             if repeated {
                 self.forget(record, keys, target, index);
             }
-            self.seen[index] = field;
+            let mut seen = Seen { field, ..Seen::default() };
             let at = record * self.width + index;
             match fit(table.columns[index].kind, document, value.node) {
                 Fit::Column => {
@@ -392,17 +438,24 @@ impl Matrix {
                     match table.columns[index].kind {
                         Kind::Json => self.spans[at] = document.span(value, inside),
                         // Beside an earlier one in another form, the value would not tell which is the last.
-                        Kind::Timestamp if repeated => self.others.push((row(record), field)),
+                        Kind::Timestamp => seen.in_others = repeated,
                         _ => {}
                     }
                 }
                 Fit::ColumnAndOther => {
                     self.nodes[at] = row(value.node);
-                    self.others.push((row(record), field));
+                    seen.in_others = true;
                 }
-                Fit::Null => self.nulls.push((row(record), field.0, column)),
-                Fit::Other => self.others.push((row(record), field)),
+                Fit::Null => {
+                    seen.null = Some(self.nulls.len());
+                    self.nulls.push((row(record), Some(column)));
+                }
+                Fit::Other => seen.in_others = true,
             }
+            if seen.in_others {
+                self.others.push((row(record), field));
+            }
+            self.seen[index] = seen;
         }
         if let Some(level) = target.level {
             self.nested(record, document, keys, table, level, value.node);
@@ -410,17 +463,21 @@ impl Matrix {
     }
 
     /// A key is there again: the last one counts, and the one before it moves to the others.
+    ///
+    /// Takes the same time however often the key was there: a hostile record holds little else.
     fn forget(&mut self, record: usize, keys: &Keys, target: Target, index: usize) {
         let before = self.seen[index];
-        let record = row(record);
-        self.others.retain(|other| *other != (record, before));
-        self.nulls.retain(|(row, start, _)| (*row, *start) != (record, before.0));
-        self.others.push((record, before));
-        if let Some(level) = target.level {
-            self.clear_below(record as usize, keys, level);
+        if let Some(null) = before.null {
+            self.nulls[null].1 = None;
         }
-        self.nodes[record as usize * self.width + index] = 0;
-        self.spans[record as usize * self.width + index] = (0, 0);
+        if !before.in_others {
+            self.others.push((row(record), before.field));
+        }
+        if let Some(level) = target.level {
+            self.clear_below(record, keys, level);
+        }
+        self.nodes[record * self.width + index] = 0;
+        self.spans[record * self.width + index] = (0, 0);
     }
 
     /// An object is there again inside its own: nothing of the one before it counts.
@@ -539,8 +596,8 @@ impl Matrix {
         let mut nulls = self.nulls.iter().peekable();
         for record in 0..records {
             let mut names: Vec<&str> = Vec::new();
-            while let Some((_, _, column)) = nulls.next_if(|(row, _, _)| *row as usize == record) {
-                names.push(table.columns[usize::from(*column)].source);
+            while let Some((_, column)) = nulls.next_if(|(row, _)| *row as usize == record) {
+                names.extend(column.map(|column| table.columns[usize::from(column)].source));
             }
             if names.is_empty() {
                 builder.append_null();

@@ -57,7 +57,8 @@ fn container_end(text: &[u8], start: usize) -> usize {
     text.len()
 }
 
-fn string_end(text: &[u8], start: usize) -> usize {
+/// Where the string ends whose first character is at a byte; the end of the text or beyond when it is cut.
+pub fn string_end(text: &[u8], start: usize) -> usize {
     let mut at = start;
     while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
         at += found;

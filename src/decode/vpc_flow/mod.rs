@@ -63,7 +63,30 @@ fn utf8(text: &[u8]) -> Result<&str, Error> {
     if i32::try_from(text.len()).is_err() {
         return Err(ErrorKind::TooLarge { limit_bytes: i32::MAX as usize }.nowhere());
     }
-    std::str::from_utf8(text).map_err(|error| ErrorKind::Utf8.at(None, error.valid_up_to()))
+    std::str::from_utf8(text).map_err(|error| not_utf8(&text[..error.valid_up_to()]))
+}
+
+/// The error of a text that is UTF-8 up to some place and not further: what is wrong before that place comes first.
+fn not_utf8(valid: &[u8]) -> Error {
+    let lines = &valid[..memchr::memrchr(b'\n', valid).unwrap_or(0)];
+    let Some(lines) = std::str::from_utf8(lines).ok().filter(|lines| !lines.trim().is_empty()) else {
+        return ErrorKind::Utf8.at(None, valid.len());
+    };
+    match count_records(lines) {
+        Ok(records) => ErrorKind::Utf8.at(Some(records), valid.len()),
+        Err(earlier) => earlier,
+    }
+}
+
+fn count_records(text: &str) -> Result<usize, Error> {
+    let mut lines = Lines::new(text);
+    let header = Header::read(&mut lines)?;
+    let mut chunk = Chunk::new(header.names.len());
+    let mut records = 0;
+    while chunk.fill(&mut lines, &header, records)? {
+        records += chunk.records();
+    }
+    Ok(records)
 }
 
 #[cfg(test)]
