@@ -23,8 +23,16 @@ use rebuild::{parts, put_together};
 /// The view of the rows of `cloudtrail` with their records.
 pub const VIEW: &str = "cloudtrail_records";
 
+/// What the view is, for a person.
+pub const VIEW_DOC: &str =
+    "The rows of `cloudtrail` with all of its columns, and the whole record of each: a view.";
+
 /// The column of the view that holds the records.
 pub const COLUMN: &str = "record";
+
+/// What the column is, for a person.
+pub const COLUMN_DOC: &str = "The event as CloudTrail wrote it, put together again as one JSON object: every field, \
+    nested values in their own bytes; the order of the fields is not the source's.";
 
 /// The view over the rows of `cloudtrail`: all of its columns, and the record.
 pub fn view(rows: DataFrame) -> Result<Arc<dyn TableProvider>> {

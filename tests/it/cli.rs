@@ -188,6 +188,25 @@ fn results_come_in_every_format() {
     }
     assert!(place.ok(&["sql", "--describe", "cloudtrail"]).contains("access_key_id"));
     assert!(place.ok(&["sql", "--describe"]).contains("vpc_flow"));
+    let wrong = place.run(&["sql", "--describe", "cloudtrial"]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("cloudtrail_records"), "{}", wrong.stderr);
+    // What is described is what can be asked, name by name.
+    let tables = place.ok(&["sql", "--describe", "--format", "ndjson"]);
+    let field = |line: &str, name: &str| {
+        let row: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        row[name].as_str().expect("text").to_owned()
+    };
+    let tables: Vec<String> = tables.lines().map(|line| field(line, "table")).collect();
+    assert!(tables.iter().any(|table| table == "cloudtrail_records"), "{tables:?}");
+    for table in tables {
+        let columns = place.ok(&["sql", "--describe", &table, "--format", "ndjson"]);
+        let described: Vec<String> = columns.lines().map(|line| field(line, "column")).collect();
+        let asked = "select column_name from information_schema.columns where table_name = ";
+        let asked = format!("{asked}'{table}' order by ordinal_position");
+        let found = place.ok(&["sql", "--format", "ndjson", &asked]);
+        let found: Vec<String> = found.lines().map(|line| field(line, "column_name")).collect();
+        assert_eq!(described, found, "{table}");
+    }
     let parquet = Command::new(env!("CARGO_BIN_EXE_trailhound"))
         .args(["sql", "--format", "parquet", sql])
         .current_dir(place.directory.path())
