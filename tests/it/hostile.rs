@@ -1,262 +1,254 @@
-//! Hostile input.
-use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
-use std::io::Write;
+//! Objects made to do harm: each ends in the state it should, in bounded time and memory, says what is wrong and where,
+//! and costs its neighbours nothing.
+
+mod cases;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
 use trailhound::clock::SystemClock;
 use trailhound::decode::gzip;
 use trailhound::ingest::read::{Fetched, Reader};
+use trailhound::lake::{ReadObject, State};
 
-const TRAIL: &str = "AWSLogs/111122223333/CloudTrail/us-east-1/2026/03/10/x.json.gz";
-const FLOW: &str = "AWSLogs/111122223333/vpcflowlogs/us-east-1/2026/03/10/x.log.gz";
+use crate::cli::Place;
+use cases::{CONTENT_LIMIT, Case, Expect, TRAIL, flow_cases, gzip_cases, json_cases, large_cases};
 
-fn gz(content: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(content).unwrap();
-    encoder.finish().unwrap()
+fn reader() -> Reader {
+    let limits = gzip::Limits { content_bytes: CONTENT_LIMIT, ..gzip::Limits::default() };
+    Reader::new(limits, Arc::new(SystemClock))
 }
 
-fn show(name: &str, key: &str, bytes: Vec<u8>) {
-    let start = std::time::Instant::now();
-    let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
-    let fetched = Fetched {
-        bucket: "b".into(),
-        key: key.into(),
-        etag: Some("e".into()),
-        version_id: None,
-        announced_at: None,
-        bytes: Bytes::from(bytes),
+fn read(reader: &Reader, key: &str, bytes: Vec<u8>) -> ReadObject {
+    let (bucket, etag) = ("bucket".to_owned(), Some("etag".to_owned()));
+    let bytes = Bytes::from(bytes);
+    reader.read(&Fetched { bucket, key: key.to_owned(), etag, version_id: None, announced_at: None, bytes })
+}
+
+/// Reads each object as expected, and after each of them, with the same buffers, a good one.
+fn check(cases: Vec<Case>) {
+    let reader = reader();
+    let good = || read(&reader, TRAIL, cases::GOOD.as_bytes().to_vec()).rows.expect("has rows").1;
+    let before = good();
+    let mut wrong = Vec::new();
+    for Case { name, key, bytes, expect } in cases {
+        let ReadObject { record, rows } = read(&reader, &key, bytes);
+        let found = match record.state {
+            State::Quarantined => Expect::Quarantined(record.reason.clone().unwrap_or_default()),
+            State::Committed => Expect::Committed(usize::try_from(record.row_count).expect("a count")),
+            State::Empty => Expect::Empty,
+            State::Unsupported => Expect::Unsupported,
+        };
+        if found != expect {
+            wrong.push(format!("{name}: {found:?}, not {expect:?}"));
+        }
+        assert_eq!(rows.map_or(0, |(_, batch)| batch.num_rows()), found.rows(), "{name}");
+        assert_eq!(good(), before, "the object after {name}");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn gzip_that_is_none() {
+    check(gzip_cases());
+}
+
+#[test]
+fn json_that_is_none_or_too_much() {
+    check(json_cases());
+}
+
+#[test]
+fn flow_logs_that_are_none_or_too_much() {
+    check(flow_cases());
+}
+
+#[test]
+fn objects_of_unusual_size() {
+    check(large_cases());
+}
+
+/// Depth must never cost stack: all of it is read on a thread that has next to none.
+#[test]
+fn depth_takes_no_stack() {
+    let cases = [json_cases(), flow_cases(), gzip_cases()].concat();
+    let deep = std::thread::Builder::new().stack_size(256 << 10).spawn(move || check(cases));
+    deep.expect("a thread").join().expect("ends well");
+}
+
+fn text(batch: &RecordBatch, column: &str) -> Vec<Option<String>> {
+    let column = cast(batch.column_by_name(column).expect("a column"), &DataType::Utf8).expect("text");
+    column.as_string::<i32>().iter().map(|value| value.map(str::to_owned)).collect()
+}
+
+#[test]
+fn absurd_times_are_kept_and_make_no_partition() {
+    let reader = reader();
+    for (time, column, other) in [
+        (r#""0001-01-01T00:00:00Z""#, Some("0001-01-01T00:00:00Z"), None),
+        (r#""9999-12-31T23:59:59Z""#, Some("9999-12-31T23:59:59Z"), None),
+        (r#""99999-01-01T00:00:00Z""#, None, Some(r#"{"eventTime":"99999-01-01T00:00:00Z"}"#)),
+        (r#""-0001-01-01T00:00:00Z""#, None, Some(r#"{"eventTime":"-0001-01-01T00:00:00Z"}"#)),
+        (r#""0000-00-00T00:00:00Z""#, None, Some(r#"{"eventTime":"0000-00-00T00:00:00Z"}"#)),
+        ("-1", None, Some(r#"{"eventTime":-1}"#)),
+        ("1e30", None, Some(r#"{"eventTime":1e30}"#)),
+        ("1e999", None, Some(r#"{"eventTime":1e999}"#)),
+    ] {
+        let content = format!(r#"{{"Records":[{{"eventTime":{time}}}]}}"#);
+        let (_, rows) = read(&reader, TRAIL, content.into_bytes()).rows.expect(time);
+        let shown = |text: &str| Some(text.to_owned());
+        assert_eq!(text(&rows, "event_time"), [column.and_then(shown)], "{time}");
+        assert_eq!(text(&rows, "other_fields"), [other.and_then(shown)], "{time}");
+        assert_eq!(text(&rows, "event_date"), [None], "{time}");
+    }
+    for (start, column) in
+        [("-62135596800", Some("0001-01-01T00:00:00Z")), ("253402300800", None), ("1e30", None)]
+    {
+        let line = format!("{}\n{}", cases::FLOW_HEADER, cases::FLOW_LINE.replace("1418530010", start));
+        let (_, rows) = read(&reader, cases::FLOW, line.into_bytes()).rows.expect(start);
+        assert_eq!(text(&rows, "start_time"), [column.map(str::to_owned)], "{start}");
+        assert_eq!(text(&rows, "event_date"), [None], "{start}");
+        let other = text(&rows, "other_fields")[0].is_some();
+        assert_eq!(other, column.is_none(), "{start}");
+    }
+}
+
+/// Of a key that is there very often the last one counts, and none is lost.
+#[test]
+fn repeated_keys_are_all_kept() {
+    let reader = reader();
+    const TIMES: usize = 100_000;
+    let record = format!(
+        r#"{{"eventName":"last"{}}}"#,
+        r#","eventName":null,"eventTime":"x","eventName":"y""#.repeat(TIMES)
+    );
+    let (_, rows) =
+        read(&reader, TRAIL, format!(r#"{{"Records":[{record}]}}"#).into_bytes()).rows.expect("rows");
+    assert_eq!(text(&rows, "event_name"), [Some("y".to_owned())]);
+    assert_eq!(text(&rows, "null_fields"), [None]);
+    let others = text(&rows, "other_fields").remove(0).expect("others");
+    let expected = record.strip_suffix(r#","eventName":"y"}"#).expect("ends so").to_owned() + "}";
+    assert!(others == expected, "{} bytes and not {}", others.len(), expected.len());
+}
+
+/// Writes cases below a folder of logs, a good object before each of them; returns how many.
+fn write(cases: &[Case], logs: &Path) -> usize {
+    for (at, case) in cases.iter().enumerate() {
+        let (folder, name) = case.key.rsplit_once('/').expect("a folder");
+        let extension = name.split_once('.').map_or("", |(_, extension)| extension);
+        let folder = logs.join(folder);
+        std::fs::create_dir_all(&folder).expect("is made");
+        let good = cases::GOOD.replace("neighbour", &format!("neighbour-{at}"));
+        std::fs::write(folder.join(format!("{at:03}-neighbour.json")), good).expect("is written");
+        let hostile = folder.join(format!("{at:03}-{}.{extension}", case.name.replace(' ', "-")));
+        std::fs::write(hostile, &case.bytes).expect("is written");
+    }
+    cases.len()
+}
+
+#[test]
+fn a_folder_of_hostile_objects_costs_their_neighbours_nothing() {
+    let place = Place::new();
+    let logs = place.path("logs");
+    let cases = [gzip_cases(), json_cases(), flow_cases()].concat();
+    let count = write(&cases, &logs);
+    std::fs::write(place.path("trailhound.toml"), format!("[ingest]\nmax_content_bytes = {CONTENT_LIMIT}\n"))
+        .expect("is written");
+    let ran = place.run(&["ingest", "logs"]);
+    assert_eq!(ran.code, 1, "{}", ran.stderr);
+    let root = logs.canonicalize().expect("exists").display().to_string();
+    insta::assert_snapshot!("hostile_folder", ran.stderr.replace(&root, ""));
+
+    let rows = place.rows("select count(*) as n, count(distinct event_name) as d from cloudtrail where event_name like 'neighbour-%'");
+    assert_eq!(rows, format!("n,d\n{count},{count}\n"));
+    let expected = |state: &str, case: &Case| match &case.expect {
+        Expect::Committed(_) => state == "committed",
+        Expect::Empty => state == "empty",
+        Expect::Unsupported => state == "unsupported",
+        Expect::Quarantined(_) => state == "quarantined",
     };
-    let o = reader.read(&fetched);
-    println!(
-        "{name:30} {:?} rows {} kind {} {:?}  [{:?}]",
-        o.record.state,
-        o.record.row_count,
-        o.record.kind,
-        o.record.reason,
-        start.elapsed()
-    );
+    let objects =
+        place.ok(&["sql", "--format", "ndjson", "select key, state, reason, row_count from objects"]);
+    let mut seen = BTreeMap::new();
+    for line in objects.lines() {
+        let object: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let key = object["key"].as_str().expect("a key");
+        let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
+        let case = &cases[name[..3].parse::<usize>().expect("a number")];
+        let state = object["state"].as_str().expect("a state");
+        if name.contains("neighbour") {
+            assert_eq!(state, "committed", "{line}");
+            continue;
+        }
+        assert!(expected(state, case), "{line}");
+        assert_eq!(object["row_count"], case.expect.rows(), "{line}");
+        if let Expect::Quarantined(reason) = &case.expect {
+            assert_eq!(object["reason"], reason.as_str(), "{line}");
+        }
+        seen.insert(case.name, state.to_owned());
+    }
+    assert_eq!(seen.len(), count);
 }
 
-#[test]
-fn explore() {
-    let rec = r#"{"eventVersion":"1.08","eventTime":"2026-03-10T12:00:00Z","eventName":"A"}"#;
-    let good = format!(r#"{{"Records":[{rec}]}}"#);
-    let j = |s: &str| s.as_bytes().to_vec();
-    let g = gz(good.as_bytes());
-    let mut flip = g.clone();
-    flip[20] ^= 0x10;
-    let mut crc = g.clone();
-    let n = crc.len();
-    crc[n - 8] ^= 1;
-    let mut size = g.clone();
-    size[n - 1] ^= 1;
-    show("good", TRAIL, g.clone());
-    show("truncated", TRAIL, g[..40].to_vec());
-    show("flip", TRAIL, flip);
-    show("crc", TRAIL, crc);
-    show("size", TRAIL, size);
-    show("garbage", TRAIL, [g.clone(), b"garbage".to_vec()].concat());
-    show("members", TRAIL, gz(b"").repeat(100_001));
-    show("members ok", TRAIL, gz(b"").repeat(100_000));
-    show("gz in gz", TRAIL, gz(&g));
-    show("gz in gz unknown", "x.gz", gz(&g));
-    show("empty", TRAIL, vec![]);
-    show("gz nothing", TRAIL, gz(b""));
-    show("depth [", TRAIL, vec![b'['; 1_000_000]);
-    show("depth {a", TRAIL, j(&"{\"a\":".repeat(1_000_000)));
-    show(
-        "depth in record",
-        TRAIL,
-        j(&format!(r#"{{"Records":[{rec},{{"a":{}1{}}}]}}"#, "[".repeat(1_000_000), "]".repeat(1_000_000))),
-    );
-    show(
-        "depth 255",
-        TRAIL,
-        j(&format!(r#"{{"Records":[{rec},{{"a":{}1{}}}]}}"#, "[".repeat(255), "]".repeat(255))),
-    );
-    show(
-        "depth 256",
-        TRAIL,
-        j(&format!(r#"{{"Records":[{rec},{{"a":{}1{}}}]}}"#, "[".repeat(256), "]".repeat(256))),
-    );
-    show(
-        "depth env",
-        "x",
-        j(&format!(r#"{{"messageType":"DATA_MESSAGE","logEvents":{}"#, "[".repeat(1_000_000))),
-    );
-    show(
-        "depth env2",
-        "x",
-        j(&format!(r#"{{"messageType":"DATA_MESSAGE","x":{},"logEvents":[]}}"#, "[".repeat(1_000_000))),
-    );
-    for (n, bad) in [
-        ("cut in key", r#"{"Records":[{"a":1},{"b"#),
-        ("cut in value", r#"{"Records":[{"a":1},{"b":"x"#),
-        ("cut after record", r#"{"Records":[{"a":1},{"b":"x"}"#),
-        ("missing comma", r#"{"Records":[{"a":1} {"b":2}]}"#),
-        ("missing colon", r#"{"Records":[{"a":1},{"b" 2}]}"#),
-        ("bad escape", r#"{"Records":[{"a":1},{"b":"\x"}]}"#),
-        ("bad literal", r#"{"Records":[{"a":1},{"b":nul}]}"#),
-        ("bad number", r#"{"Records":[{"a":1},{"b":01}]}"#),
-        ("trailing", r#"{"Records":[{"a":1},{"b":1}]}x"#),
-        ("trailing comma", r#"{"Records":[{"a":1},{"b":1},]}"#),
-        ("single quotes", r"{'Records':[{'a':1}]}"),
-        ("raw newline in string", "{\"Records\":[{\"a\":1},{\"b\":\"x\ny\"}]}"),
-        ("raw nul in string", "{\"Records\":[{\"a\":1},{\"b\":\"x\0y\"}]}"),
-        ("nul after", "{\"Records\":[{\"a\":1},{\"b\":\"y\"}]}\0\0"),
-        ("nul between", "{\"Records\":[{\"a\":1},\0{\"b\":\"y\"}]}"),
-        ("escaped nul", r#"{"Records":[{"a":1},{"eventName":"x\u0000y"}]}"#),
-        (
-            "ndjson bad third",
-            "{\"eventName\":1,\"eventTime\":2}\n{\"eventName\":1,\"eventTime\":2}\n{\"eventName\":1,\"eventTime\":2",
-        ),
-        (
-            "ndjson bad second",
-            "{\"eventName\":1,\"eventTime\":2}\n{\"eventName\":1 \"eventTime\":2}\n{\"eventName\":1,\"eventTime\":2}",
-        ),
-        ("bom missing comma", "\u{feff}{\"Records\":[{\"a\":1} {\"b\":2}]}"),
-        ("Records nested", r#"{"a":{"Records":[{"a":1}]}}"#),
-        ("Records later", r#"{"a":{"Records":[{"a":1}]},"Records":[{"a":1},{}]}"#),
-        ("Records twice", r#"{"Records":[{"a":1}],"Records":[{"a":1}]}"#),
-        ("Records null", r#"{"Records":null}"#),
-        ("Records object", r#"{"Records":{"a":1}}"#),
-        ("Records string", r#"{"Records":"[]"}"#),
-        ("Records numbers", r#"{"Records":[1,2]}"#),
-        ("Records mixed", r#"{"Records":[{"a":1},[],{}]}"#),
-        ("root string", r#""x""#),
-        ("root number", "17"),
-        ("unescaped ctl key", "{\"Records\":[{\"a\x01\":1}]}"),
-        ("del", "{\"Records\":[{\"a\":1e400,\"b\":-1e999}]}"),
-    ] {
-        show(n, TRAIL, bad.as_bytes().to_vec());
-    }
-    for (n, bad) in [
-        ("utf8 key", &b"{\"Records\":[{\"a\":1},{\"b\xff\":1}]}"[..]),
-        ("utf8 value", b"{\"Records\":[{\"a\":1},{\"b\":\"\xc3\x28\"}]}"),
-        ("utf8 envelope", b"{\"\xf0\x9f\":1,\"Records\":[{\"a\":1}]}"),
-        ("utf8 outside", b"\xff{\"Records\":[{\"a\":1}]}"),
-        ("utf8 cut end", b"{\"Records\":[{\"a\":1}]}\xc3"),
-        ("utf16", b"\xff\xfe{\0\"\0"),
-        ("utf8 surrogate", b"{\"Records\":[{\"a\":\"\xed\xa0\x80\"}]}"),
-        ("utf8 ndjson", b"{\"eventName\":1,\"eventTime\":2}\n{\"eventName\":\"\xff\",\"eventTime\":2}"),
-    ] {
-        show(n, TRAIL, bad.to_vec());
-    }
-    let big = "x".repeat(64 << 20);
-    show("64MB string", TRAIL, j(&format!(r#"{{"Records":[{rec},{{"eventName":"{big}"}},{rec}]}}"#)));
-    let keys = |n: usize| (0..n).map(|i| format!("\"k{i}\":{i}")).collect::<Vec<_>>().join(",");
-    show("1M keys top", TRAIL, j(&format!(r#"{{"Records":[{rec},{{{}}},{rec}]}}"#, keys(1_000_000))));
-    show(
-        "1M keys nested",
-        TRAIL,
-        j(&format!(r#"{{"Records":[{rec},{{"requestParameters":{{{}}}}},{rec}]}}"#, keys(1_000_000))),
-    );
-    show(
-        "1M keys nested ui",
-        TRAIL,
-        j(&format!(r#"{{"Records":[{rec},{{"userIdentity":{{{}}}}},{rec}]}}"#, keys(1_000_000))),
-    );
-    show("1M keys envelope", TRAIL, j(&format!(r#"{{{},"Records":[{rec},{rec}]}}"#, keys(1_000_000))));
-    for n in [5_000, 10_000, 20_000] {
-        show(
-            &format!("dup eventName {n}"),
-            TRAIL,
-            j(&format!(
-                r#"{{"Records":[{rec},{{"eventName":"x"{}}},{rec}]}}"#,
-                r#","eventName":"x""#.repeat(n)
-            )),
-        );
-        show(
-            &format!("dup eventName null {n}"),
-            TRAIL,
-            j(&format!(
-                r#"{{"Records":[{rec},{{"eventName":"x"{}}},{rec}]}}"#,
-                r#","eventName":null"#.repeat(n)
-            )),
-        );
-        show(
-            &format!("dup ui {n}"),
-            TRAIL,
-            j(&format!(
-                r#"{{"Records":[{rec},{{"a":1{}}},{rec}]}}"#,
-                r#","userIdentity":{"type":"x"}"#.repeat(n)
-            )),
-        );
-        show(
-            &format!("dup unknown {n}"),
-            TRAIL,
-            j(&format!(r#"{{"Records":[{rec},{{"a":1{}}},{rec}]}}"#, r#","a":1"#.repeat(n))),
-        );
-        show(
-            &format!("dup nested {n}"),
-            TRAIL,
-            j(&format!(
-                r#"{{"Records":[{rec},{{"userIdentity":{{"a":1{}}}}},{rec}]}}"#,
-                r#","sessionContext":{"attributes":{}}"#.repeat(n)
-            )),
-        );
-        show(
-            &format!("records with dup {n}"),
-            TRAIL,
-            j(&format!(r#"{{"Records":[{rec}{}]}}"#, r#",{"eventName":"x","eventName":"y"}"#.repeat(n))),
-        );
-        show(
-            &format!("records {n}"),
-            TRAIL,
-            j(&format!(r#"{{"Records":[{rec}{}]}}"#, format!(",{rec}").repeat(n))),
-        );
-        show(&format!("ndjson {n}"), TRAIL, j(&format!("{rec}\n").repeat(n)));
-        show(&format!("concat {n}"), TRAIL, j(&rec.repeat(n)));
+/// The most memory a process ever held, in bytes, as far as it was looked at before it ended.
+#[cfg(target_os = "linux")]
+fn peak_bytes(mut child: std::process::Child) -> (i32, u64) {
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    loop {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+        peak = peak.max(kib.unwrap_or(0) << 10);
+        if let Some(status) = child.try_wait().expect("can be waited for") {
+            return (status.code().expect("an exit code"), peak);
+        }
+        // The kernel keeps the high-water mark: looking now and then misses only the last moment.
+        std::thread::sleep(std::time::Duration::from_millis(2));
     }
 }
 
+/// Small objects that would take much memory: what they are to hold, and the most the program may take for it.
 #[test]
-fn explore_flow() {
-    let h = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n";
-    let r = "2 123456789010 eni-1 10.0.0.1 10.0.0.2 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK\n";
-    let j = |s: &str| s.as_bytes().to_vec();
-    for key in [FLOW, "x"] {
-        show("flow", key, j(&format!("{h}{r}")));
-        show("64MB line first", key, vec![b'x'; 64 << 20]);
-        show("64MB line", key, [h.as_bytes(), r.as_bytes(), &vec![b'x'; 64 << 20]].concat());
-        show("64MB blank line", key, [h.as_bytes(), r.as_bytes(), &vec![b' '; 64 << 20]].concat());
-        show("64MB blank lines", key, [h.as_bytes(), r.as_bytes(), &vec![b'\n'; 64 << 20]].concat());
-        show("many fields header", key, j(&"version ".repeat(120_000)));
-        show("many fields header 1M", key, j(&"version ".repeat(1_000_000)));
-        show("many fields rec", key, j(&format!("{h}{r}{}", "1 ".repeat(500_000))));
-        show("1M fields rec", key, j(&format!("{h}{r}{}", "1 ".repeat(1_000_000))));
-        show("header only", key, j(h));
-        show("header repeated", key, j(&format!("{h}{r}{h}{r}{h}")));
-        show("header repeated 100k", key, j(&h.repeat(100_000)));
-        show("header differs", key, j(&format!("{h}{r}version account-id\n")));
-        show("nul", key, j(&format!("{h}{}", r.replace("eni-1", "e\0ni"))));
-        show("nul line", key, j(&format!("{h}{r}\0\0\0\n{r}")));
-        show("utf8", key, [h.as_bytes(), r.as_bytes(), b"2 \xff"].concat());
-        show("utf8 first", key, [b"\xff ", h.as_bytes()].concat());
-        show(
-            "absurd",
-            key,
-            j(&format!(
-                "{h}{}",
-                r.replace("1418530010", "1e30")
-                    .replace("1418530070", "-99999999999999999999")
-                    .replace("4249", "99999999999999999999")
-                    .replace("20641", "-1")
-            )),
+#[cfg(target_os = "linux")]
+fn bombs_take_bounded_memory() {
+    for Case { name, key, bytes, expect } in cases::bombs() {
+        let place = Place::new();
+        assert!(bytes.len() < 4 << 20, "{name} is a small object of {} bytes", bytes.len());
+        write(&[Case { name, key, bytes, expect: expect.clone() }], &place.path("logs"));
+        std::fs::write(
+            place.path("trailhound.toml"),
+            format!("[ingest]\nmax_content_bytes = {CONTENT_LIMIT}\n"),
+        )
+        .expect("is written");
+        let child = Command::new(env!("CARGO_BIN_EXE_trailhound"))
+            .args(["ingest", "logs"])
+            .current_dir(place.path(""))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program runs");
+        let (code, peak) = peak_bytes(child);
+        println!("{name}: {} MiB", peak >> 20);
+        assert_eq!(code, i32::from(matches!(expect, Expect::Quarantined(_))), "{name}");
+        assert!(peak > 8 << 20, "{name}: memory was looked at");
+        assert!(peak < 1 << 30, "{name}: {} MiB", peak >> 20);
+        if let Expect::Quarantined(reason) = expect {
+            assert_eq!(
+                place.rows("select reason from objects where state = 'quarantined'"),
+                format!("reason\n{reason}\n")
+            );
+        }
+        assert_eq!(
+            place.rows("select count(*) as n from cloudtrail where event_name like 'neighbour-%'"),
+            "n\n1\n"
         );
-        show(
-            "absurd2",
-            key,
-            j(&format!(
-                "{h}{}",
-                r.replace("1418530010", "9223372036854775807")
-                    .replace("1418530070", "-62135596800")
-                    .replace("4249", "-0")
-                    .replace("20641", "2147483648")
-            )),
-        );
-        show("few", key, j(&format!("{h}{r}2 1\n")));
-        show("version only 100k", key, j(&format!("version\n{}", "1\n".repeat(100_000))));
     }
 }

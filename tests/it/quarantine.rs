@@ -61,7 +61,7 @@ fn what_a_limit_refused_is_read_with_a_larger_one_exactly_once() {
     place.write("logs/cut.json", CUT);
     assert_eq!(place.run(&["ingest", "logs"]).code, 1);
     let refused = [
-        "cut.json: invalid JSON: syntax (byte 85)",
+        "cut.json: invalid JSON: EOF while parsing a list (record 1, byte 86)",
         "large.json: content is larger than the limit of 1024 bytes",
     ];
     assert_eq!(place.quarantined(&[]), refused);

@@ -48,7 +48,14 @@ fn syntax_error(text: &[u8]) -> Option<Error> {
         let error = serde_json::from_slice::<IgnoredAny>(document).err()?;
         let said = error.to_string();
         let words = said.rsplit_once(" at line ").map_or(said.as_str(), |(words, _)| words);
-        Some(ErrorKind::Json(words.to_owned()).at(None, start + offset_of(document, &error)))
+        let mut offset = start + offset_of(document, &error);
+        let mut words = words.to_owned();
+        // This one alone is told before the byte is taken.
+        if words.starts_with("control character") {
+            "control character in a string".clone_into(&mut words);
+            offset += 1;
+        }
+        Some(ErrorKind::Json(words).at(None, offset))
     })
 }
 

@@ -26,7 +26,7 @@ const MAX_DEPTH: usize = 256;
 
 /// Documents of more values and keys than this are refused before they are parsed: each takes 32 bytes while it is,
 /// so that a small object could take all memory. No log file comes near.
-const MAX_VALUES: usize = 1 << 25;
+const MAX_VALUES: usize = 1 << 24;
 
 /// The levels of `{"Records":[...]}` around a record.
 const ENVELOPE_DEPTH: usize = 2;
