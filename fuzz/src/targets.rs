@@ -19,8 +19,11 @@ use trailhound::query::record;
 
 use crate::reference::{assert_rows, cloudtrail_records, cloudtrail_rows, flow_rows, members};
 
+/// Panics on an input that shows a fault.
+pub type Target = fn(&[u8]);
+
 /// Every target by the name of its corpus.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("gzip", gzip),
     ("cloudtrail", cloudtrail),
     ("flow_lines", flow_lines),
@@ -195,7 +198,11 @@ pub fn notifications(data: &[u8]) {
         Err(error) => assert!(!error.to_string().contains(char::is_control), "{error}"),
     }
     if is_key(text) {
-        let written: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let mut written = Vec::new();
+        for byte in text.bytes() {
+            write!(written, "%{byte:02X}").expect("is written");
+        }
+        let written = String::from_utf8(written).expect("is ASCII");
         let body = format!(
             r#"{{"Records":[{{"eventVersion":"2.1","eventSource":"aws:s3","eventTime":"2026-03-10T12:00:00.000Z","eventName":"ObjectCreated:Put","s3":{{"bucket":{{"name":"logs"}},"object":{{"key":"{written}"}}}}}}]}}"#
         );

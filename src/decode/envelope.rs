@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::cloudtrail::Decoder;
 use super::columns::CLOUDTRAIL;
-use super::{Decoded, Error, ErrorKind, vpc_flow, without_mark};
+use super::{Decoded, Error, ErrorKind, check_offsets, vpc_flow, without_mark};
 
 /// More messages than this in one object are refused: no envelope comes near.
 const MAX_MESSAGES: usize = 20_000_000;
@@ -59,6 +59,7 @@ pub fn open(text: &[u8]) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
     if !may_be(text) {
         return Ok(None);
     }
+    check_offsets(text.len())?;
     let (mark, text) = without_mark(text);
     open_unmarked(text).map_err(|error| error.shifted(mark))
 }

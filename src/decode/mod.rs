@@ -91,6 +91,12 @@ impl Error {
     }
 }
 
+/// Refuses content of which one column could be larger than Arrow's 32-bit offsets reach.
+fn check_offsets(content_bytes: usize) -> Result<(), Error> {
+    let limit_bytes = i32::MAX as usize;
+    if content_bytes > limit_bytes { Err(ErrorKind::TooLarge { limit_bytes }.nowhere()) } else { Ok(()) }
+}
+
 /// The content without the mark of its byte order, and how long that was.
 fn without_mark(text: &[u8]) -> (usize, &[u8]) {
     match text.strip_prefix(b"\xef\xbb\xbf") {

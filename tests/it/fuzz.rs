@@ -32,10 +32,9 @@ fn corpora_and_their_mutations_hold() {
 }
 
 /// Runs a target; a failure is told with the input that shows it.
-fn run(target: fn(&[u8]), input: &[u8], what: &str) {
-    if catch_unwind(AssertUnwindSafe(|| target(input))).is_err() {
-        panic!("{what}: {}", input.escape_ascii());
-    }
+fn run(target: targets::Target, input: &[u8], what: &str) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| target(input)));
+    assert!(outcome.is_ok(), "{what}: {}", input.escape_ascii());
 }
 
 /// An input of a corpus with a few changes; the same for the same seed.

@@ -120,11 +120,13 @@ fn absurd_times_are_kept_and_make_no_partition() {
     }
 }
 
+/// How often a key is there.
+const TIMES: usize = 100_000;
+
 /// Of a key that is there very often the last one counts, and none is lost.
 #[test]
 fn repeated_keys_are_all_kept() {
     let reader = reader();
-    const TIMES: usize = 100_000;
     let record = format!(
         r#"{{"eventName":"last"{}}}"#,
         r#","eventName":null,"eventTime":"x","eventName":"y""#.repeat(TIMES)

@@ -79,7 +79,7 @@ pub fn cloudtrail_records(text: &str) -> Result<Vec<String>, String> {
 }
 
 fn document_records(text: &str) -> Result<Vec<String>, String> {
-    if text.trim().is_empty() {
+    if text.trim_ascii().is_empty() {
         return Ok(Vec::new());
     }
     let root: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;

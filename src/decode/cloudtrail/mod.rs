@@ -15,7 +15,7 @@ use arrow::record_batch::RecordBatch;
 use simd_json::{Buffers, INPUT_PADDING, Node, Tape};
 
 use super::columns::{CLOUDTRAIL, DIGESTS};
-use super::{Error, ErrorKind, without_mark};
+use super::{Error, ErrorKind, check_offsets, without_mark};
 use document::Document;
 use keys::Keys;
 use rows::{Rows, Widths};
@@ -81,6 +81,7 @@ impl Decoder {
     /// and numbers beyond a double are kept as the source writes them.
     /// Fails as a whole: no rows are returned when any record cannot be read.
     pub fn decode(&mut self, text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
+        check_offsets(text.len())?;
         let mut rows = Rows::new(&CLOUDTRAIL, source_object, &self.widths);
         let (mark, text) = without_mark(text);
         let outcome = match self.document(text, 0, &mut rows) {

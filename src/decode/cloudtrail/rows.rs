@@ -121,7 +121,7 @@ impl Rows {
     pub fn read(&mut self, document: &Document, keys: &Keys) -> Result<(), Error> {
         match self.find(document)? {
             Found::One(place) => {
-                self.reserve(1, document);
+                self.reserve(1, document, place)?;
                 self.matrix.clear();
                 self.matrix.record(0, document, keys, self.table, place);
                 self.copy(1, document);
@@ -131,10 +131,14 @@ impl Rows {
         }
     }
 
-    /// Makes room for the first document: most objects are one small document.
-    fn reserve(&mut self, records: usize, document: &Document) {
+    /// Makes room for records, which are at a place; most objects are one small document.
+    fn reserve(&mut self, records: usize, document: &Document, place: Place) -> Result<(), Error> {
+        if self.count + records > MAX_RECORDS {
+            let what = format!("more than {MAX_RECORDS} records");
+            return Err(document.shape_error(None, place, what));
+        }
         if self.count > 0 {
-            return;
+            return Ok(());
         }
         // What is reserved is what is used, unless these records have nothing in common with those before.
         let expected =
@@ -145,6 +149,7 @@ impl Rows {
             Builder::new(column.kind, records, if fits { records * width } else { 0 })
         });
         self.builders = new.collect();
+        Ok(())
     }
 
     /// Copies the values of the records at hand into all columns.
@@ -188,11 +193,7 @@ impl Rows {
     }
 
     fn array(&mut self, document: &Document, keys: &Keys, place: Place, len: usize) -> Result<(), Error> {
-        if self.count + len > MAX_RECORDS {
-            let what = format!("more than {MAX_RECORDS} records");
-            return Err(document.shape_error(None, place, what));
-        }
-        self.reserve(len, document);
+        self.reserve(len, document, place)?;
         let mut here = Place { node: place.node + 1, depth: place.depth + 1, empties: place.empties };
         let mut left = len;
         while left > 0 {

@@ -23,7 +23,7 @@ impl Iterator for Documents<'_> {
 
     fn next(&mut self) -> Option<(usize, usize)> {
         let rest = &self.text[self.at..];
-        let start = self.at + rest.iter().position(|byte| !byte.is_ascii_whitespace())?;
+        let start = self.at + rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
         let end = match self.text[start] {
             b'{' | b'[' => container_end(self.text, start),
             _ => memchr(b'\n', &self.text[start..]).map_or(self.text.len(), |at| start + at),
@@ -83,6 +83,8 @@ mod tests {
             (r#"{"a":"}\"{"}[{"b":[]}]"#, &[r#"{"a":"}\"{"}"#, r#"[{"b":[]}]"#]),
             ("{\"a\":\n{}}\n\n{}\r\n", &["{\"a\":\n{}}", "{}"]),
             ("7 8\n{}", &["7 8", "{}"]),
+            // JSON knows no such blank.
+            ("{}\x0c{}", &["{}", "\x0c{}"]),
             ("{}x{}\n{}", &["{}", "x{}", "{}"]),
             ("{\"a\":[1\n{}", &["{\"a\":[1\n{}"]),
             ("{\"a", &["{\"a"]),

@@ -15,7 +15,7 @@ mod rows;
 use arrow::record_batch::RecordBatch;
 
 use super::columns::{TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
-use super::{Decoded, Error, ErrorKind};
+use super::{Decoded, Error, ErrorKind, check_offsets};
 use header::Header;
 use lines::{Chunk, Lines};
 use rows::Rows;
@@ -60,9 +60,7 @@ pub fn looks_like(text: &[u8]) -> Option<&'static Table> {
 }
 
 fn utf8(text: &[u8]) -> Result<&str, Error> {
-    if i32::try_from(text.len()).is_err() {
-        return Err(ErrorKind::TooLarge { limit_bytes: i32::MAX as usize }.nowhere());
-    }
+    check_offsets(text.len())?;
     std::str::from_utf8(text).map_err(|error| not_utf8(&text[..error.valid_up_to()]))
 }
 

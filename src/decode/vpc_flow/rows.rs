@@ -2,12 +2,14 @@
 //!
 //! Must never lose what does not fit: it goes to `other_fields`, as the source wrote it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, Date32Array, Int32Array, Int32Builder, Int64Builder, StringArray, StringBuilder,
     TimestampMicrosecondArray, TimestampMicrosecondBuilder, new_null_array,
 };
+use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 
 use super::header::Header;
@@ -101,6 +103,8 @@ impl<'a> Rows<'a> {
         }
         let dates = table.index_of(table.time_column).and_then(|start| event_dates(arrays[start].as_ref()?));
         let mut columns = Vec::with_capacity(arrays.len());
+        // Columns that are not in the header share their nulls: of short records they would be most of what is held.
+        let mut nulls: HashMap<DataType, ArrayRef> = HashMap::new();
         for (column, array) in table.columns.iter().zip(arrays) {
             let made = match column.kind {
                 Kind::OtherFields => Some(self.other_fields.finish()),
@@ -109,7 +113,11 @@ impl<'a> Rows<'a> {
                 Kind::EventDate => dates.clone(),
                 _ => array,
             };
-            columns.push(made.unwrap_or_else(|| new_null_array(&column.kind.data_type(), self.count)));
+            columns.push(made.unwrap_or_else(|| {
+                let data_type = column.kind.data_type();
+                let array = nulls.entry(data_type.clone());
+                Arc::clone(array.or_insert_with(|| new_null_array(&data_type, self.count)))
+            }));
         }
         RecordBatch::try_new(table.schema(), columns)
             .map_err(|error| ErrorKind::Shape(format!("the columns make no table: {error}")).nowhere())

@@ -120,11 +120,16 @@ pub fn gzip_cases() -> Vec<Case> {
     ]
 }
 
+/// JSON that is none, is not of the shape of a log, or is too much.
 pub fn json_cases() -> Vec<Case> {
+    [deep_cases(), text_cases(), nul_cases(), shape_cases(), utf8_cases()].concat()
+}
+
+fn deep_cases() -> Vec<Case> {
     let deep = "nested deeper than 256 levels";
     let million = 1_000_000;
     let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
-    let mut cases = vec![
+    vec![
         case("open arrays", TRAIL, "[".repeat(million), refused(format!("{deep} (record 0, byte 258)"))),
         case("open objects", TRAIL, r#"{"a":"#.repeat(million), refused(format!("{deep} (byte 1290)"))),
         case(
@@ -157,8 +162,11 @@ pub fn json_cases() -> Vec<Case> {
             format!(r#"{{"CloudTrailEvent":"{{\"a\":{}}}"}}"#, "[".repeat(million)),
             refused(format!("{deep} (record 0)")),
         ),
-    ];
-    let texts: [(&'static str, &str, Expect); 38] = [
+    ]
+}
+
+fn text_cases() -> Vec<Case> {
+    texts([
         (
             "cut in a key",
             r#"{"Records":[{"a":1},{"b"#,
@@ -231,6 +239,11 @@ pub fn json_cases() -> Vec<Case> {
             "{\"Records\":[{\"a\":1},{\"b\":\"x\ny\"}]}",
             refused("invalid JSON: control character in a string (record 1, byte 27)"),
         ),
+    ])
+}
+
+fn nul_cases() -> Vec<Case> {
+    texts([
         (
             "NUL in a string",
             "{\"Records\":[{\"a\":1},{\"b\":\"x\0y\"}]}",
@@ -263,6 +276,11 @@ pub fn json_cases() -> Vec<Case> {
             r#"{"Records":[{"a":1e400,"b":-1e999999999,"eventTime":123456789012345678901234567890}]}"#,
             Expect::Committed(1),
         ),
+    ])
+}
+
+fn shape_cases() -> Vec<Case> {
+    texts([
         (
             "Records below another key",
             r#"{"a":{"Records":[{"a":1}]}}"#,
@@ -301,8 +319,14 @@ pub fn json_cases() -> Vec<Case> {
             r#"{"\u001b]0;x\u0007":1}"#,
             refused("no `Records` among the keys `\u{1b}]0;x\u{7}` (byte 0)"),
         ),
-    ];
-    cases.extend(texts.into_iter().map(|(name, text, expect)| case(name, TRAIL, text, expect)));
+    ])
+}
+
+fn texts<const N: usize>(cases: [(&'static str, &str, Expect); N]) -> Vec<Case> {
+    cases.into_iter().map(|(name, text, expect)| case(name, TRAIL, text, expect)).collect()
+}
+
+fn utf8_cases() -> Vec<Case> {
     let utf8 = |place: &str| refused(format!("not valid UTF-8 ({place})"));
     let bytes: [(&'static str, &[u8], Expect); 8] = [
         ("no UTF-8 in a key", b"{\"Records\":[{\"a\":1},{\"b\xff\":1}]}", utf8("record 1, byte 23")),
@@ -318,16 +342,15 @@ pub fn json_cases() -> Vec<Case> {
         ("surrogates as bytes", b"{\"Records\":[{\"a\":\"\xed\xa0\x80\"}]}", utf8("record 0, byte 18")),
         ("UTF-16", b"\xff\xfe{\0\"\0R\0", utf8("byte 0")),
     ];
-    cases.extend(bytes.into_iter().map(|(name, bytes, expect)| case(name, TRAIL, bytes, expect)));
-    cases
+    bytes.into_iter().map(|(name, bytes, expect)| case(name, TRAIL, bytes, expect)).collect()
 }
 
 pub fn flow_cases() -> Vec<Case> {
-    let log = |lines: &[&str]| [&[FLOW_HEADER, FLOW_LINE], lines].concat().join("\n") + "\n";
+    let joined = |lines: &[&str]| [&[FLOW_HEADER, FLOW_LINE], lines].concat().join("\n") + "\n";
     let second = FLOW_HEADER.len() + FLOW_LINE.len() + 2;
     let long = "a line longer than 1048576 bytes";
     let flow = |name, bytes: Vec<u8>, expect| case(name, FLOW, bytes, expect);
-    let changed = |from: &str, to: &str| log(&[&FLOW_LINE.replace(from, to)]).into_bytes();
+    let changed = |from: &str, to: &str| joined(&[&FLOW_LINE.replace(from, to)]).into_bytes();
     let absurd = FLOW_LINE
         .replace("20641", "-1")
         .replace("4249", "99999999999999999999")
@@ -337,17 +360,17 @@ pub fn flow_cases() -> Vec<Case> {
         flow("a first line of 64 MB", vec![b'x'; 64 << 20], refused(format!("{long} (byte 0)"))),
         flow(
             "a line of 64 MB",
-            log(&[&"x".repeat(64 << 20)]).into_bytes(),
+            joined(&[&"x".repeat(64 << 20)]).into_bytes(),
             refused(format!("{long} (record 1, byte {second})")),
         ),
         flow(
             "a million fields",
-            log(&[&"1 ".repeat(1_000_000)]).into_bytes(),
+            joined(&[&"1 ".repeat(1_000_000)]).into_bytes(),
             refused(format!("{long} (record 1, byte {second})")),
         ),
         flow(
             "half a million fields",
-            log(&[&"1 ".repeat(500_000)]).into_bytes(),
+            joined(&[&"1 ".repeat(500_000)]).into_bytes(),
             refused(format!("500000 fields where the header names 14 (record 1, byte {second})")),
         ),
         flow(
@@ -363,23 +386,23 @@ pub fn flow_cases() -> Vec<Case> {
         ),
         flow(
             "header between lines",
-            log(&[FLOW_HEADER, FLOW_LINE, FLOW_HEADER]).into_bytes(),
+            joined(&[FLOW_HEADER, FLOW_LINE, FLOW_HEADER]).into_bytes(),
             Expect::Committed(2),
         ),
         flow(
             "another header",
-            log(&["version account-id"]).into_bytes(),
+            joined(&["version account-id"]).into_bytes(),
             refused(format!("a second header that differs from the first (record 1, byte {second})")),
         ),
         flow(
             "blank lines",
-            log(&[&"\n".repeat(1_000_000), &" \r\n".repeat(100_000)]).into_bytes(),
+            joined(&[&"\n".repeat(1_000_000), &" \r\n".repeat(100_000)]).into_bytes(),
             Expect::Committed(1),
         ),
         flow("NUL in a field", changed("eni-1", "eni\0-1"), Expect::Committed(2)),
         flow(
             "NUL for a line",
-            log(&["\0\0\0"]).into_bytes(),
+            joined(&["\0\0\0"]).into_bytes(),
             refused(format!("1 fields where the header names 14 (record 1, byte {second})")),
         ),
         flow(
@@ -391,7 +414,7 @@ pub fn flow_cases() -> Vec<Case> {
         ),
         flow(
             "no UTF-8 in a field",
-            [log(&[]).as_bytes(), b"2 \xff"].concat(),
+            [joined(&[]).as_bytes(), b"2 \xff"].concat(),
             refused(format!("not valid UTF-8 (record 1, byte {})", second + 2)),
         ),
         flow(
@@ -401,13 +424,13 @@ pub fn flow_cases() -> Vec<Case> {
         ),
         flow(
             "no UTF-8 after what is wrong already",
-            [log(&["2 1"]).as_bytes(), b"2 \xff"].concat(),
+            [joined(&["2 1"]).as_bytes(), b"2 \xff"].concat(),
             refused(format!("2 fields where the header names 14 (record 1, byte {second})")),
         ),
-        flow("absurd numbers", log(&[&absurd]).into_bytes(), Expect::Committed(2)),
+        flow("absurd numbers", joined(&[&absurd]).into_bytes(), Expect::Committed(2)),
         flow(
             "too few fields",
-            log(&["2 1"]).into_bytes(),
+            joined(&["2 1"]).into_bytes(),
             refused(format!("2 fields where the header names 14 (record 1, byte {second})")),
         ),
         flow(
@@ -462,6 +485,12 @@ pub fn large_cases() -> Vec<Case> {
         ),
         trail("many small records", list(small, 500_000), 500_000),
         trail("many empty records", list("{}", 100_000), 100_000),
+        case(
+            "too many lines",
+            TRAIL,
+            format!("[{{}}][{{}}{}]", ",{}".repeat(3_999_999)),
+            refused("more than 4000000 records (byte 4)"),
+        ),
         trail("many lines", format!("{small}\n").repeat(100_000), 100_000),
     ]
 }
