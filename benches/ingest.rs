@@ -1,15 +1,17 @@
 //! What one core does a second, step by step and as a whole: MB of decompressed JSON, lines of flow logs.
 //!
-//! `cargo bench --bench ingest`; the figures of the last run are in `benches/README.md`.
+//! `cargo bench --bench ingest`; the figures of the last run are in `benches/README.md`. `cargo bench --bench ingest --
+//! limit` prints how near the whole path comes to what its fastest steps allow.
 #![allow(missing_docs)]
+#![allow(clippy::print_stdout)] // It is what a bench is for.
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use arrow::array::AsArray;
+use arrow::array::Array;
 use bytes::Bytes;
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use trailhound::clock::{Clock, SystemClock};
 use trailhound::decode::columns::{CLOUDTRAIL, VPC_FLOW};
 use trailhound::decode::{cloudtrail::Decoder, gzip, vpc_flow};
@@ -27,7 +29,11 @@ struct Sample {
 }
 
 fn cloudtrail_sample() -> Sample {
-    let json = generate::cloudtrail_json(1, Plan::demo().day, RECORDS);
+    sample(1, RECORDS)
+}
+
+fn sample(seed: u64, records: usize) -> Sample {
+    let json = generate::cloudtrail_json(seed, Plan::demo().day, records);
     let mut compressor = libdeflater::Compressor::new(libdeflater::CompressionLvl::default());
     let mut gzipped = vec![0; compressor.gzip_compress_bound(json.len())];
     let size = compressor.gzip_compress(&json, &mut gzipped).expect("fits the bound");
@@ -77,12 +83,15 @@ fn steps(criterion: &mut Criterion) {
     });
     let mut decoder = Decoder::new();
     group.bench_function("decode", |bencher| {
-        bencher.iter(|| decoder.decode(black_box(&sample.json), "object").expect("decodes"));
+        bencher.iter(|| {
+            decoder.append(black_box(&sample.json), "object").expect("decodes");
+            decoder.take().expect("makes a batch")
+        });
     });
-    let batch = decoder.decode(&sample.json, "object").expect("decodes");
-    let filled =
-        batch.column_by_name("user_identity").expect("a column").as_string::<i32>().iter().flatten().count();
-    assert!(filled * 10 > batch.num_rows() * 9, "encoding empty columns would measure nothing");
+    decoder.append(&sample.json, "object").expect("decodes");
+    let batch = decoder.take().expect("makes a batch");
+    let nulls = batch.column_by_name("user_identity").expect("a column").logical_null_count();
+    assert!(nulls * 10 < batch.num_rows(), "encoding empty columns would measure nothing");
     group.bench_function("encode", |bencher| {
         bencher.iter(|| lake::encode(&CLOUDTRAIL, black_box(std::slice::from_ref(&batch))).expect("encodes"));
     });
@@ -91,12 +100,12 @@ fn steps(criterion: &mut Criterion) {
 
 fn flows(criterion: &mut Criterion) {
     let text = flow_sample();
-    let rows = vpc_flow::decode(&text, "object").expect("decodes");
+    let rows = vpc_flow::decode_packed(&text, "object").expect("decodes").batch;
     let mut group = criterion.benchmark_group("vpc_flow");
     group.throughput(Throughput::Elements(rows.num_rows() as u64));
     group.measurement_time(Duration::from_secs(4)).sample_size(15);
     group.bench_function("decode", |bencher| {
-        bencher.iter(|| vpc_flow::decode(black_box(&text), "object").expect("decodes"));
+        bencher.iter(|| vpc_flow::decode_packed(black_box(&text), "object").expect("decodes"));
     });
     group.bench_function("encode", |bencher| {
         bencher.iter(|| lake::encode(&VPC_FLOW, black_box(std::slice::from_ref(&rows))).expect("encodes"));
@@ -142,4 +151,113 @@ fn whole_path(criterion: &mut Criterion) {
 }
 
 criterion_group!(benches, steps, flows, whole_path);
-criterion_main!(benches);
+
+fn main() {
+    if std::env::args().any(|argument| argument == "limit") {
+        limit();
+    } else {
+        benches();
+        Criterion::default().configure_from_args().final_summary();
+    }
+}
+
+/// Objects, and records in each, of the comparison with the limit.
+const OBJECTS: usize = 64;
+const RECORDS_OF_AN_OBJECT: usize = 1250;
+
+/// Measures the steps and the path in turns, on one thread, and takes the best of each.
+fn limit() {
+    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("is the first pool");
+    let samples: Vec<Sample> = (0..OBJECTS).map(|seed| sample(seed as u64, RECORDS_OF_AN_OBJECT)).collect();
+    let bytes: usize = samples.iter().map(|sample| sample.json.len()).sum();
+    let mut decoder = Decoder::new();
+    for sample in &samples {
+        decoder.append(&sample.json, "object").expect("decodes");
+    }
+    let rows = decoder.take().expect("makes a batch");
+    let (mut inflate, mut tape, mut encode, mut path) = (f64::MAX, f64::MAX, f64::MAX, f64::MAX);
+    let mut files_bytes = 0;
+    for round in 0..9 {
+        inflate = inflate.min(seconds(|| inflate_all(&samples)));
+        tape = tape.min(parse_all(&samples));
+        encode = encode.min(seconds(|| {
+            let files = lake::encode(&CLOUDTRAIL, std::slice::from_ref(&rows)).expect("encodes");
+            files_bytes = files.iter().map(|file| file.bytes.len()).sum();
+        }));
+        path = path.min(commit_all(&samples, round));
+    }
+    let speed = |seconds: f64| bytes as f64 / 1e6 / seconds;
+    let limit = inflate + tape + encode;
+    println!("| step, one thread | MB/s |\n|---|---|");
+    println!(
+        "| inflate | {:.0} |\n| tape | {:.0} |\n| encode | {:.0} |",
+        speed(inflate),
+        speed(tape),
+        speed(encode)
+    );
+    println!("| limit: 1 / (1/inflate + 1/tape + 1/encode) | {:.0} |", speed(limit));
+    println!("| whole path, gzip in memory to a commit on disk | {:.0} |", speed(path));
+    println!("| whole path / limit | {:.0} % |", 100.0 * limit / path);
+    println!(
+        "\n{OBJECTS} objects, {:.0} MB of JSON, {:.1} MB of Parquet",
+        bytes as f64 / 1e6,
+        files_bytes as f64 / 1e6
+    );
+}
+
+fn seconds(work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
+
+fn inflate_all(samples: &[Sample]) {
+    let mut out = Vec::new();
+    for sample in samples {
+        gzip::inflate(black_box(&sample.gzipped), &gzip::Limits::default(), &mut out).expect("inflates");
+    }
+}
+
+/// The time of parsing alone: the copy that is parsed in place is not part of it.
+fn parse_all(samples: &[Sample]) -> f64 {
+    let mut buffers = simd_json::Buffers::new(samples[0].json.len());
+    let (mut copy, mut tape, mut time) = (Vec::new(), Vec::new(), 0.0);
+    for sample in samples {
+        copy.clear();
+        copy.extend_from_slice(&sample.json);
+        copy.resize(sample.json.len() + simd_json::INPUT_PADDING, 0);
+        let mut filled = simd_json::Tape(std::mem::take(&mut tape));
+        time += seconds(|| {
+            simd_json::fill_tape_padded(&mut copy, sample.json.len(), &mut buffers, &mut filled)
+                .expect("is JSON");
+        });
+        tape = filled.reset().0;
+    }
+    time
+}
+
+fn commit_all(samples: &[Sample], round: usize) -> f64 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let reader = Reader::new(gzip::Limits::default(), Arc::clone(&clock));
+    let directory = tempfile::tempdir().expect("a directory");
+    let location = Location::Local(directory.path().join("lake"));
+    let lake = runtime.block_on(async {
+        let place = store::lake(&location, &AwsSettings::default()).await.expect("a store");
+        Lake::create(place, clock).await.expect("a lake")
+    });
+    let fetched = samples.iter().enumerate().map(|(number, sample)| Fetched {
+        bucket: "bench".to_owned(),
+        key: format!("object-{number}"),
+        etag: Some(round.to_string()),
+        version_id: None,
+        announced_at: None,
+        bytes: Bytes::from(sample.gzipped.clone()),
+    });
+    let fetched: Vec<Fetched> = fetched.collect();
+    seconds(|| {
+        let objects = reader.read_all(fetched);
+        let report = runtime.block_on(lake.commit(objects)).expect("commits");
+        assert_eq!(report.added.len(), OBJECTS);
+    })
+}

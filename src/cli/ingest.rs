@@ -10,7 +10,7 @@ use super::output::{Outcome, Output, Progress, human_bytes, human_count, human_d
 use super::{Failure, Global, session};
 use crate::config::{self, Config};
 use crate::ingest::listing::{self, Days, Found};
-use crate::ingest::load::{BatchLimits, Loader, Origin, Tally, megabytes_per_second};
+use crate::ingest::load::{BatchLimits, Loader, Origin, Rejected, Tally, megabytes_per_second};
 use crate::ingest::read::Reader;
 use crate::lake::Lake;
 use crate::store::{self, Location};
@@ -151,16 +151,17 @@ pub(super) fn summary(
         megabytes_per_second(tally.content_bytes, elapsed)
     ));
     lines.push(format!("lake      {place}"));
-    for rejected in tally.rejected.iter().take(SHOWN_REJECTIONS) {
+    // Objects are done in any order; what is shown is the same each time.
+    let mut rejected: Vec<&Rejected> = tally.rejected.iter().collect();
+    rejected.sort_unstable_by_key(|rejected| &rejected.key);
+    for rejected in rejected.into_iter().take(SHOWN_REJECTIONS) {
         output.warn(format!("rejected `{}`: {}", rejected.key, rejected.reason));
     }
     if tally.rejected.len() > SHOWN_REJECTIONS {
         output.warn(format!("and {} more", tally.rejected.len() - SHOWN_REJECTIONS));
     }
     if !tally.rejected.is_empty() {
-        output.hint(
-            "`trailhound sql \"select key, reason from objects where state = 'quarantined'\"` lists them",
-        );
+        output.hint("`trailhound lake quarantine` lists them, with `--retry` it reads them again");
     }
     let mut data = output.data();
     for line in lines {

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Read, Write};
 use std::path::PathBuf;
 
+use arrow::datatypes::DataType;
 use clap::Args;
 use datafusion::scalar::ScalarValue;
 
@@ -11,9 +12,9 @@ use super::output::{Outcome, Output, human_count};
 use super::prompt::{self, ColumnInfo, Engine, TableInfo};
 use super::{Failure, Global, session};
 use crate::config::Overrides;
-use crate::decode::columns::Table;
+use crate::decode::columns::{CLOUDTRAIL, Table};
 use crate::lake::{self, Lake};
-use crate::query::{self, Limits, Session, query_schema};
+use crate::query::{self, Limits, Session, query_schema, record};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -169,7 +170,7 @@ struct Prompted<'a> {
 
 impl Engine for Prompted<'_> {
     fn tables(&self) -> Vec<TableInfo> {
-        lake::TABLES.into_iter().map(table_info).collect()
+        tables().into_iter().map(|described| described.info).collect()
     }
 
     fn run(&mut self, sql: &str, format: Format) -> Result<(), String> {
@@ -194,19 +195,42 @@ impl Engine for Prompted<'_> {
     }
 }
 
-fn table_info(table: &'static Table) -> TableInfo {
+/// A table or a view as a person sees it.
+struct Described {
+    info: TableInfo,
+    time_column: &'static str,
+}
+
+/// Everything that can be queried: the tables, and the view of whole records.
+fn tables() -> Vec<Described> {
+    let mut found: Vec<Described> = lake::TABLES.into_iter().map(described).collect();
+    let mut view = described(&CLOUDTRAIL);
+    record::VIEW.clone_into(&mut view.info.name);
+    record::VIEW_DOC.clone_into(&mut view.info.doc);
+    view.info.columns.push(ColumnInfo {
+        name: record::COLUMN.to_owned(),
+        data_type: type_name(&DataType::Utf8View),
+        doc: record::COLUMN_DOC.to_owned(),
+    });
+    let at = found.iter().position(|table| table.info.name == CLOUDTRAIL.name).map_or(0, |at| at + 1);
+    found.insert(at, view);
+    found
+}
+
+fn described(table: &'static Table) -> Described {
     let schema = query_schema(table);
     let columns = table.columns.iter().zip(schema.fields()).map(|(column, field)| ColumnInfo {
         name: column.name.to_owned(),
         data_type: type_name(field.data_type()),
         doc: column.doc.to_owned(),
     });
-    TableInfo { name: table.name.to_owned(), doc: table.doc.to_owned(), columns: columns.collect() }
+    let columns = columns.collect();
+    let info = TableInfo { name: table.name.to_owned(), doc: table.doc.to_owned(), columns };
+    Described { info, time_column: table.time_column }
 }
 
 /// The type as SQL names it.
-fn type_name(data_type: &arrow::datatypes::DataType) -> String {
-    use arrow::datatypes::DataType;
+fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Utf8View | DataType::Utf8 => "text".to_owned(),
         DataType::Boolean => "boolean".to_owned(),
@@ -220,15 +244,16 @@ fn type_name(data_type: &arrow::datatypes::DataType) -> String {
 
 /// Prints the columns of a table, or the tables: needs no lake.
 fn describe(name: &str, format: Option<Format>, output: &Output) -> Result<Outcome, Failure> {
+    let tables = tables();
     let rows: Vec<[String; 3]> = if name.is_empty() {
-        lake::TABLES.into_iter().map(|t| [t.name.into(), t.time_column.into(), t.doc.into()]).collect()
+        tables.into_iter().map(|t| [t.info.name, t.time_column.to_owned(), t.info.doc]).collect()
     } else {
-        let table = lake::table(name).ok_or_else(|| {
-            let names: Vec<&str> = lake::TABLES.into_iter().map(|table| table.name).collect();
+        let names: Vec<String> = tables.iter().map(|table| table.info.name.clone()).collect();
+        let table = tables.into_iter().find(|table| table.info.name == name).ok_or_else(|| {
             let error = format!("there is no table `{name}`");
             Failure::new(Outcome::WrongUse, error).hint(format!("the tables are {}", names.join(", ")))
         })?;
-        table_info(table).columns.into_iter().map(|c| [c.name, c.data_type, c.doc]).collect()
+        table.info.columns.into_iter().map(|c| [c.name, c.data_type, c.doc]).collect()
     };
     let names = if name.is_empty() { ["table", "time", "doc"] } else { ["column", "type", "doc"] };
     let text = |at: usize| -> arrow::array::ArrayRef {

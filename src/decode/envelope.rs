@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::cloudtrail::Decoder;
 use super::columns::CLOUDTRAIL;
-use super::{Decoded, Error, ErrorKind, vpc_flow};
+use super::{Decoded, Error, ErrorKind, check_offsets, vpc_flow, without_mark};
 
 /// More messages than this in one object are refused: no envelope comes near.
 const MAX_MESSAGES: usize = 20_000_000;
@@ -45,7 +45,7 @@ struct LookedUp<'a> {
 
 /// Whether the content has the words of an envelope: it may still be something else.
 pub fn may_be(text: &[u8]) -> bool {
-    let start = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
+    let start = without_mark(text).1.trim_ascii_start();
     let Some(inside) = start.strip_prefix(b"{").or_else(|| start.strip_prefix(b"[")) else { return false };
     if inside.trim_ascii_start().starts_with(b"\"Records\"") {
         return false;
@@ -59,7 +59,12 @@ pub fn open(text: &[u8]) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
     if !may_be(text) {
         return Ok(None);
     }
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    check_offsets(text.len())?;
+    let (mark, text) = without_mark(text);
+    open_unmarked(text).map_err(|error| error.shifted(mark))
+}
+
+fn open_unmarked(text: &[u8]) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
     let text = std::str::from_utf8(text).map_err(|error| ErrorKind::Utf8.at(None, error.valid_up_to()))?;
     if let Ok(events) = serde_json::from_str::<Vec<LookedUp<'_>>>(text) {
         return Ok(Some(events.into_iter().map(|looked_up| looked_up.event).collect()));

@@ -50,6 +50,20 @@ pub enum ErrorKind {
     /// The content is not valid JSON.
     #[error("invalid JSON: {0}")]
     Json(String),
+    /// The content is JSON of more levels than are read.
+    #[error("nested deeper than {levels} levels")]
+    TooDeep {
+        /// The limit.
+        levels: usize,
+    },
+    /// The content has more of something than is read.
+    #[error("more than {limit} {what}")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+        /// Of what.
+        what: &'static str,
+    },
     /// The content is not UTF-8.
     #[error("not valid UTF-8")]
     Utf8,
@@ -67,6 +81,28 @@ impl ErrorKind {
     /// The error at a record and a byte offset of the decompressed content.
     pub fn at(self, record: Option<usize>, offset: usize) -> Error {
         Error { kind: self, record, offset: Some(offset) }
+    }
+}
+
+impl Error {
+    /// The same error in content that has so many bytes more at its beginning.
+    #[must_use]
+    pub fn shifted(self, bytes: usize) -> Error {
+        Error { offset: self.offset.map(|offset| offset + bytes), ..self }
+    }
+}
+
+/// Refuses content of which one column could be larger than Arrow's 32-bit offsets reach.
+fn check_offsets(content_bytes: usize) -> Result<(), Error> {
+    let limit_bytes = i32::MAX as usize;
+    if content_bytes > limit_bytes { Err(ErrorKind::TooLarge { limit_bytes }.nowhere()) } else { Ok(()) }
+}
+
+/// The content without the mark of its byte order, and how long that was.
+fn without_mark(text: &[u8]) -> (usize, &[u8]) {
+    match text.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) => (text.len() - rest.len(), rest),
+        None => (0, text),
     }
 }
 

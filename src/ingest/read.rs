@@ -54,7 +54,7 @@ struct Buffers {
 }
 
 /// Buffers that have grown beyond this are not kept for the next object.
-const KEPT_BUFFER_BYTES: usize = 64 << 20;
+const KEPT_BUFFER_BYTES: usize = 96 << 20;
 
 /// Content of a kind that cannot be read piece by piece may be this large.
 const WHOLE_BYTES: usize = 256 << 20;
@@ -154,7 +154,7 @@ impl Reader {
     }
 
     fn give_back(&self, mut buffers: Buffers) {
-        if buffers.content.capacity() <= KEPT_BUFFER_BYTES {
+        if buffers.content.capacity() + buffers.decoder.held_bytes() <= KEPT_BUFFER_BYTES {
             buffers.content.clear();
             self.lock().push(buffers);
         }
@@ -211,6 +211,9 @@ impl Reader {
             }
             let limits = Limits { content_bytes: self.limits.content_bytes.min(WHOLE_BYTES), ..self.limits };
             gzip::inflate(&fetched.bytes, &limits, content)?;
+            if gzip::is_gzip(content) {
+                return Err(twice());
+            }
             content
         } else if fetched.bytes.len() > self.limits.content_bytes {
             return Err(ErrorKind::TooLarge { limit_bytes: self.limits.content_bytes }.nowhere());
@@ -270,7 +273,11 @@ impl Reader {
     ) -> Result<Option<Content>, decode::Error> {
         let (mut reading, mut bytes) = (None, 0);
         let inflated = gzip::inflate_pieces(&fetched.bytes, &self.limits, PIECE_BYTES, |text, is_last| {
-            let reading = reading.get_or_insert_with(|| Large::of(decoder, route, text));
+            let reading = match &mut reading {
+                Some(reading) => reading,
+                None if gzip::is_gzip(text) => return Err(twice()),
+                None => reading.insert(Large::of(decoder, route, text)),
+            };
             let taken = match reading {
                 Large::Events(pieces) => decoder.append_piece(pieces, text, is_last)?,
                 Large::Flows(pieces) => pieces.append(text, is_last)?,
@@ -300,6 +307,10 @@ impl Reader {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Buffers>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn twice() -> decode::Error {
+    ErrorKind::Shape("gzip inside gzip: compressed twice".to_owned()).nowhere()
 }
 
 /// Whether rows have nothing of an event: any list of JSON objects can be read as records.

@@ -215,7 +215,7 @@ impl Ledger {
 
     /// Whether committing this outcome would tell the lake nothing new.
     pub fn covers(&self, record: &ObjectRecord) -> bool {
-        self.state(record.object_id).is_some_and(|known| known.is_final() || !record.state.is_final())
+        self.state(record.object_id).is_some_and(|known| known.is_final() || known == record.state)
     }
 
     fn note(&mut self, id: ObjectId, state: State) {

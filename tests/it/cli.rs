@@ -4,26 +4,30 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// A directory of its own for every test, and the program run inside it.
-struct Place {
+pub struct Place {
     directory: tempfile::TempDir,
 }
 
-struct Ran {
-    code: i32,
-    stdout: String,
-    stderr: String,
+/// How a run of the program ended.
+pub struct Ran {
+    /// The exit code.
+    pub code: i32,
+    /// What it printed to standard output.
+    pub stdout: String,
+    /// What it printed to standard error.
+    pub stderr: String,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Place { directory: tempfile::tempdir().expect("a directory") }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub fn run(&self, arguments: &[&str]) -> Ran {
         let output: Output = Command::new(env!("CARGO_BIN_EXE_trailhound"))
             .args(arguments)
             .current_dir(self.directory.path())
@@ -41,13 +45,13 @@ impl Place {
     }
 
     /// Runs the program, which must end well; returns what it printed to standard output.
-    fn ok(&self, arguments: &[&str]) -> String {
+    pub fn ok(&self, arguments: &[&str]) -> String {
         let ran = self.run(arguments);
         assert_eq!(ran.code, 0, "{arguments:?}: {}{}", ran.stdout, ran.stderr);
         ran.stdout
     }
 
-    fn rows(&self, sql: &str) -> String {
+    pub fn rows(&self, sql: &str) -> String {
         self.ok(&["sql", "--format", "csv", sql]).replace("\r\n", "\n")
     }
 }
@@ -184,6 +188,25 @@ fn results_come_in_every_format() {
     }
     assert!(place.ok(&["sql", "--describe", "cloudtrail"]).contains("access_key_id"));
     assert!(place.ok(&["sql", "--describe"]).contains("vpc_flow"));
+    let wrong = place.run(&["sql", "--describe", "cloudtrial"]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("cloudtrail_records"), "{}", wrong.stderr);
+    // What is described is what can be asked, name by name.
+    let tables = place.ok(&["sql", "--describe", "--format", "ndjson"]);
+    let field = |line: &str, name: &str| {
+        let row: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        row[name].as_str().expect("text").to_owned()
+    };
+    let tables: Vec<String> = tables.lines().map(|line| field(line, "table")).collect();
+    assert!(tables.iter().any(|table| table == "cloudtrail_records"), "{tables:?}");
+    for table in tables {
+        let columns = place.ok(&["sql", "--describe", &table, "--format", "ndjson"]);
+        let described: Vec<String> = columns.lines().map(|line| field(line, "column")).collect();
+        let asked = "select column_name from information_schema.columns where table_name = ";
+        let asked = format!("{asked}'{table}' order by ordinal_position");
+        let found = place.ok(&["sql", "--format", "ndjson", &asked]);
+        let found: Vec<String> = found.lines().map(|line| field(line, "column_name")).collect();
+        assert_eq!(described, found, "{table}");
+    }
     let parquet = Command::new(env!("CARGO_BIN_EXE_trailhound"))
         .args(["sql", "--format", "parquet", sql])
         .current_dir(place.directory.path())

@@ -1,18 +1,16 @@
 //! The CloudTrail decoder against the slow one in `reference`.
 #![allow(clippy::print_stdout, reason = "a run says what it compared and what it skipped")]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use arrow::record_batch::RecordBatch;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde_json::value::RawValue;
 use trailhound::decode::cloudtrail;
 use trailhound::decode::columns::CLOUDTRAIL;
-use trailhound::query::record;
 
-use crate::reference::{assert_rows, cloudtrail_records, cloudtrail_rows, members};
+use crate::fuzz::targets::assert_put_together;
+use crate::reference::{assert_rows, cloudtrail_records, cloudtrail_rows};
 use crate::samples;
 
 /// Decodes both ways and compares every cell; returns the number of rows.
@@ -23,26 +21,6 @@ fn compare(text: &str, what: &str) -> usize {
     assert_rows(&CLOUDTRAIL, &batch, &rows, what);
     assert_put_together(text, &batch, what);
     rows.len()
-}
-
-/// Panics unless the records put together from the rows are those of the source: of every key the same values, in
-/// the same order.
-fn assert_put_together(text: &str, batch: &RecordBatch, what: &str) {
-    let rebuilt = record::records(batch).expect("are rows of the table");
-    for (row, source) in cloudtrail_records(text).expect("is read").iter().enumerate() {
-        let (found, expected) = (by_key(rebuilt.value(row)), by_key(source));
-        assert!(found == expected, "{what}: row {row}\n  rebuilt {found:?}\n   source {expected:?}");
-    }
-}
-
-/// The values of every key, in order: text unescaped, everything else in the source's own bytes.
-fn by_key(object: &str) -> BTreeMap<String, Vec<Result<String, String>>> {
-    let mut keys = BTreeMap::new();
-    for member in members(object).unwrap_or_else(|error| panic!("{error}: {object}")) {
-        let value = serde_json::from_str::<String>(member.value).map_err(|_| member.value.to_owned());
-        keys.entry(member.key).or_insert_with(Vec::new).push(value);
-    }
-    keys
 }
 
 /// Compares records as one log file.

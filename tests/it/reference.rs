@@ -79,7 +79,7 @@ pub fn cloudtrail_records(text: &str) -> Result<Vec<String>, String> {
 }
 
 fn document_records(text: &str) -> Result<Vec<String>, String> {
-    if text.trim().is_empty() {
+    if text.trim_ascii().is_empty() {
         return Ok(Vec::new());
     }
     let root: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -236,7 +236,8 @@ pub fn flow_rows(text: &str, source_object: &str) -> Result<Vec<Row>, String> {
     let lines = text.split('\n').map(|line| line.split([' ', '\t', '\r']).filter(|word| !word.is_empty()));
     let mut lines: Vec<Vec<&str>> =
         lines.map(Iterator::collect).filter(|line: &Vec<&str>| !line.is_empty()).collect();
-    if lines.first().is_some_and(|line| line[0].parse::<u8>().is_ok()) {
+    let ends_like_a_record = |line: &&Vec<&str>| matches!(line.last(), Some(&("OK" | "NODATA" | "SKIPDATA")));
+    if lines.first().filter(ends_like_a_record).is_some_and(|line| line.len() == 14) {
         lines.insert(0, DEFAULT_FORMAT.split(' ').collect());
     }
     let Some(header) = lines.first().cloned() else { return Ok(Vec::new()) };

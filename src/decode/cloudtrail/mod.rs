@@ -5,6 +5,7 @@
 //! the source.
 
 mod document;
+mod fault;
 mod keys;
 mod lenient;
 mod rows;
@@ -16,7 +17,7 @@ use arrow::record_batch::RecordBatch;
 use simd_json::{Buffers, INPUT_PADDING, Node, Tape};
 
 use super::columns::{CLOUDTRAIL, DIGESTS, Table};
-use super::{Error, ErrorKind, fill};
+use super::{Error, ErrorKind, fill, without_mark};
 use document::Document;
 use rows::Rows;
 use split::Documents;
@@ -30,8 +31,12 @@ const ENVELOPE_DEPTH: usize = 2;
 /// Larger lists of records are parsed in parts of about this size, which stay in the processor's cache.
 const PART_BYTES: usize = 512 << 10;
 
+/// A part or a document of more values and keys than this is refused before it is parsed: each takes 32 bytes while it
+/// is, so that a small object could take much memory.
+const MAX_VALUES: usize = 1 << 22;
+
 /// The most bytes of one record, and of a document that is no list of records; CloudTrail's own limit is 1 MB.
-const MAX_RECORD_BYTES: usize = 16 << 20;
+const MAX_RECORD_BYTES: usize = 32 << 20;
 
 /// A decoder with buffers that are reused from object to object: one per thread.
 ///
@@ -115,6 +120,12 @@ impl Decoder {
         self.rows.drop_object();
     }
 
+    /// How many bytes the buffers hold, without the rows.
+    pub fn held_bytes(&self) -> usize {
+        let ReusedBuffers { simd, scratch, tape } = &self.buffers;
+        scratch.capacity() + size_of_val(simd.structural_indexes()) + tape.capacity() * size_of::<Node>()
+    }
+
     /// How many bytes of text the rows gathered so far take.
     pub fn gathered_bytes(&self) -> usize {
         self.rows.bytes()
@@ -149,10 +160,11 @@ impl Decoder {
         let mut rows = Rows::new(&CLOUDTRAIL);
         rows.begin();
         for (index, text) in texts.into_iter().enumerate() {
-            self.buffers.any_document(text.as_bytes(), 0, &mut rows).map_err(|error| Error {
+            let text = text.as_bytes();
+            self.buffers.any_document(text, 0, &mut rows).map_err(|error| Error {
                 record: Some(index),
                 offset: None,
-                ..error
+                ..fault::pinpoint(text, error)
             })?;
         }
         rows.end(source_object);
@@ -178,12 +190,12 @@ impl ReusedBuffers {
     /// Adds the records of one object's content, all or none.
     fn object(&mut self, text: &[u8], source_object: &str, rows: &mut Rows) -> Result<Range<usize>, Error> {
         rows.begin();
-        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+        let (mark, text) = without_mark(text);
         match self.content(text, rows) {
             Ok(()) => Ok(rows.end(source_object)),
             Err(error) => {
                 rows.drop_object();
-                Err(error)
+                Err(fault::pinpoint(text, error).shifted(mark))
             }
         }
     }
@@ -231,7 +243,7 @@ impl ReusedBuffers {
         is_last: bool,
         rows: &mut Rows,
     ) -> Result<usize, Error> {
-        let mark = if pieces.offset == 0 && text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        let mark = if pieces.offset == 0 { without_mark(text).0 } else { 0 };
         let head = *pieces.head.get_or_insert_with(|| split::head(&text[mark..]));
         match head {
             None => Ok(mark + self.documents_of_piece(&text[mark..], pieces.offset + mark, is_last, rows)?),
@@ -319,6 +331,7 @@ impl ReusedBuffers {
 
     /// Reads some records with the bracket or comma before and after them.
     fn part(&mut self, text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
+        fault::count_values(text, MAX_VALUES).map_err(|error| error.shifted(offset))?;
         self.copy(text, Some([b'[', b']']));
         match self.parse(text, offset, &[], rows) {
             Err(error) if matches!(error.kind, ErrorKind::Json(_)) => {
@@ -347,6 +360,7 @@ impl ReusedBuffers {
         if text.len() > MAX_RECORD_BYTES {
             return Err(rows.too_large(MAX_RECORD_BYTES, offset));
         }
+        fault::count_values(text, MAX_VALUES).map_err(|error| error.shifted(offset))?;
         self.copy(text, None);
         self.parse(text, offset, &[], rows)
     }
@@ -447,16 +461,15 @@ fn json_error(error: &simd_json::Error, text: &[u8], offset: usize) -> Error {
     if let Err(utf8) = std::str::from_utf8(text) {
         return ErrorKind::Utf8.at(None, offset + utf8.valid_up_to());
     }
-    let mut words = format!("{:?}", error.error());
-    words.make_ascii_lowercase();
-    match error.error() {
+    let at = offset + error.index().min(text.len());
+    let words = match error.error() {
         simd_json::ErrorType::DepthLimitExceeded => {
-            words = format!("nested deeper than {MAX_DEPTH} levels");
+            return ErrorKind::TooDeep { levels: MAX_DEPTH }.at(None, at);
         }
-        simd_json::ErrorType::InternalError => "unexpected character".clone_into(&mut words),
-        _ => {}
-    }
-    ErrorKind::Json(words).at(None, offset + error.index().min(text.len()))
+        simd_json::ErrorType::InternalError => "unexpected character".to_owned(),
+        other => format!("{other:?}").to_ascii_lowercase(),
+    };
+    ErrorKind::Json(words).at(None, at)
 }
 
 #[cfg(test)]

@@ -15,8 +15,9 @@ use crate::decode::fill::{self, Column, NO_CELL, NO_TIME};
 use crate::decode::time;
 use crate::decode::{Error, ErrorKind};
 
-/// More records than this in one object are refused: `source_row` has 32 bits, and no log file comes near.
-const MAX_RECORDS: usize = 20_000_000;
+/// More records than this in one object are refused: rows take memory even when they are empty, and no log file comes
+/// near.
+const MAX_RECORDS: usize = 4_000_000;
 
 /// More text than this in one column of one batch is refused: Arrow's offsets have 31 bits.
 const MAX_COLUMN_BYTES: usize = 1 << 30;
@@ -169,7 +170,7 @@ impl Rows {
             if !has_most(document, 0, ["digestStartTime", "digestEndTime", "digestS3Object"]) {
                 return Err(document.shape_error(None, root, "not a digest".to_owned()));
             }
-            self.one(document, root);
+            self.one(document, root)?;
             self.fill_digest(self.count - 1, document);
             return Ok(());
         }
@@ -184,8 +185,7 @@ impl Rows {
                     let what = format!("no `Records` among the keys {}", some_keys(document));
                     return Err(document.shape_error(None, root, what));
                 };
-                self.one(document, record);
-                Ok(())
+                self.one(document, record)
             }
             _ => Err(document.shape_error(None, root, "expected a JSON object or array".to_owned())),
         }
@@ -203,11 +203,7 @@ impl Rows {
 
     fn array(&mut self, document: &Document, place: Place, len: usize) -> Result<(), Error> {
         let before = self.count - self.first;
-        if before + len > MAX_RECORDS {
-            let what = format!("more than {MAX_RECORDS} records");
-            return Err(document.shape_error(None, place, what));
-        }
-        self.grow(len);
+        self.grow(len, document, place)?;
         let mut empties = place.empties;
         let mut node = place.node + 1;
         for record in 0..len {
@@ -222,23 +218,34 @@ impl Rows {
             node += document.count(node);
         }
         self.count += len;
+        self.check_size()
+    }
+
+    fn one(&mut self, document: &Document, place: Place) -> Result<(), Error> {
+        self.grow(1, document, place)?;
+        self.record(self.count, document, place);
+        self.count += 1;
+        self.check_size()
+    }
+
+    /// Makes room for records, which are at a place.
+    fn grow(&mut self, records: usize, document: &Document, place: Place) -> Result<(), Error> {
+        if self.count - self.first + records > MAX_RECORDS {
+            let what = format!("more than {MAX_RECORDS} records");
+            return Err(document.shape_error(None, place, what));
+        }
+        let rows = self.count + records;
+        self.columns.iter_mut().for_each(|column| column.resize(rows));
+        Ok(())
+    }
+
+    fn check_size(&self) -> Result<(), Error> {
         match self.columns.iter().map(Column::bytes).max() {
             Some(bytes) if bytes > MAX_COLUMN_BYTES => {
                 Err(ErrorKind::TooLarge { limit_bytes: MAX_COLUMN_BYTES }.nowhere())
             }
             _ => Ok(()),
         }
-    }
-
-    fn one(&mut self, document: &Document, place: Place) {
-        self.grow(1);
-        self.record(self.count, document, place);
-        self.count += 1;
-    }
-
-    fn grow(&mut self, rows: usize) {
-        let rows = self.count + rows;
-        self.columns.iter_mut().for_each(|column| column.resize(rows));
     }
 
     /// Reads one record into a row; returns the empty containers seen up to its end.

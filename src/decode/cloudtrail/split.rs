@@ -23,7 +23,7 @@ impl Iterator for Documents<'_> {
 
     fn next(&mut self) -> Option<(usize, usize)> {
         let rest = &self.text[self.at..];
-        let start = self.at + rest.iter().position(|byte| !byte.is_ascii_whitespace())?;
+        let start = self.at + rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
         let end = match self.text[start] {
             b'{' | b'[' => container_end(self.text, start),
             _ => memchr(b'\n', &self.text[start..]).map_or(self.text.len(), |at| start + at),
@@ -132,7 +132,8 @@ fn container_end(text: &[u8], start: usize) -> usize {
     text.len()
 }
 
-fn string_end(text: &[u8], start: usize) -> usize {
+/// Where the string ends whose first character is at a byte; the end of the text or beyond when it is cut.
+pub fn string_end(text: &[u8], start: usize) -> usize {
     let mut at = start;
     while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
         at += found;
@@ -157,6 +158,8 @@ mod tests {
             (r#"{"a":"}\"{"}[{"b":[]}]"#, &[r#"{"a":"}\"{"}"#, r#"[{"b":[]}]"#]),
             ("{\"a\":\n{}}\n\n{}\r\n", &["{\"a\":\n{}}", "{}"]),
             ("7 8\n{}", &["7 8", "{}"]),
+            // JSON knows no such blank.
+            ("{}\x0c{}", &["{}", "\x0c{}"]),
             ("{}x{}\n{}", &["{}", "x{}", "{}"]),
             ("{\"a\":[1\n{}", &["{\"a\":[1\n{}"]),
             ("{\"a", &["{\"a"]),

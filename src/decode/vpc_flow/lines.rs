@@ -11,7 +11,7 @@ use crate::decode::{Error, ErrorKind};
 pub const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// The most records of one object; a delivered file has at most 75 MB of gzip, which is about eight million.
-pub const MAX_RECORDS: usize = 20_000_000;
+pub const MAX_RECORDS: usize = 10_000_000;
 
 /// How many lines are split before their columns are filled: their text and spans stay in the cache.
 const CHUNK_RECORDS: usize = 1024;

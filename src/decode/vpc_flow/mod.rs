@@ -15,7 +15,7 @@ mod rows;
 use arrow::record_batch::RecordBatch;
 
 use super::columns::{TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
-use super::{Decoded, Error, ErrorKind, fill};
+use super::{Decoded, Error, ErrorKind, check_offsets, fill};
 use header::Header;
 use lines::{Chunk, Lines};
 use rows::Rows;
@@ -34,6 +34,7 @@ pub fn decode_any(text: &[u8], source_object: &str) -> Result<Decoded, Error> {
 /// Like [`decode_any`], with text as dictionaries and columns without values of no type: cheaper, and what the lake
 /// takes too.
 pub fn decode_packed(text: &[u8], source_object: &str) -> Result<Decoded, Error> {
+    check_offsets(text.len())?;
     let mut pieces = Pieces::new();
     pieces.append(text, true)?;
     pieces.finish(source_object)
@@ -65,10 +66,21 @@ impl Pieces {
         if done == 0 && text.len() > lines::MAX_LINE_BYTES {
             return Err(lines::too_long(self.read.as_ref().map(|(_, rows, _)| rows.count()), self.offset));
         }
-        let read = utf8(&text[..done]).and_then(|text| self.lines(text));
-        read.map_err(|error| Error { offset: error.offset.map(|at| at + self.offset), ..error })?;
+        let offset = self.offset;
+        self.whole_lines(&text[..done]).map_err(|error| error.shifted(offset))?;
         self.offset += done;
         Ok(done)
+    }
+
+    /// Reads lines that may not be text; what is wrong before the byte that is none comes first.
+    fn whole_lines(&mut self, text: &[u8]) -> Result<(), Error> {
+        let valid_bytes = match std::str::from_utf8(text) {
+            Ok(text) => return self.lines(text),
+            Err(error) => error.valid_up_to(),
+        };
+        let before = memchr::memrchr(b'\n', &text[..valid_bytes]).map_or(0, |end| end + 1);
+        self.lines(std::str::from_utf8(&text[..before]).unwrap_or_default())?;
+        Err(ErrorKind::Utf8.at(self.read.as_ref().map(|(_, rows, _)| rows.count()), valid_bytes))
     }
 
     fn lines(&mut self, text: &str) -> Result<(), Error> {
@@ -120,13 +132,6 @@ pub fn looks_like(text: &[u8]) -> Option<&'static Table> {
         return Some(&TRANSIT_GATEWAY_FLOW);
     }
     header::table_of(&fields).filter(|_| fields.len() > 1)
-}
-
-fn utf8(text: &[u8]) -> Result<&str, Error> {
-    if i32::try_from(text.len()).is_err() {
-        return Err(ErrorKind::TooLarge { limit_bytes: i32::MAX as usize }.nowhere());
-    }
-    std::str::from_utf8(text).map_err(|error| ErrorKind::Utf8.at(None, error.valid_up_to()))
 }
 
 #[cfg(test)]

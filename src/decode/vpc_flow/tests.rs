@@ -247,7 +247,7 @@ fn names_as_values_are_not_a_header() {
 
 #[test]
 fn not_utf8() {
-    check_error(b"action srcaddr\nACCEPT 10.0.0.\xff\n", "not valid UTF-8 (byte 29)");
+    check_error(b"action srcaddr\nACCEPT 10.0.0.\xff\n", "not valid UTF-8 (record 0, byte 29)");
 }
 
 #[test]

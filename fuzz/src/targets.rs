@@ -1,0 +1,248 @@
+//! What is tried with every input: the fuzzer and the tests of the main crate both run these.
+//!
+//! Each takes any bytes and panics when something holds no more that always must.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+
+use arrow::record_batch::RecordBatch;
+use flate2::Compression;
+use flate2::bufread::GzDecoder;
+use flate2::write::GzEncoder;
+use trailhound::decode::cloudtrail::Decoder;
+use trailhound::decode::columns::CLOUDTRAIL;
+use trailhound::decode::{Error, ErrorKind, envelope, gzip as inflater, vpc_flow};
+use trailhound::ingest::notification::{self, Notification};
+use trailhound::ingest::route::{self, Kind};
+use trailhound::query::record;
+
+use crate::reference::{assert_rows, cloudtrail_records, cloudtrail_rows, flow_rows, members};
+
+/// Panics on an input that shows a fault.
+pub type Target = fn(&[u8]);
+
+/// Every target by the name of its corpus.
+pub const TARGETS: [(&str, Target); 5] = [
+    ("gzip", gzip),
+    ("cloudtrail", cloudtrail),
+    ("flow_lines", flow_lines),
+    ("notifications", notifications),
+    ("keys", keys),
+];
+
+/// Gzip that was made by anyone is inflated as a plain reader does it, or refused; what we compress comes back whole.
+pub fn gzip(data: &[u8]) {
+    let limits = inflater::Limits { compressed_bytes: 1 << 20, content_bytes: 1 << 20, members: 64 };
+    let inflate = |input: &[u8]| {
+        let mut out = b"left over".to_vec();
+        inflater::inflate(input, &limits, &mut out).map(|()| out)
+    };
+    match (inflate(data), plain_inflate(data, &limits)) {
+        (Ok(content), Some(expected)) => assert!(content == expected, "another content"),
+        (Err(_), None) => {}
+        (Ok(_), None) => panic!("inflated what is none"),
+        (Err(error), Some(_)) => panic!("refused: {error}"),
+    }
+    let Some((choice, content)) = data.split_first() else { return };
+    let (first, second) = content.split_at(content.len() * usize::from(*choice) / 256);
+    let whole = [compressed(first, *choice), compressed(second, *choice)].concat();
+    let padded = [&whole[..], &vec![0; usize::from(*choice % 16)]].concat();
+    assert!(inflate(&padded).expect("is whole") == content, "comes back whole");
+    // Cut inside the second member, which leaves no whole one at the end.
+    let cut = whole.len() - 1 - usize::from(*choice) % (compressed(second, *choice).len() - 1);
+    inflate(&whole[..cut]).expect_err("is cut");
+}
+
+fn compressed(content: &[u8], choice: u8) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(u32::from(choice % 10)));
+    encoder.write_all(content).expect("is written");
+    encoder.finish().expect("is finished")
+}
+
+/// Member by member until nothing but zeros is left.
+fn plain_inflate(mut rest: &[u8], limits: &inflater::Limits) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    let mut members = 0;
+    let mut first = true;
+    while (first && !rest.is_empty()) || rest.iter().any(|byte| *byte != 0) {
+        first = false;
+        members += 1;
+        if members > limits.members || rest.len() < 2 || rest[..2] != [0x1f, 0x8b] {
+            return None;
+        }
+        let mut member = GzDecoder::new(rest);
+        let room = u64::try_from(limits.content_bytes + 1).expect("fits");
+        (&mut member).take(room).read_to_end(&mut content).ok()?;
+        if content.len() > limits.content_bytes {
+            return None;
+        }
+        rest = member.into_inner();
+    }
+    Some(content)
+}
+
+thread_local! {
+    /// One for all inputs, as in the program: what one leaves behind must not show in the next.
+    static DECODER: RefCell<Decoder> = RefCell::new(Decoder::new());
+}
+
+/// CloudTrail logs decode as the plain reference reads them, or are refused for a reason the reference has as well.
+pub fn cloudtrail(data: &[u8]) {
+    DECODER.with_borrow_mut(|decoder| {
+        if let Ok(Some(messages)) = envelope::open(data) {
+            // Nothing is known of what is in there, save that it is read or refused.
+            let _ = envelope::decode(&messages, decoder, "o");
+        }
+        let _ = decoder.decode_digest(data, "o");
+        let outcome = decoder.decode(data, "o");
+        let unmarked = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
+        let Ok(text) = std::str::from_utf8(unmarked) else {
+            let error = outcome.expect_err("is no text");
+            return assert_inside(&error, data);
+        };
+        match (outcome, cloudtrail_rows(text, "o")) {
+            (Ok(batch), Ok(rows)) => {
+                assert_rows(&CLOUDTRAIL, &batch, &rows, text);
+                assert_put_together(text, &batch, text);
+            }
+            (Ok(_), Err(error)) => panic!("the reference refuses what was read: {error}: {text}"),
+            (Err(error), rows) => {
+                assert_inside(&error, data);
+                assert!(rows.is_err() || is_ours_alone(&error), "refused: {error}: {text}");
+            }
+        }
+    });
+}
+
+/// What the decoder refuses and the reference does not.
+fn is_ours_alone(error: &Error) -> bool {
+    match &error.kind {
+        ErrorKind::TooDeep { .. } | ErrorKind::TooMany { .. } => true,
+        ErrorKind::Shape(what) => ["`Records` is ", "no `Records`"].iter().any(|text| what.starts_with(text)),
+        _ => false,
+    }
+}
+
+fn assert_inside(error: &Error, data: &[u8]) {
+    assert!(error.offset.is_none_or(|offset| offset <= data.len()), "{error} in {} bytes", data.len());
+}
+
+/// Panics unless the records put together from the rows are those of the source: of every key the same values, in
+/// the same order.
+pub fn assert_put_together(text: &str, batch: &RecordBatch, what: &str) {
+    let rebuilt = record::records(batch).expect("are rows of the table");
+    for (row, source) in cloudtrail_records(text).expect("is read").iter().enumerate() {
+        let (found, expected) = (by_key(rebuilt.value(row)), by_key(source));
+        assert!(found == expected, "{what}: row {row}\n  rebuilt {found:?}\n   source {expected:?}");
+    }
+}
+
+/// The values of every key, in order: text unescaped, everything else in the source's own bytes.
+fn by_key(object: &str) -> BTreeMap<String, Vec<Result<String, String>>> {
+    let mut keys = BTreeMap::new();
+    for member in members(object).unwrap_or_else(|error| panic!("{error}: {object}")) {
+        let value = serde_json::from_str::<String>(member.value).map_err(|_| member.value.to_owned());
+        keys.entry(member.key).or_insert_with(Vec::new).push(value);
+    }
+    keys
+}
+
+/// Flow logs decode as the plain reference reads them, or are refused for a reason the reference has as well.
+pub fn flow_lines(data: &[u8]) {
+    let _ = vpc_flow::looks_like(data);
+    let outcome = vpc_flow::decode_any(data, "o");
+    let Ok(text) = std::str::from_utf8(data) else {
+        let error = outcome.expect_err("is no text");
+        return assert_inside(&error, data);
+    };
+    match outcome {
+        // The reference does not know this format without its header.
+        Ok(_) if is_headless_gateway(text) => {}
+        Ok(decoded) => {
+            let rows = flow_rows(text, "o").unwrap_or_else(|error| panic!("the reference: {error}: {text}"));
+            assert_rows(decoded.table, &decoded.batch, &rows, text);
+        }
+        Err(error) => {
+            assert_inside(&error, data);
+            let ours = ["the first line is neither", "a second header", "a header of", "a line longer"];
+            let is_ours = ours.iter().any(|what| error.to_string().starts_with(what));
+            let refused = is_ours || is_headless_gateway(text) || flow_rows(text, "o").is_err();
+            assert!(refused, "refused: {error}: {text}");
+        }
+    }
+}
+
+fn is_headless_gateway(text: &str) -> bool {
+    let mut lines = text.lines().map(str::split_ascii_whitespace);
+    let second = lines.find_map(|mut words| words.next().map(|_| words.next()));
+    second.flatten() == Some("TransitGateway")
+}
+
+/// A message is understood within its limits or refused without being quoted; a key that S3 writes comes back.
+pub fn notifications(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match notification::parse(text) {
+        Ok(Notification::Objects(objects)) => {
+            assert!((1..=notification::MAX_RECORDS).contains(&objects.len()));
+            for object in &objects {
+                for key in std::iter::once(&object.key).chain(&object.alternative_key) {
+                    assert!(is_key(key), "{key:?}");
+                }
+                let may_be = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+                assert!(object.bucket.len() >= 3 && object.bucket.chars().all(may_be), "{:?}", object.bucket);
+            }
+        }
+        Ok(Notification::Nothing { reason }) => assert!(!reason.contains(char::is_control), "{reason:?}"),
+        Ok(Notification::Test) => {}
+        Err(error) => assert!(!error.to_string().contains(char::is_control), "{error}"),
+    }
+    if is_key(text) {
+        let mut written = Vec::new();
+        for byte in text.bytes() {
+            write!(written, "%{byte:02X}").expect("is written");
+        }
+        let written = String::from_utf8(written).expect("is ASCII");
+        let body = format!(
+            r#"{{"Records":[{{"eventVersion":"2.1","eventSource":"aws:s3","eventTime":"2026-03-10T12:00:00.000Z","eventName":"ObjectCreated:Put","s3":{{"bucket":{{"name":"logs"}},"object":{{"key":"{written}"}}}}}}]}}"#
+        );
+        match notification::parse(&body) {
+            Ok(Notification::Objects(objects)) => assert_eq!(objects[0].key, text),
+            other => panic!("{other:?}: {body}"),
+        }
+    }
+}
+
+fn is_key(text: &str) -> bool {
+    (1..=notification::MAX_KEY_BYTES).contains(&text.len()) && !text.contains('\0')
+}
+
+/// A key says only what is written in it; what surrounds the layout of AWS changes nothing.
+pub fn keys(data: &[u8]) {
+    for kind in [Kind::Unknown, Kind::CloudTrail, Kind::Digest, Kind::VpcFlow, Kind::Unsupported("waf")] {
+        let found = route::by_content(kind.clone(), data);
+        assert!(!matches!(kind, Kind::Unsupported(_)) || found == kind);
+    }
+    let text = String::from_utf8_lossy(data);
+    let route = route::by_key(&text);
+    if let Some(account) = &route.account_id {
+        assert!(account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit()), "{account}");
+    }
+    for said in route.account_id.iter().chain(&route.region) {
+        assert!(text.contains(said.as_str()), "{said}");
+    }
+    if route.kind != Kind::Unknown || route.date.is_some() || route.region.is_some() {
+        assert!(text.contains("AWSLogs"), "{text}");
+    }
+    let (prefix, name) = text.rsplit_once('/').unwrap_or(("", &text));
+    for (service, kind) in [("CloudTrail", Kind::CloudTrail), ("vpcflowlogs", Kind::VpcFlow)] {
+        if name == "AWSLogs" {
+            continue;
+        }
+        let key = format!("{prefix}/AWSLogs/o-x/111122223333/{service}/us-east-1/2026/03/10/{name}");
+        let route = route::by_key(&key);
+        assert_eq!(route.kind, kind, "{key}");
+        assert_eq!(route.account_id.as_deref(), Some("111122223333"), "{key}");
+        assert_eq!(route.date.map(|day| day.to_string()).as_deref(), Some("2026-03-10"), "{key}");
+    }
+}
