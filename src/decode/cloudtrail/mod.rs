@@ -20,10 +20,13 @@ use super::columns::{CLOUDTRAIL, DIGESTS, Table};
 use super::{Error, ErrorKind, fill, without_mark};
 use document::Document;
 use rows::Rows;
-use split::Documents;
+use split::{Cut, Documents};
 
 /// Records nested deeper than this are refused; CloudTrail itself stays under 20.
 const MAX_DEPTH: usize = 256;
+
+/// Where less of a piece is left than this, it is not known yet what begins there.
+const LEAST_OF_A_HEAD: usize = 64;
 
 /// The levels of `{"Records":[...]}` around a record.
 const ENVELOPE_DEPTH: usize = 2;
@@ -51,6 +54,8 @@ pub struct Decoder {
 /// simd-json's buffers and the copy of the source that it unescapes in place.
 struct ReusedBuffers {
     simd: Buffers,
+    /// For lists of records alone, which have one level less around a record.
+    simd_of_parts: Buffers,
     scratch: Vec<u8>,
     /// Kept empty between documents: only its allocation is reused.
     tape: Vec<Node<'static>>,
@@ -74,10 +79,11 @@ impl Decoder {
     /// A decoder with empty buffers.
     pub fn new() -> Self {
         let simd = Buffers::with_max_depth(0, MAX_DEPTH + ENVELOPE_DEPTH);
+        let simd_of_parts = Buffers::with_max_depth(0, MAX_DEPTH + ENVELOPE_DEPTH - 1);
         Decoder {
             rows: Rows::new(&CLOUDTRAIL),
             digests: Rows::new(&DIGESTS),
-            buffers: ReusedBuffers { simd, scratch: Vec::new(), tape: Vec::new() },
+            buffers: ReusedBuffers { simd, simd_of_parts, scratch: Vec::new(), tape: Vec::new() },
         }
     }
 
@@ -95,7 +101,7 @@ impl Decoder {
     /// Begins an object that comes in pieces, for [`Decoder::append_piece`].
     pub fn begin(&mut self) -> Pieces {
         self.rows.begin();
-        Pieces { offset: 0, head: None }
+        Pieces { offset: 0, within: Within::Nothing }
     }
 
     /// Adds the records of an object that end in a piece of its content, which begins where the last one was left;
@@ -122,8 +128,10 @@ impl Decoder {
 
     /// How many bytes the buffers hold, without the rows.
     pub fn held_bytes(&self) -> usize {
-        let ReusedBuffers { simd, scratch, tape } = &self.buffers;
-        scratch.capacity() + size_of_val(simd.structural_indexes()) + tape.capacity() * size_of::<Node>()
+        let ReusedBuffers { simd, simd_of_parts, scratch, tape } = &self.buffers;
+        let indexes =
+            size_of_val(simd.structural_indexes()) + size_of_val(simd_of_parts.structural_indexes());
+        scratch.capacity() + indexes + tape.capacity() * size_of::<Node>()
     }
 
     /// How many bytes of text the rows gathered so far take.
@@ -177,8 +185,36 @@ impl Decoder {
 pub struct Pieces {
     /// Bytes of its content that are done with.
     offset: usize,
-    /// What it begins with, once that is known.
-    head: Option<Option<split::Head>>,
+    within: Within,
+}
+
+/// What the next piece begins in.
+#[derive(Debug, Clone, Copy)]
+enum Within {
+    /// Between documents.
+    Nothing,
+    /// A list: with its bracket, or with the comma before its next record.
+    List(split::Head),
+    /// The rest of the object around a list that has ended.
+    Envelope,
+}
+
+/// How far a list was read.
+enum Listed {
+    /// Up to the comma or bracket before this record; what follows is in the next piece.
+    UpTo(usize),
+    /// To its closing bracket.
+    Whole(usize),
+}
+
+/// What follows the brace that ends the object around a list, if that is what follows the list.
+fn envelope_end(text: &[u8], after_list: usize) -> Option<usize> {
+    let rest = text[after_list..].trim_ascii_start();
+    rest.starts_with(b"}").then(|| text.len() - rest.len() + 1)
+}
+
+fn after_list() -> ErrorKind {
+    ErrorKind::Json("expected `}` after the list of records".to_owned())
 }
 
 fn unpacked(table: &Table, batch: &RecordBatch) -> Result<RecordBatch, Error> {
@@ -202,10 +238,7 @@ impl ReusedBuffers {
 
     fn content(&mut self, text: &[u8], rows: &mut Rows) -> Result<(), Error> {
         if text.len() > PART_BYTES {
-            return match split::list(text).filter(|_| !rows.is_digest()) {
-                Some(list) => self.list(text, 0, list, false, rows).map(|_| ()),
-                None => self.documents(text, rows),
-            };
+            return self.large(text, 0, rows);
         }
         match self.document(text, 0, rows) {
             Err(error) if matches!(error.kind, ErrorKind::Json(_)) => self.several(text, error, rows),
@@ -218,20 +251,38 @@ impl ReusedBuffers {
         if Documents::new(text).nth(1).is_none() {
             return self.lenient_document(text, 0, refused, rows);
         }
-        self.documents(text, rows)
+        self.documents(text, 0, rows)
     }
 
-    fn documents(&mut self, text: &[u8], rows: &mut Rows) -> Result<(), Error> {
+    fn documents(&mut self, text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
         for (start, end) in Documents::new(text) {
             let document = &text[start..end];
             match split::list(document).filter(|_| document.len() > PART_BYTES && !rows.is_digest()) {
-                Some(list) => {
-                    self.list(document, start, list, false, rows)?;
-                }
-                None => self.any_document(document, start, rows)?,
+                Some(_) => self.large(document, offset + start, rows)?,
+                None => self.any_document(document, offset + start, rows)?,
             }
         }
         Ok(())
+    }
+
+    /// Reads content of more than a part: a list of records, and whatever follows it, or documents.
+    fn large(&mut self, text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
+        let list = split::list(text).filter(|_| !rows.is_digest());
+        let (Some(list), Some(head)) = (list, split::head(text)) else {
+            return self.documents(text, offset, rows);
+        };
+        match self.list(text, offset, list, false, rows)? {
+            Listed::UpTo(at) => {
+                Err(ErrorKind::Json("the list is not closed".to_owned()).at(None, offset + at))
+            }
+            Listed::Whole(end) => {
+                let mut after = end + 1;
+                if head.is_enveloped {
+                    after = envelope_end(text, after).ok_or_else(|| after_list().at(None, offset + after))?;
+                }
+                self.documents(&text[after..], offset + after, rows)
+            }
+        }
     }
 
     /// Reads the records that end in a piece; returns where the first one begins that does not, with the comma or
@@ -243,48 +294,52 @@ impl ReusedBuffers {
         is_last: bool,
         rows: &mut Rows,
     ) -> Result<usize, Error> {
-        let mark = if pieces.offset == 0 { without_mark(text).0 } else { 0 };
-        let head = *pieces.head.get_or_insert_with(|| split::head(&text[mark..]));
-        match head {
-            None => Ok(mark + self.documents_of_piece(&text[mark..], pieces.offset + mark, is_last, rows)?),
-            Some(head) => {
-                let start = if pieces.offset == 0 { mark + head.start } else { 0 };
-                let end = if is_last { split::tail(text, &head) } else { Some(text.len()) };
-                let Some(end) = end.filter(|end| *end >= start) else {
-                    let what = "the list of records does not end the document".to_owned();
-                    return Err(ErrorKind::Json(what).at(None, pieces.offset + text.len()));
-                };
-                let list = split::List { start, end };
-                let done = self.list(text, pieces.offset, list, !is_last, rows)?;
-                Ok(if is_last { text.len() } else { done })
-            }
-        }
-    }
-
-    /// Reads the documents that end in a piece.
-    fn documents_of_piece(
-        &mut self,
-        text: &[u8],
-        offset: usize,
-        is_last: bool,
-        rows: &mut Rows,
-    ) -> Result<usize, Error> {
-        let mut documents = Documents::new(text).peekable();
-        while let Some((start, end)) = documents.next() {
-            if documents.peek().is_none() && !is_last {
-                if text.len() - start > MAX_RECORD_BYTES {
-                    return Err(rows.too_large(MAX_RECORD_BYTES, offset + start));
+        let mut at = if pieces.offset == 0 { without_mark(text).0 } else { 0 };
+        loop {
+            let (rest, offset) = (&text[at..], pieces.offset + at);
+            match pieces.within {
+                Within::Nothing => {
+                    let blank = rest.len() - rest.trim_ascii_start().len();
+                    if blank == rest.len() || (!is_last && rest.len() - blank < LEAST_OF_A_HEAD) {
+                        return Ok(at + blank);
+                    }
+                    if let Some(head) = split::head(rest) {
+                        pieces.within = Within::List(head);
+                        at += head.start;
+                        continue;
+                    }
+                    let Some((start, end)) = Documents::new(rest).next() else { return Ok(text.len()) };
+                    if end == rest.len() && !is_last {
+                        return if end - start > MAX_RECORD_BYTES {
+                            Err(rows.too_large(MAX_RECORD_BYTES, offset + start))
+                        } else {
+                            Ok(at + start)
+                        };
+                    }
+                    self.any_document(&rest[start..end], offset + start, rows)?;
+                    at += end;
                 }
-                return Ok(start);
+                Within::List(head) => {
+                    let end = if is_last { split::tail(rest, &head) } else { None };
+                    let list = split::List { start: 0, end: end.unwrap_or(rest.len()) };
+                    match self.list(rest, offset, list, !is_last, rows)? {
+                        Listed::UpTo(done) => return Ok(at + done),
+                        Listed::Whole(end) => at += end + 1,
+                    }
+                    pieces.within = if head.is_enveloped { Within::Envelope } else { Within::Nothing };
+                }
+                Within::Envelope => {
+                    if rest.trim_ascii_start().is_empty() && !is_last {
+                        return Ok(text.len());
+                    }
+                    at += envelope_end(rest, 0).ok_or_else(|| after_list().at(None, offset))?;
+                    pieces.within = Within::Nothing;
+                }
             }
-            self.any_document(&text[start..end], offset + start, rows)?;
         }
-        Ok(text.len())
     }
 
-    /// Reads a list of records, which begins and ends at these bytes of its document, part by part.
-    ///
-    /// Of a list that goes on after its end, it reads what is certain to end before; returns where that is.
+    /// Reads a list of records, part by part; of one that goes on after its text, what is certain to end before.
     fn list(
         &mut self,
         text: &[u8],
@@ -292,51 +347,65 @@ impl ReusedBuffers {
         list: split::List,
         goes_on: bool,
         rows: &mut Rows,
-    ) -> Result<usize, Error> {
+    ) -> Result<Listed, Error> {
         let mut start = list.start;
-        while start < list.end {
+        loop {
             let quick = split::quick_cut(text, start, &list, PART_BYTES, MAX_RECORD_BYTES);
-            let quick = quick.filter(|end| !goes_on || *end < list.end);
+            let quick = quick.filter(|end| *end < text.len());
             if let Some(end) = quick
                 && self.part(&text[start..=end], offset + start, rows).is_ok()
             {
+                if end == list.end {
+                    return Ok(Listed::Whole(end));
+                }
                 start = end;
                 continue;
             }
             if goes_on && quick.is_none() && start > list.start {
-                return Ok(start);
+                return Ok(Listed::UpTo(start));
             }
-            // The cut was inside a record, or there is something wrong with one.
-            let mut end = split::exact_cut(text, start, &list, PART_BYTES);
-            if end - start > MAX_RECORD_BYTES {
-                end = split::exact_cut(text, start, &list, 1);
+            // The cut was inside a record, or there is something wrong with one, or the list ends before its text.
+            let mut cut = split::exact_cut(text, start, PART_BYTES);
+            let size = |cut| match cut {
+                Cut::Comma(at) | Cut::Closing(at) => at - start,
+                Cut::None => text.len() - start,
+            };
+            if size(cut) > MAX_RECORD_BYTES {
+                cut = split::exact_cut(text, start, 1);
             }
-            if end - start > MAX_RECORD_BYTES {
+            if size(cut) > MAX_RECORD_BYTES {
                 return Err(rows.too_large(MAX_RECORD_BYTES, offset + start + 1));
             }
-            if goes_on && end == list.end {
-                return Ok(if start > list.start { start } else { 0 });
-            }
+            let (Cut::Comma(end) | Cut::Closing(end)) = cut else {
+                return if goes_on {
+                    Ok(Listed::UpTo(start))
+                } else {
+                    self.part(&text[start..], offset + start, rows)?;
+                    Err(ErrorKind::Json("the list is not closed".to_owned()).at(None, offset + text.len()))
+                };
+            };
             let before = rows.count();
             self.part(&text[start..=end], offset + start, rows)?;
-            if rows.count() == before && (start, end) != (list.start, list.end) {
-                return Err(
-                    ErrorKind::Json("expected a record after a comma".to_owned()).at(None, offset + start)
-                );
+            if rows.count() == before && start > list.start {
+                let what = "expected a record after a comma".to_owned();
+                return Err(ErrorKind::Json(what).at(None, offset + start));
+            }
+            if let Cut::Closing(end) = cut {
+                return Ok(Listed::Whole(end));
             }
             start = end;
         }
-        Ok(start)
     }
 
     /// Reads some records with the bracket or comma before and after them.
     fn part(&mut self, text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
-        fault::count_values(text, MAX_VALUES).map_err(|error| error.shifted(offset))?;
+        let many = fault::count_values(text, MAX_VALUES);
+        many.map_err(|error| Error { record: Some(rows.of_object()), ..error.shifted(offset + 1) })?;
         self.copy(text, Some([b'[', b']']));
-        match self.parse(text, offset, &[], rows) {
+        match self.parse(text, offset, true, &[], rows) {
             Err(error) if matches!(error.kind, ErrorKind::Json(_)) => {
                 self.copy(text, Some([b'[', b']']));
-                self.patched(text, offset, error, rows)
+                self.patched(text, offset, true, error, rows)
             }
             outcome => outcome,
         }
@@ -362,7 +431,7 @@ impl ReusedBuffers {
         }
         fault::count_values(text, MAX_VALUES).map_err(|error| error.shifted(offset))?;
         self.copy(text, None);
-        self.parse(text, offset, &[], rows)
+        self.parse(text, offset, false, &[], rows)
     }
 
     /// Reads a document that was refused, with the tokens replaced that the fast parser does not take.
@@ -374,15 +443,22 @@ impl ReusedBuffers {
         rows: &mut Rows,
     ) -> Result<(), Error> {
         self.copy(text, None);
-        self.patched(text, offset, refused, rows)
+        self.patched(text, offset, false, refused, rows)
     }
 
-    fn patched(&mut self, text: &[u8], offset: usize, refused: Error, rows: &mut Rows) -> Result<(), Error> {
+    fn patched(
+        &mut self,
+        text: &[u8],
+        offset: usize,
+        is_part: bool,
+        refused: Error,
+        rows: &mut Rows,
+    ) -> Result<(), Error> {
         let patches = lenient::patch(&mut self.scratch[..text.len()]);
         if patches == lenient::Patches::default() {
             return Err(refused);
         }
-        self.parse(text, offset, &patches.escapes, rows)
+        self.parse(text, offset, is_part, &patches.escapes, rows)
     }
 
     /// Copies a document to where the parser unescapes it in place; its first and last byte may be others there.
@@ -397,8 +473,16 @@ impl ReusedBuffers {
     }
 
     /// Parses the copy of a document, in which the escapes at these bytes were replaced, and adds its records.
-    fn parse(&mut self, text: &[u8], offset: usize, escapes: &[u32], rows: &mut Rows) -> Result<(), Error> {
-        let ReusedBuffers { simd, scratch, tape } = self;
+    fn parse(
+        &mut self,
+        text: &[u8],
+        offset: usize,
+        is_part: bool,
+        escapes: &[u32],
+        rows: &mut Rows,
+    ) -> Result<(), Error> {
+        let ReusedBuffers { simd, simd_of_parts, scratch, tape } = self;
+        let simd = if is_part { simd_of_parts } else { simd };
         let mut filled = Tape(std::mem::take(tape));
         let parsed = simd_json::fill_tape_padded(scratch, text.len(), simd, &mut filled);
         let outcome = match parsed {

@@ -125,6 +125,11 @@ impl Rows {
         self.count
     }
 
+    /// How many rows the object at hand has so far.
+    pub fn of_object(&self) -> usize {
+        self.count - self.first
+    }
+
     /// How many bytes of text the columns hold.
     pub fn bytes(&self) -> usize {
         self.columns.iter().map(Column::bytes).sum()
@@ -133,7 +138,7 @@ impl Rows {
     /// The error for a record, the next one of the object at hand, or a document of more bytes than this.
     pub fn too_large(&self, limit_bytes: usize, offset: usize) -> Error {
         let what = format!("a record of more than {limit_bytes} bytes");
-        ErrorKind::Shape(what).at(Some(self.count - self.first), offset)
+        ErrorKind::Shape(what).at(Some(self.of_object()), offset)
     }
 
     /// Begins an object, whose records follow; `end` or `drop_object` ends it.

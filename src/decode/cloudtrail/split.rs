@@ -48,7 +48,7 @@ pub struct Head {
     /// The opening bracket.
     pub start: usize,
     /// Whether the list is the only field, `Records`, of an object.
-    is_enveloped: bool,
+    pub is_enveloped: bool,
 }
 
 /// The beginning of a list that a text is, or of the only field, `Records`, of the object that it is.
@@ -93,19 +93,31 @@ pub fn quick_cut(text: &[u8], start: usize, list: &List, least: usize, most: usi
     memmem::find(window, b"},{\"eventVersion\"").map(|found| start + least + found + 1)
 }
 
-/// The first comma between two records that is at least `least` bytes after a bracket or comma of a list, or the end
-/// of the list; whatever is in its records, and at the price of looking at every byte.
-pub fn exact_cut(text: &[u8], start: usize, list: &List, least: usize) -> usize {
+/// Where a part of a list ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// A comma between two records.
+    Comma(usize),
+    /// The bracket that closes the list.
+    Closing(usize),
+    /// The end of the text: a record or the list goes on after it.
+    None,
+}
+
+/// The first comma between two records that is at least `least` bytes after a bracket or comma of a list, or what
+/// closes the list; whatever is in its records, and at the price of looking at every byte.
+pub fn exact_cut(text: &[u8], start: usize, least: usize) -> Cut {
     let mut at = start + 1;
-    while at < list.end {
+    while at < text.len() {
         at = match text[at] {
             b'"' => string_end(text, at + 1),
             b'{' | b'[' => container_end(text, at),
-            b',' if at - start >= least => return at,
+            b']' => return Cut::Closing(at),
+            b',' if at - start >= least => return Cut::Comma(at),
             _ => at + 1,
         };
     }
-    list.end
+    Cut::None
 }
 
 /// Where the container that begins at a byte ends; the end of the text when it is never closed.
@@ -196,14 +208,19 @@ mod tests {
 
     #[test]
     fn exact_cuts_are_between_records() {
-        let text = br#"[{"a":"},{\"x"},{"b":[{},{}]} , [1,2],"s,t",3]"#;
-        let list = list(text).unwrap();
-        let mut cuts = vec![list.start];
-        while cuts[cuts.len() - 1] < list.end {
-            cuts.push(exact_cut(text, cuts[cuts.len() - 1], &list, 1));
+        let text = br#"[{"a":"},{\"x"},{"b":[{},{}]} , [1,2],"s,t",3]}{"Records":[{},{}]}"#;
+        let mut cuts = vec![0];
+        while let Cut::Comma(at) | Cut::Closing(at) = exact_cut(text, cuts[cuts.len() - 1], 1) {
+            cuts.push(at);
+            if text[at] == b']' {
+                break;
+            }
         }
         let parts: Vec<&[u8]> = cuts.windows(2).map(|ends| &text[ends[0] + 1..ends[1]]).collect();
         let expected: [&[u8]; 5] = [br#"{"a":"},{\"x"}"#, br#"{"b":[{},{}]} "#, b" [1,2]", br#""s,t""#, b"3"];
         assert_eq!(parts, expected);
+        for text in ["[", "[{}", "[{}, {", "[{\"]", "[{},\"]\"", "[{}}"] {
+            assert_eq!(exact_cut(text.as_bytes(), 0, 99), Cut::None, "{text}");
+        }
     }
 }
