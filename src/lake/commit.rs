@@ -18,7 +18,7 @@ use super::{Error, Lake};
 use crate::decode::columns::Table;
 
 /// Tries without the log moving on, after which a commit is given up and its objects are given back.
-const FUTILE_TRIES: u32 = 6;
+pub(super) const FUTILE_TRIES: u32 = 6;
 
 /// An object that was read: what it is, and its rows.
 #[derive(Debug, Clone)]
@@ -93,13 +93,16 @@ impl Lake {
         report: &mut Report,
     ) -> Result<(), Error> {
         let mut files: Option<Vec<(String, EncodedFile)>> = None;
+        // The version the log was read to when they were stored.
+        let mut stored_at = -1;
         let mut futile = 0;
         let mut last_head = None;
         let mut last_error = None;
         loop {
             let before = group.len();
-            let (head, kept) = self.leave_out_known(log, group, report).await?;
-            if kept.len() != before {
+            let (head, vacuumed, kept) = self.leave_out_known(log, group, report).await?;
+            // Files stored before an announced deletion of unnamed files may be gone by now.
+            if kept.len() != before || vacuumed > stored_at {
                 files = None;
             }
             group = kept;
@@ -126,7 +129,10 @@ impl Lake {
             let stored = match files.take() {
                 Some(files) => files,
                 None => match self.store_files(log, &group).await {
-                    Ok(stored) => stored,
+                    Ok(stored) => {
+                        stored_at = head;
+                        stored
+                    }
                     Err(error) => {
                         last_error = Some(error);
                         continue;
@@ -154,13 +160,14 @@ impl Lake {
         }
     }
 
-    /// Reads the log to its head and leaves out what it holds.
+    /// Reads the log to its head and leaves out what it holds; returns the head, the newest version that announced
+    /// the deletion of unnamed files, and what is left.
     async fn leave_out_known(
         &self,
         log: &TableLog,
         group: Vec<ReadObject>,
         report: &mut Report,
-    ) -> Result<(i64, Vec<ReadObject>), Error> {
+    ) -> Result<(i64, i64, Vec<ReadObject>), Error> {
         let mut ledger = self.ledger().await?;
         // An object may be settled in any table: a file can turn out to be something else after an upgrade.
         for other in self.logs() {
@@ -180,7 +187,7 @@ impl Lake {
                 kept.push(object);
             }
         }
-        Ok((head, kept))
+        Ok((head, ledger.vacuumed(log.table().name), kept))
     }
 
     /// Encodes the rows of objects and stores the files under new names; a file no commit names is never read.
@@ -276,6 +283,6 @@ async fn unindexed(log: &TableLog, done: i64, placed: &mut Vec<Placed>) -> Resul
 }
 
 /// The pause before a repeated try: 20 ms doubling to 640 ms.
-fn pause(attempt: u32) -> Duration {
+pub(super) fn pause(attempt: u32) -> Duration {
     Duration::from_millis(10 << attempt.min(6))
 }

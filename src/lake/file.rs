@@ -14,9 +14,10 @@ use chrono::{DateTime, NaiveDate};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 use super::Error;
 use super::log::Add;
@@ -35,6 +36,7 @@ pub struct EncodedFile {
     /// How many rows.
     pub rows: usize,
     stats: String,
+    sha256: String,
 }
 
 impl EncodedFile {
@@ -54,6 +56,7 @@ impl EncodedFile {
             modification_time: at_millis,
             data_change: true,
             stats: Some(self.stats.clone()),
+            tags: Add::tags_of(&self.sha256),
         }
     }
 }
@@ -114,7 +117,7 @@ fn encode_day(
     places.sort_unstable();
     let time_index = table.index_of(table.time_column).unwrap_or(0);
     let schema = stored.first().map_or_else(|| table.schema(), RecordBatch::schema);
-    let properties = properties(table, places.len(), time_index);
+    let properties = properties(table, places.len(), time_index).build();
     let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(failed)?;
     let sources: Vec<&RecordBatch> = stored.iter().collect();
     let mut indices = Vec::with_capacity(ROWS_AT_ONCE);
@@ -124,15 +127,18 @@ fn encode_day(
         let rows = interleave_record_batch(&sources, &indices).map_err(|error| Error::table(table, error))?;
         writer.write(&rows).map_err(failed)?;
     }
+    let bytes = Bytes::from(writer.into_inner().map_err(failed)?);
     Ok(EncodedFile {
         event_date: day.and_then(NaiveDate::from_epoch_days),
-        bytes: Bytes::from(writer.into_inner().map_err(failed)?),
+        sha256: hex(&Sha256::digest(&bytes)),
+        bytes,
         rows: places.len(),
         stats: statistics(table, &places),
     })
 }
 
-fn properties(table: &Table, rows: usize, time_index: usize) -> WriterProperties {
+/// How files of a table are written.
+pub(super) fn properties(table: &Table, rows: usize, time_index: usize) -> WriterPropertiesBuilder {
     let sorting = SortingColumn {
         column_idx: i32::try_from(time_index).unwrap_or(0),
         descending: false,
@@ -156,32 +162,51 @@ fn properties(table: &Table, rows: usize, time_index: usize) -> WriterProperties
                 .set_column_bloom_filter_max_ndv(path, distinct);
         }
     }
-    properties.build()
+    properties
+}
+
+/// The statistics of an `add` action for rows sorted by time, those without one last.
+fn statistics(table: &Table, sorted: &[Place]) -> String {
+    let nulls = sorted.iter().rev().take_while(|((is_null, _), _)| *is_null).count();
+    let timed = &sorted[..sorted.len() - nulls];
+    let bounds = timed.first().zip(timed.last()).map(|(((_, first), _), ((_, last), _))| (*first, *last));
+    statistics_text(table, sorted.len(), nulls, bounds)
 }
 
 /// The statistics of an `add` action: the number of rows and the bounds of the time column.
-fn statistics(table: &Table, sorted: &[Place]) -> String {
+pub(super) fn statistics_text(
+    table: &Table,
+    rows: usize,
+    nulls: usize,
+    bounds: Option<(i64, i64)>,
+) -> String {
     let mut minimum = Map::new();
     let mut maximum = Map::new();
     let text = |micros: i64| {
         let time = DateTime::from_timestamp_micros(micros)?;
         Some(json!(time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()))
     };
-    let nulls = sorted.iter().rev().take_while(|((is_null, _), _)| *is_null).count();
-    let timed = &sorted[..sorted.len() - nulls];
-    if let (Some(((_, first), _)), Some(((_, last), _))) = (timed.first(), timed.last())
-        && let (Some(low), Some(high)) = (text(*first), text(*last))
-    {
+    if let Some((low, high)) = bounds.and_then(|(low, high)| Some((text(low)?, text(high)?))) {
         minimum.insert(table.time_column.to_owned(), low);
         maximum.insert(table.time_column.to_owned(), high);
     }
     json!({
-        "numRecords": sorted.len(),
+        "numRecords": rows,
         "minValues": minimum,
         "maxValues": maximum,
         "nullCount": { table.time_column: nulls },
     })
     .to_string()
+}
+
+/// A hash as text.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Builds a batch from columns in table order.

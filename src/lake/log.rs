@@ -26,6 +26,10 @@ use crate::decode::columns::Table;
 /// A checkpoint is written every so many versions.
 const CHECKPOINT_INTERVAL: i64 = 50;
 
+/// The versions of the Delta protocol this program speaks: appends, removes, and no features beyond.
+const READER_VERSION: i32 = 1;
+const WRITER_VERSION: i32 = 2;
+
 /// The log of one table.
 pub struct TableLog {
     table: &'static Table,
@@ -76,6 +80,35 @@ pub struct Add {
     /// Statistics as JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<String>,
+    /// What the writer says about the file, see [`Add::sha256`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Map<String, Value>>,
+}
+
+/// The tag of an `add` action that holds the SHA-256 of the file, in hex.
+const SHA256_TAG: &str = "trailhound.sha256";
+
+impl Add {
+    /// The tags of a file whose content has this hash.
+    pub(super) fn tags_of(sha256: &str) -> Option<Map<String, Value>> {
+        Some(Map::from_iter([(SHA256_TAG.to_owned(), json!(sha256))]))
+    }
+
+    /// The SHA-256 of the file in hex, as its writer noted it; files of other programs have none.
+    pub fn sha256(&self) -> Option<&str> {
+        self.tags.as_ref()?.get(SHA256_TAG)?.as_str()
+    }
+
+    /// The path below the table's directory, decoded.
+    pub fn file_path(&self) -> String {
+        decoded_path(&self.path)
+    }
+
+    /// How many rows the statistics speak of.
+    pub fn rows(&self) -> Option<u64> {
+        let stats: Stats = serde_json::from_str(self.stats.as_deref()?).ok()?;
+        stats.num_records
+    }
 }
 
 /// A `remove` action.
@@ -90,6 +123,13 @@ pub struct Remove {
     /// False when the rows are still in the table, in another file.
     #[serde(default)]
     pub data_change: bool,
+}
+
+impl Remove {
+    /// The path below the table's directory, decoded.
+    pub fn file_path(&self) -> String {
+        decoded_path(&self.path)
+    }
 }
 
 /// A `txn` action: how far an application has come.
@@ -139,6 +179,25 @@ impl Action {
         Action { remove: Some(remove), ..Action::default() }
     }
 
+    /// An action that removes a file whose rows are in other files of the same commit.
+    pub fn replace(path: &str, at_millis: i64) -> Self {
+        let path = path.to_owned();
+        let remove = Remove { path, deletion_timestamp: Some(at_millis), data_change: false };
+        Action { remove: Some(remove), ..Action::default() }
+    }
+
+    /// What this program noted in the commit's information under a name.
+    pub fn noted(&self, name: &str) -> Option<&Value> {
+        self.commit_info.as_ref()?.get("trailhound")?.get(name)
+    }
+
+    /// Whether the commit says that files without a name in the log are about to be deleted: whoever stored a file
+    /// before it and has not committed it must store it again.
+    pub fn is_vacuum(&self) -> bool {
+        let operation = self.commit_info.as_ref().and_then(|info| info.get("operation")?.as_str());
+        operation.is_some_and(|operation| operation.starts_with("VACUUM"))
+    }
+
     /// An action that notes an application's progress.
     pub fn txn(app_id: impl Into<String>, version: i64) -> Self {
         Action { txn: Some(Txn { app_id: app_id.into(), version }), ..Action::default() }
@@ -183,7 +242,7 @@ impl TableLog {
         if let Some(first) = self.actions(0).await? {
             return self.widen(&first, at_millis).await;
         }
-        let protocol = json!({ "minReaderVersion": 1, "minWriterVersion": 2 });
+        let protocol = json!({ "minReaderVersion": READER_VERSION, "minWriterVersion": WRITER_VERSION });
         let metadata = json!({
             "id": uuid::Uuid::new_v4().to_string(),
             "name": self.table.name,
@@ -303,6 +362,9 @@ impl TableLog {
             }
         };
         let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
+        let protocol = state.protocol();
+        // Files of a later protocol may hold rows that are deleted in a way this program does not see.
+        self.check_protocol(protocol.min_reader_version(), WRITER_VERSION)?;
         let views = state.snapshot().file_views(self.log_store.as_ref(), None);
         let views: Vec<_> = views.try_collect().await.map_err(|error| Error::table(self.table, error))?;
         let mut files = Vec::with_capacity(views.len());
@@ -313,6 +375,42 @@ impl TableLog {
         }
         files.sort_by(|a: &DataFile, b| a.path.cmp(&b.path));
         Ok(Snapshot { version: version_number(state.version()), files })
+    }
+
+    /// Refuses a table whose rows this version would not write again whole: with columns it does not know.
+    pub async fn check_rewritable(&self) -> Result<(), Error> {
+        let table = self.load().await?;
+        let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
+        self.check_protocol(state.protocol().min_reader_version(), state.protocol().min_writer_version())?;
+        let schema = state.schema();
+        let unknown: Vec<String> = schema
+            .fields()
+            .filter(|field| self.table.index_of(field.name()).is_none())
+            .map(|field| field.name().clone())
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        Err(Error::UnknownColumns { table: self.table.name, columns: unknown })
+    }
+
+    /// Refuses a protocol this version does not speak.
+    fn check_protocol(&self, reader: i32, writer: i32) -> Result<(), Error> {
+        if reader <= READER_VERSION && writer <= WRITER_VERSION {
+            return Ok(());
+        }
+        Err(Error::Protocol { table: self.table.name, reader, writer })
+    }
+
+    /// Refuses a version that raises the protocol above what this program speaks.
+    pub fn check_actions(&self, actions: &[Action]) -> Result<(), Error> {
+        for protocol in actions.iter().filter_map(|action| action.protocol.as_ref()) {
+            let number = |name: &str| {
+                protocol.get(name).and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok()).unwrap_or(i32::MAX)
+            };
+            self.check_protocol(number("minReaderVersion"), number("minWriterVersion"))?;
+        }
+        Ok(())
     }
 
     /// How far applications have come, by their id, at the newest version.

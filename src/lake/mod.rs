@@ -6,7 +6,10 @@ mod commit;
 mod file;
 mod ledger;
 mod log;
+mod rewrite;
+mod rows;
 mod tables;
+mod write;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,7 +23,10 @@ pub use commit::{Committed, ReadObject, Report};
 pub use file::{EncodedFile, batch, encode};
 pub use ledger::{Ledger, ObjectId, ObjectRecord, State};
 pub use log::{Action, Add, DataFile, Snapshot, TableLog};
+pub use rewrite::{Removal, Rewrite, Rewritten, removals};
+pub use rows::ObjectRows;
 pub use tables::{ALERTS, DATA_TABLES, LATER_TABLES, OBJECTS, TABLES, delta_schema, table};
+pub use write::{COMPACTED, DayWriter};
 
 use crate::clock::Clock;
 use crate::decode::columns::Table;
@@ -80,6 +86,27 @@ pub enum Error {
         table: &'static str,
         /// How many tries.
         tries: u32,
+    },
+    /// A table has columns this version does not know: it can add rows, but not write rows again.
+    #[error(
+        "table `{table}` has columns this version does not know (`{}`): writing its rows again would lose them",
+        columns.join("`, `")
+    )]
+    UnknownColumns {
+        /// The table.
+        table: &'static str,
+        /// The columns.
+        columns: Vec<String>,
+    },
+    /// A table asks for a Delta protocol this version does not speak.
+    #[error("table `{table}` asks for readers of version {reader} and writers of version {writer} of the Delta protocol, and this program speaks 1 and 2")]
+    Protocol {
+        /// The table.
+        table: &'static str,
+        /// The least version of a reader.
+        reader: i32,
+        /// The least version of a writer.
+        writer: i32,
     },
     /// A worker thread ended before its work was done.
     #[error("a worker thread ended early")]
