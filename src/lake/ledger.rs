@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for ObjectId {
 }
 
 /// What became of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Its rows are in the lake.
@@ -98,7 +98,8 @@ impl State {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// The state a word in the `state` column names.
+    pub fn parse(text: &str) -> Option<Self> {
         [State::Committed, State::Empty, State::Quarantined, State::Unsupported]
             .into_iter()
             .find(|s| s.name() == text)

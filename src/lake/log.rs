@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use deltalake::logstore::{LogStore, StorageConfig, default_logstore};
 use deltalake::{DeltaTable, checkpoints};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::Error;
+use super::reader::FileReader;
 use super::tables::delta_schema;
 use crate::decode::columns::Table;
 
@@ -406,7 +407,11 @@ impl TableLog {
     pub fn check_actions(&self, actions: &[Action]) -> Result<(), Error> {
         for protocol in actions.iter().filter_map(|action| action.protocol.as_ref()) {
             let number = |name: &str| {
-                protocol.get(name).and_then(Value::as_i64).and_then(|n| i32::try_from(n).ok()).unwrap_or(i32::MAX)
+                protocol
+                    .get(name)
+                    .and_then(Value::as_i64)
+                    .and_then(|n| i32::try_from(n).ok())
+                    .unwrap_or(i32::MAX)
             };
             self.check_protocol(number("minReaderVersion"), number("minWriterVersion"))?;
         }
@@ -450,6 +455,56 @@ impl TableLog {
         read().map_err(|error| Error::table(self.table, error))
     }
 
+    /// How many rows a data file holds, by its own word.
+    pub async fn count_rows(&self, path: &str, size_bytes: u64) -> Result<u64, Error> {
+        let mut reader = FileReader::new(Arc::clone(&self.store), path, size_bytes);
+        let metadata = reader.metadata().await.map_err(|error| Error::table(self.table, error))?;
+        Ok(u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0))
+    }
+
+    /// The files below the table's directory that hold rows or once may have, named by a version or not.
+    pub async fn list_files(&self) -> Result<Vec<ObjectMeta>, Error> {
+        let failed = |error: object_store::Error| Error::table(self.table, error);
+        let found: Vec<ObjectMeta> = self.store.list(None).try_collect().await.map_err(failed)?;
+        let is_data = |meta: &ObjectMeta| {
+            let hidden = meta.location.parts().any(|part| part.as_ref().starts_with(['_', '.']));
+            !hidden && meta.location.extension() == Some("parquet")
+        };
+        Ok(found.into_iter().filter(is_data).collect())
+    }
+
+    /// The versions of the log that are there, with the times the store says they were written.
+    pub async fn list_versions(&self) -> Result<Vec<(i64, DateTime<Utc>)>, Error> {
+        let failed = |error: object_store::Error| Error::table(self.table, error);
+        let found = self.store.list(Some(&Path::from("_delta_log")));
+        let found: Vec<ObjectMeta> = found.try_collect().await.map_err(failed)?;
+        let version = |meta: &ObjectMeta| {
+            let name = meta.location.filename()?.strip_suffix(".json")?;
+            Some((name.parse().ok().filter(|_| name.len() == 20)?, meta.last_modified))
+        };
+        let mut versions: Vec<_> = found.iter().filter_map(version).collect();
+        versions.sort_unstable();
+        Ok(versions)
+    }
+
+    /// The store's own time: that of a file written now.
+    pub async fn store_time(&self) -> Result<DateTime<Utc>, Error> {
+        let failed = |error: object_store::Error| Error::table(self.table, error);
+        let path = Path::from(format!("_trailhound/time-{}", uuid::Uuid::new_v4()));
+        self.store.put(&path, Bytes::new().into()).await.map_err(failed)?;
+        let time = self.store.head(&path).await.map_err(failed)?.last_modified;
+        self.store.delete(&path).await.map_err(failed)?;
+        Ok(time)
+    }
+
+    /// Deletes data files; returns the errors of those that are still there.
+    pub async fn delete_files(&self, paths: Vec<Path>) -> Vec<object_store::Error> {
+        let paths = futures::stream::iter(paths.into_iter().map(Ok)).boxed();
+        let outcomes: Vec<_> = self.store.delete_stream(paths).collect().await;
+        let gone = |error: &object_store::Error| matches!(error, object_store::Error::NotFound { .. });
+        outcomes.into_iter().filter_map(Result::err).filter(|error| !gone(error)).collect()
+    }
+
     /// A file as an `add` action describes it.
     pub fn added_file(&self, add: &Add) -> DataFile {
         let partition = add.partition_values.get("event_date").and_then(Value::as_str);
@@ -466,7 +521,7 @@ impl TableLog {
         let stats: Stats = stats.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         let time = |values: &Map<String, Value>| {
             let text = values.get(self.table.time_column)?.as_str()?;
-            chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())
+            DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())
         };
         DataFile {
             path: path.to_owned(),

@@ -6,6 +6,7 @@ mod commit;
 mod file;
 mod ledger;
 mod log;
+mod reader;
 mod rewrite;
 mod rows;
 mod tables;
@@ -20,9 +21,11 @@ use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use url::Url;
 
 pub use commit::{Committed, ReadObject, Report};
+pub(crate) use file::hex;
 pub use file::{EncodedFile, batch, encode};
-pub use ledger::{Ledger, ObjectId, ObjectRecord, State};
-pub use log::{Action, Add, DataFile, Snapshot, TableLog};
+pub use ledger::{Ledger, ObjectId, ObjectRecord, State, index_app_id, objects_of};
+pub use log::{Action, Add, DataFile, Remove, Snapshot, TableLog};
+pub use reader::FileReader;
 pub use rewrite::{Removal, Rewrite, Rewritten, removals};
 pub use rows::ObjectRows;
 pub use tables::{ALERTS, DATA_TABLES, LATER_TABLES, OBJECTS, TABLES, delta_schema, table};
@@ -99,7 +102,9 @@ pub enum Error {
         columns: Vec<String>,
     },
     /// A table asks for a Delta protocol this version does not speak.
-    #[error("table `{table}` asks for readers of version {reader} and writers of version {writer} of the Delta protocol, and this program speaks 1 and 2")]
+    #[error(
+        "table `{table}` asks for readers of version {reader} and writers of version {writer} of the Delta protocol, and this program speaks 1 and 2"
+    )]
     Protocol {
         /// The table.
         table: &'static str,

@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::commit::{FUTILE_TRIES, pause};
-use super::log::{Action, Add, TableLog};
+use super::log::{Action, Add, Remove, TableLog};
 use super::rows::ObjectRows;
 use super::{Error, Lake};
 
@@ -34,9 +34,19 @@ pub struct Removal {
 }
 
 impl Removal {
-    /// Rows taken out for a reason.
-    pub fn new(reason: &str, rows: ObjectRows) -> Self {
-        Removal { reason: reason.to_owned(), rows }
+    /// Rows of which another copy stays.
+    pub fn duplicates(rows: ObjectRows) -> Self {
+        Removal { reason: DUPLICATE.to_owned(), rows }
+    }
+
+    /// Rows that somebody wanted deleted.
+    pub fn deleted(rows: ObjectRows) -> Self {
+        Removal { reason: "deleted".to_owned(), rows }
+    }
+
+    /// Rows that were too old.
+    pub fn expired(rows: ObjectRows) -> Self {
+        Removal { reason: "expired".to_owned(), rows }
     }
 
     /// A duplicate is still there in another copy: readers of changes miss nothing without it.
@@ -46,7 +56,7 @@ impl Removal {
 }
 
 /// The reason of rows that were there twice.
-pub(crate) const DUPLICATE: &str = "duplicate";
+const DUPLICATE: &str = "duplicate";
 
 /// What came of a rewrite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +73,7 @@ pub fn removals(actions: &[Action]) -> impl Iterator<Item = Result<Removal, Stri
         let reason = value.get("reason").and_then(Value::as_str);
         let rows = value.get("rows").and_then(ObjectRows::from_json);
         match (reason, rows) {
-            (Some(reason), Some(rows)) => Ok(Removal::new(reason, rows)),
+            (Some(reason), Some(rows)) => Ok(Removal { reason: reason.to_owned(), rows }),
             _ => Err(value.to_string().chars().take(200).collect()),
         }
     })
@@ -128,7 +138,7 @@ impl Lake {
 /// files without a name in the log, as those of the rewrite still are, will be deleted.
 fn overtakes(found: &[Action], rewrite: &Rewrite) -> bool {
     found.iter().any(|action| {
-        let gone = action.remove.as_ref().map(super::log::Remove::file_path);
+        let gone = action.remove.as_ref().map(Remove::file_path);
         gone.is_some_and(|gone| rewrite.remove.contains(&gone))
             || action.meta_data.is_some()
             || action.is_vacuum()

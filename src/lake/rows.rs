@@ -144,7 +144,8 @@ mod tests {
             let distinct = rows.iter().collect::<std::collections::HashSet<_>>().len() as u64;
             assert_eq!(set.count(), distinct + 1);
         }
-        for wrong in [json!([]), json!({ "x": "1" }), json!({ a.to_string(): "2-1" }), json!({ a.to_string(): "" })]
+        for wrong in
+            [json!([]), json!({ "x": "1" }), json!({ a.to_string(): "2-1" }), json!({ a.to_string(): "" })]
         {
             assert_eq!(ObjectRows::from_json(&wrong), None, "{wrong}");
         }

@@ -110,7 +110,7 @@ impl<'a> DayWriter<'a> {
         }
     }
 
-    async fn begin(&self, schema: SchemaRef) -> Result<OpenFile, Error> {
+    async fn begin(&mut self, schema: SchemaRef) -> Result<OpenFile, Error> {
         let table = self.log.table();
         let day = self.day.map_or("__HIVE_DEFAULT_PARTITION__".to_owned(), |day| day.to_string());
         let path = format!("event_date={day}/{}{}.parquet", self.prefix, uuid::Uuid::new_v4());
