@@ -20,6 +20,9 @@ use crate::decode::columns::Table;
 /// Tries without the log moving on, after which a commit is given up and its objects are given back.
 pub(super) const FUTILE_TRIES: u32 = 6;
 
+/// Tries to bring the index up to date while others keep committing to it.
+const INDEX_TRIES: u32 = 30;
+
 /// An object that was read: what it is, and its rows.
 #[derive(Debug, Clone)]
 pub struct ReadObject {
@@ -239,11 +242,18 @@ impl Lake {
         let data: Vec<&TableLog> = self.data_logs().collect();
         let app_ids: Vec<String> = data.iter().map(|log| ledger::index_app_id(log.table().name)).collect();
         let mut last_error = None;
-        for attempt in 0..FUTILE_TRIES {
+        let (mut futile, mut last_version) = (0, None);
+        for attempt in 0..INDEX_TRIES {
             if attempt > 0 {
                 tokio::time::sleep(pause(attempt)).await;
             }
             let (version, progress) = objects.progress(&app_ids).await?;
+            // Where others keep committing, a try that failed was not in vain for everybody.
+            futile = if last_version == Some(version) { futile + 1 } else { 0 };
+            if futile >= FUTILE_TRIES {
+                break;
+            }
+            last_version = Some(version);
             let mut placed = Vec::new();
             let mut actions = vec![Action::info("WRITE", self.now_millis(), json!({ "index": true }))];
             for ((log, app_id), done) in data.iter().zip(&app_ids).zip(progress) {
@@ -265,7 +275,7 @@ impl Lake {
                 Err(error) => last_error = Some(error),
             }
         }
-        Err(last_error.unwrap_or(Error::Contended { table: OBJECTS.name, tries: FUTILE_TRIES }))
+        Err(last_error.unwrap_or(Error::Contended { table: OBJECTS.name, tries: INDEX_TRIES }))
     }
 }
 

@@ -9,6 +9,7 @@ mod decode_vpc_flow;
 mod forms;
 mod lake;
 mod layers;
+mod maintain;
 mod moto;
 mod queue;
 mod reference;
