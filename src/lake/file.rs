@@ -56,7 +56,7 @@ impl EncodedFile {
             modification_time: at_millis,
             data_change: true,
             stats: Some(self.stats.clone()),
-            tags: Add::tags_of(&self.sha256),
+            tags: Some(Add::tags_of(&self.sha256)),
         }
     }
 }

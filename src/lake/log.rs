@@ -91,8 +91,8 @@ const SHA256_TAG: &str = "trailhound.sha256";
 
 impl Add {
     /// The tags of a file whose content has this hash.
-    pub(super) fn tags_of(sha256: &str) -> Option<Map<String, Value>> {
-        Some(Map::from_iter([(SHA256_TAG.to_owned(), json!(sha256))]))
+    pub(super) fn tags_of(sha256: &str) -> Map<String, Value> {
+        Map::from_iter([(SHA256_TAG.to_owned(), json!(sha256))])
     }
 
     /// The SHA-256 of the file in hex, as its writer noted it; files of other programs have none.

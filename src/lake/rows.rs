@@ -30,6 +30,15 @@ impl ObjectRows {
         self.objects.entry(object).or_default().insert(row);
     }
 
+    /// Adds other rows.
+    pub fn extend(&mut self, other: ObjectRows) {
+        for (object, ranges) in other.objects {
+            let all = self.objects.entry(object).or_default();
+            all.ranges.extend(ranges.ranges);
+            all.settle();
+        }
+    }
+
     /// How many rows.
     pub fn count(&self) -> u64 {
         let lengths = self.objects.values().map(|ranges| {
@@ -135,7 +144,9 @@ mod tests {
             ((0..1000).map(|row| row * 7 % 1000).collect(), "0-999"),
         ] {
             let mut set = ObjectRows::default();
-            rows.iter().for_each(|row| set.insert(a, *row));
+            for row in &rows {
+                set.insert(a, *row);
+            }
             set.insert(b, u32::MAX);
             let json = set.to_json();
             assert_eq!(json[a.to_string()], text, "{rows:?}");

@@ -150,7 +150,7 @@ impl<'a> DayWriter<'a> {
             modification_time: self.now_millis,
             data_change: true,
             stats: Some(stats),
-            tags: Add::tags_of(&sha256),
+            tags: Some(Add::tags_of(&sha256)),
         });
         Ok(())
     }
@@ -204,8 +204,8 @@ impl OpenFile {
 
     async fn finish(mut self, table: &'static Table) -> Result<(u64, String), Error> {
         let encoder = self.encoder.take().ok_or(Error::Worker)?;
-        let encoded = on_cpu(move || encoder.into_inner()).await?.map_err(|error| Error::table(table, error));
-        let sent = match encoded {
+        let last = on_cpu(move || encoder.into_inner()).await?.map_err(|error| Error::table(table, error));
+        let sent = match last {
             Ok(bytes) => self.send(table, bytes).await,
             Err(error) => Err(error),
         };

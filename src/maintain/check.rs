@@ -8,6 +8,7 @@ mod files;
 mod index;
 mod objects;
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
@@ -97,10 +98,10 @@ impl Report {
         &mut self,
         table: &'static str,
         kind: &'static str,
-        subject: impl ToString,
-        detail: impl ToString,
+        subject: &dyn Display,
+        detail: impl Into<String>,
     ) {
-        let (subject, detail) = (subject.to_string(), detail.to_string());
+        let (subject, detail) = (subject.to_string(), detail.into());
         self.add(Problem { table, kind, is_error: true, subject, detail });
     }
 
@@ -108,10 +109,10 @@ impl Report {
         &mut self,
         table: &'static str,
         kind: &'static str,
-        subject: impl ToString,
-        detail: impl ToString,
+        subject: &dyn Display,
+        detail: impl Into<String>,
     ) {
-        let (subject, detail) = (subject.to_string(), detail.to_string());
+        let (subject, detail) = (subject.to_string(), detail.into());
         self.add(Problem { table, kind, is_error: false, subject, detail });
     }
 }
@@ -134,7 +135,7 @@ pub async fn run(lake: &Lake, settings: Settings, progress: &Arc<dyn Progress>) 
     objects.allocate();
     objects.take_out(&mut report);
     let objects = Arc::new(objects);
-    progress.expect(tables.iter().filter_map(|(_, (files, _))| files.rows()).sum());
+    progress.expect(tables.iter().map(|(_, (files, _))| files.rows()).sum());
     for (log, (files, mut seen)) in tables {
         let rows_wanted = DATA_TABLES.iter().any(|table| table.name == log.table().name);
         files.check(log, rows_wanted.then_some(&objects), settings, progress, &mut seen, &mut report).await?;
@@ -177,7 +178,7 @@ async fn read_log(
                 report.error(
                     table,
                     "version-gone",
-                    version,
+                    &version,
                     "the commit is no longer in the log: what it added cannot be proven",
                 );
             }

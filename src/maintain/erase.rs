@@ -134,10 +134,10 @@ impl<'a> Deletion<'a> {
         lake: &'a Lake,
         table: &'static Table,
         condition: &str,
-        limits: Limits,
+        limits: &Limits,
     ) -> Result<Self, Error> {
         // One thread reads a file from its begin to its end: its order stays.
-        let session = Session::empty(lake, Limits { threads: Some(1), ..limits })?;
+        let session = Session::empty(lake, Limits { threads: Some(1), ..limits.clone() })?;
         let frame = session.read(lake, table, Vec::new())?;
         session.condition(&frame, condition)?;
         Ok(Deletion { lake, table, session, condition: condition.to_owned() })
@@ -171,8 +171,10 @@ impl<'a> Deletion<'a> {
             let mut rows = ObjectRows::default();
             let mut hit: Vec<(DataFile, u64)> = Vec::new();
             for file in snapshot.files.into_iter().filter(|file| file.event_date == day) {
-                let matched = self.matching(log, &file, &mut rows).await?;
+                let of_file = self.matching(log, &file).await?;
+                let matched = of_file.count();
                 if matched > 0 {
+                    rows.extend(of_file);
                     hit.push((file, matched));
                 }
             }
@@ -181,10 +183,19 @@ impl<'a> Deletion<'a> {
                 day,
                 files: hit.len(),
                 bytes: hit.iter().map(|(file, _)| file.size_bytes).sum(),
-                rows: rows.count(),
+                rows: hit.iter().map(|(_, matched)| matched).sum(),
                 objects: rows.objects(),
                 version: None,
             };
+            // A row that is in two files cannot be accounted for.
+            if rows.count() != erased.rows {
+                return Err(Error::Count {
+                    table,
+                    day: day_name(day),
+                    expected: erased.rows,
+                    found: rows.count(),
+                });
+            }
             if !commit || hit.is_empty() {
                 return Ok(erased);
             }
@@ -217,26 +228,26 @@ impl<'a> Deletion<'a> {
         Error::Rows { table: self.table.name, day: day_name(file.event_date), source: Box::new(source) }
     }
 
-    /// Notes the rows of a file that fit; returns how many.
-    async fn matching(&self, log: &TableLog, file: &DataFile, rows: &mut ObjectRows) -> Result<u64, Error> {
+    /// The rows of a file that fit.
+    async fn matching(&self, log: &TableLog, file: &DataFile) -> Result<ObjectRows, Error> {
         let failed = |error| self.failed(file, error);
         let frame = self.frame(file, |condition| condition)?;
         let frame = frame.select_columns(&["source_object", "source_row"]).map_err(failed)?;
         let mut stream = frame.execute_stream().await.map_err(failed)?;
-        let before = rows.count();
+        let mut rows = ObjectRows::default();
         let mut matched = 0;
         while let Some(batch) = stream.next().await.transpose().map_err(failed)? {
             matched += batch.num_rows() as u64;
-            if !provenance::note(&batch, rows) {
+            if !provenance::note(&batch, &mut rows) {
                 return Err(Error::Unknown { table: log.table().name, path: file.path.clone() });
             }
         }
-        // A row that is there twice, or in two files, cannot be accounted for.
-        if rows.count() - before == matched {
-            return Ok(matched);
+        // Nor can one that is there twice.
+        if rows.count() == matched {
+            return Ok(rows);
         }
         let (table, day) = (log.table().name, day_name(file.event_date));
-        Err(Error::Count { table, day, expected: matched, found: rows.count() - before })
+        Err(Error::Count { table, day, expected: matched, found: rows.count() })
     }
 
     /// Writes a file again without the rows that fit, in the same order.

@@ -205,11 +205,14 @@ impl Session {
         let expr = frame.parse_sql_expr(sql).map_err(|error| plan_error(&error))?;
         let refused = |expr: &Expr| {
             Ok(match expr {
-                Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_) => {
-                    true
-                }
                 Expr::ScalarFunction(call) => call.func.signature().volatility != Volatility::Immutable,
-                Expr::AggregateFunction(_) | Expr::WindowFunction(_) | Expr::Placeholder(_) => true,
+                Expr::Exists(_)
+                | Expr::InSubquery(_)
+                | Expr::ScalarSubquery(_)
+                | Expr::SetComparison(_)
+                | Expr::AggregateFunction(_)
+                | Expr::WindowFunction(_)
+                | Expr::Placeholder(_) => true,
                 _ => false,
             })
         };

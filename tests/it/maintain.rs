@@ -376,7 +376,7 @@ async fn appends_compaction_deletion_and_vacuum_side_by_side_lose_and_double_not
                 }
                 let condition = format!("event_id = '{}'", round * 10 + 3);
                 let deletion =
-                    Deletion::new(&lake, &CLOUDTRAIL, &condition, Limits::default()).expect("is sound");
+                    Deletion::new(&lake, &CLOUDTRAIL, &condition, &Limits::default()).expect("is sound");
                 // Others may be faster all the time: that is an error, and no harm.
                 let _ = deletion.run(true, |_| {}).await;
                 let retain = TimeDelta::zero();
@@ -393,7 +393,7 @@ async fn appends_compaction_deletion_and_vacuum_side_by_side_lose_and_double_not
     assert_whole(&lake).await;
     compact_all(&lake).await;
     assert_whole(&lake).await;
-    let deletion = Deletion::new(&lake, &CLOUDTRAIL, "event_id = '3'", Limits::default()).expect("is sound");
+    let deletion = Deletion::new(&lake, &CLOUDTRAIL, "event_id = '3'", &Limits::default()).expect("is sound");
     deletion.run(true, |_| {}).await.expect("is done");
     let ids = "select count(distinct event_id) from cloudtrail where cast(event_id as int) % 10 <> 3";
     assert_eq!(number(&lake, ids).await, 91, "101 ids, of which every tenth may be deleted");
@@ -447,7 +447,7 @@ async fn detections_see_each_new_row_once_whatever_is_written_again() {
     add(&lake, vec![object("c", &[("4", 4, "x")]), object_of("d", 11, &[("5", 4, "x"), ("6", 4, "z")])])
         .await;
     compact_all(&lake).await;
-    let deletion = Deletion::new(&lake, &CLOUDTRAIL, "event_id in ('1', '6')", Limits::default());
+    let deletion = Deletion::new(&lake, &CLOUDTRAIL, "event_id in ('1', '6')", &Limits::default());
     deletion.expect("is sound").run(true, |_| {}).await.expect("is done");
     assert_eq!(events_told(&lake).await, 6);
     assert_eq!(rows(&lake).await, 5);
@@ -459,7 +459,7 @@ async fn deleted_rows_are_accounted_for_and_never_come_back() {
     let directory = tempfile::tempdir().expect("a directory");
     let lake = small_lake(directory.path()).await;
     let delete = async |condition: &str, commit: bool| {
-        let deletion = Deletion::new(&lake, &CLOUDTRAIL, condition, Limits::default()).expect("is sound");
+        let deletion = Deletion::new(&lake, &CLOUDTRAIL, condition, &Limits::default()).expect("is sound");
         let erased = deletion.run(commit, |_| {}).await.expect("is done");
         erased.iter().map(|erased| erased.rows).sum::<u64>()
     };
@@ -501,7 +501,7 @@ async fn conditions_that_are_not_about_one_row_are_refused() {
         "count(*) > 1",
         "event_id = $1",
     ] {
-        let refused = Deletion::new(&lake, &CLOUDTRAIL, condition, Limits::default());
+        let refused = Deletion::new(&lake, &CLOUDTRAIL, condition, &Limits::default());
         assert!(refused.is_err(), "`{condition}` is taken");
     }
 }
@@ -571,7 +571,8 @@ async fn what_a_newer_version_wrote_is_added_to_and_not_written_again() {
     let job = compact::jobs(&again, &settings(), Some("cloudtrail")).await.expect("are found").remove(0);
     let refused = compact::run(&again, job, &settings(), |_| {}).await.expect_err("is refused").to_string();
     assert!(refused.contains("`from_the_future`"), "{refused}");
-    let deletion = Deletion::new(&again, &CLOUDTRAIL, "event_id = '1'", Limits::default()).expect("is sound");
+    let deletion =
+        Deletion::new(&again, &CLOUDTRAIL, "event_id = '1'", &Limits::default()).expect("is sound");
     let refused = deletion.run(true, |_| {}).await.expect_err("is refused").to_string();
     assert!(refused.contains("`from_the_future`"), "{refused}");
 

@@ -1,7 +1,7 @@
 //! `trailhound lake check`: is every row of every object there, once?
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use clap::Args;
@@ -53,7 +53,7 @@ impl Check {
             "{} in {}, {} rows/s: {}",
             lake.place(),
             human_duration(elapsed),
-            human_count((rows as f64 / elapsed.as_secs_f64().max(1e-3)) as u64),
+            human_count(rows_per_second(rows, elapsed)),
             verdict(&report)
         ));
         Ok(if report.errors == 0 { Outcome::Done } else { Outcome::Found })
@@ -82,31 +82,34 @@ fn verdict(report: &Report) -> String {
     }
 }
 
+fn rows_per_second(rows: u64, elapsed: Duration) -> u64 {
+    let millis = elapsed.as_millis().max(1);
+    u64::try_from(u128::from(rows) * 1000 / millis).unwrap_or(u64::MAX)
+}
+
 /// What was seen of one table, in a line.
 fn line(seen: &Seen) -> String {
     let count = |count: usize| human_count(count as u64);
-    let mut line = format!(
-        "{}  version {}, {} files, {}, {} objects, {} rows",
-        seen.table,
-        seen.version,
-        count(seen.files),
+    let mut parts = vec![
+        format!("version {}", seen.version),
+        format!("{} files", count(seen.files)),
         human_bytes(seen.bytes),
-        human_count(seen.objects),
-        human_count(seen.rows)
-    );
+        format!("{} objects", human_count(seen.objects)),
+        format!("{} rows", human_count(seen.rows)),
+    ];
     if seen.removed > 0 {
-        line.push_str(&format!(", {} taken out by commits", human_count(seen.removed)));
+        parts.push(format!("{} taken out by commits", human_count(seen.removed)));
     }
     if seen.hashed > 0 {
-        line.push_str(&format!(", {} hashes compared", count(seen.hashed)));
+        parts.push(format!("{} hashes compared", count(seen.hashed)));
     }
     if seen.without_hash > 0 {
-        line.push_str(&format!(", {} files with no hash recorded", count(seen.without_hash)));
+        parts.push(format!("{} files with no hash recorded", count(seen.without_hash)));
     }
     if seen.retired > 0 {
-        line.push_str(&format!(", {} older files wait for `trailhound lake vacuum`", count(seen.retired)));
+        parts.push(format!("{} older files wait for `trailhound lake vacuum`", count(seen.retired)));
     }
-    line
+    format!("{}  {}", seen.table, parts.join(", "))
 }
 
 fn rows(problems: &[Problem]) -> Result<RecordBatch, arrow::error::ArrowError> {

@@ -9,7 +9,6 @@ use crate::cli::output::{Outcome, Output};
 use crate::cli::{Failure, Global, session};
 use crate::lake::{self, DATA_TABLES};
 use crate::maintain::erase::Deletion;
-use crate::query::Limits;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -46,8 +45,8 @@ impl Delete {
                 .hint(format!("`--table` takes one of {}", names.join(", "))));
         };
         let lake = session::open_lake(&config).await?;
-        let limits: Limits = session::limits(&config);
-        let deletion = Deletion::new(&lake, table, &self.condition, limits)?;
+        let limits = session::limits(&config);
+        let deletion = Deletion::new(&lake, table, &self.condition, &limits)?;
         let files: lake::Snapshot = lake.log(table.name)?.snapshot().await?;
         let rows = files.files.iter().filter_map(|file| file.rows).sum();
         let bar = output.progress_items(rows, "looking for rows");

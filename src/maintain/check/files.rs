@@ -52,8 +52,8 @@ impl TableFiles {
     }
 
     /// How many rows the log speaks of.
-    pub fn rows(&self) -> Option<u64> {
-        Some(self.live.values().filter_map(Add::rows).sum())
+    pub fn rows(&self) -> u64 {
+        self.live.values().filter_map(Add::rows).sum()
     }
 
     /// The paths and sizes of live files.
@@ -82,10 +82,10 @@ impl TableFiles {
             return;
         }
         for path in self.live.keys().filter(|path| !told.contains_key(path.as_str())) {
-            report.error(table, "checkpoint-wrong", path, "live by the commits, and not by the checkpoint");
+            report.error(table, "checkpoint-wrong", &path, "live by the commits, and not by the checkpoint");
         }
         for path in told.keys().filter(|path| !self.live.contains_key(**path)) {
-            report.error(table, "checkpoint-wrong", path, "live by the checkpoint, and not by the commits");
+            report.error(table, "checkpoint-wrong", &path, "live by the checkpoint, and not by the commits");
         }
     }
 
@@ -144,7 +144,7 @@ impl TableFiles {
             if self.retired.contains(path) {
                 seen.retired += 1;
             } else {
-                report.note(table, "file-orphan", path, format!("{size} bytes that no version names"));
+                report.note(table, "file-orphan", &path, format!("{size} bytes that no version names"));
             }
         }
     }
@@ -207,7 +207,7 @@ impl LiveFile {
         let read = match objects {
             Some(objects) => {
                 provenance::read(&self.store, path, size, |rows| {
-                    nowhere += objects.mark_rows(self.table, rows)
+                    nowhere += objects.mark_rows(self.table, rows);
                 })
                 .await
             }

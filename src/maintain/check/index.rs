@@ -50,11 +50,11 @@ pub(super) async fn check(
     }
     for ((id, version), (table, _)) in &wanted.added {
         let detail = format!("version {version} of `{table}` added it, and the index does not say so");
-        report.error(OBJECTS.name, "index-lacks", id, detail);
+        report.error(OBJECTS.name, "index-lacks", &id, detail);
     }
     for ((id, state), count) in wanted.outcomes.iter().filter(|(_, count)| **count > 0) {
         let detail = format!("a commit says `{}`, and {count} rows of the table are missing", state.name());
-        report.error(OBJECTS.name, "index-lacks", id, detail);
+        report.error(OBJECTS.name, "index-lacks", &id, detail);
     }
     Ok(())
 }
@@ -67,13 +67,13 @@ impl Wanted {
         let (Some(ids), Some(states), Some(counts), Some(tables), Some(versions)) =
             (text("object_id"), text("state"), long("row_count"), text("table_name"), long("table_version"))
         else {
-            report.error(OBJECTS.name, "index-wrong", "columns", "the table lacks columns of an index");
+            report.error(OBJECTS.name, "index-wrong", &"columns", "the table lacks columns of an index");
             return;
         };
         for row in 0..batch.num_rows() {
             let id_text = if ids.is_valid(row) { ids.value(row) } else { "" };
             let Ok(id) = id_text.parse::<ObjectId>() else {
-                report.error(OBJECTS.name, "index-wrong", id_text, "is no id of an object");
+                report.error(OBJECTS.name, "index-wrong", &id_text, "is no id of an object");
                 continue;
             };
             let known = if tables.is_valid(row) && versions.is_valid(row) {
@@ -97,7 +97,7 @@ impl Wanted {
                 report.error(
                     OBJECTS.name,
                     "index-wrong",
-                    id,
+                    &id,
                     "a row of the table says what no commit does, or says it twice",
                 );
             }

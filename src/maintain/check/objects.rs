@@ -86,14 +86,14 @@ impl Objects {
                 report.error(
                     name,
                     "commit-unreadable",
-                    version,
+                    &version,
                     format!("an object of {} rows", record.row_count),
                 );
                 continue;
             };
             if let Some(known) = self.by_id.get(&record.object_id).and_then(|at| self.all.get(*at)) {
                 let detail = format!("version {} of `{}` added it already", known.version, known.table);
-                report.error(name, "object-twice", record.object_id, detail);
+                report.error(name, "object-twice", &record.object_id, detail);
                 continue;
             }
             self.by_id.insert(record.object_id, self.all.len());
@@ -104,13 +104,18 @@ impl Objects {
                 "{} of {listed} objects are in a form this version does not know",
                 listed - understood
             );
-            report.error(name, "commit-unreadable", version, detail);
+            report.error(name, "commit-unreadable", &version, detail);
         }
         for removal in lake::removals(actions) {
             match removal {
                 Ok(removal) => self.removals.push((name, version, removal)),
                 Err(text) => {
-                    report.error(name, "commit-unreadable", version, format!("the rows it took out: {text}"))
+                    report.error(
+                        name,
+                        "commit-unreadable",
+                        &version,
+                        format!("the rows it took out: {text}"),
+                    );
                 }
             }
         }
@@ -136,7 +141,7 @@ impl Objects {
                 let Some(object) = object else {
                     let detail =
                         format!("version {version} took out rows of an object that no version added");
-                    report.error(table, "removal-wrong", id, detail);
+                    report.error(table, "removal-wrong", &id, detail);
                     continue;
                 };
                 let wrong: u64 = ranges.iter().map(|range| self.mark_range(object, *range)).sum();
@@ -144,7 +149,7 @@ impl Objects {
                     let detail = format!(
                         "version {version} took out {wrong} rows that were not there to be taken out"
                     );
-                    report.error(table, "removal-wrong", id, detail);
+                    report.error(table, "removal-wrong", &id, detail);
                 }
             }
             self.removals.push((table, version, removal));
@@ -214,7 +219,7 @@ impl Objects {
                 (odd.elsewhere, "object-elsewhere", "are of an object of another table"),
             ] {
                 if count > 0 {
-                    report.error(table, kind, id, format!("{count} rows, the first is {from}, {what}"));
+                    report.error(table, kind, &id, format!("{count} rows, the first is {from}, {what}"));
                 }
             }
         }
@@ -225,7 +230,7 @@ impl Objects {
                     "{missing} of {} rows, the first is {first}, are in no file though version {} added them",
                     object.rows, object.version
                 );
-                report.error(object.table, "rows-missing", object.id, detail);
+                report.error(object.table, "rows-missing", &object.id, detail);
             }
         }
     }
