@@ -12,7 +12,7 @@ use clap::Subcommand;
 use super::output::{Outcome, Output};
 use super::{Failure, Global};
 
-/// Look at the lake itself, and keep it in order
+/// Look at the lake, check it, keep it small, take things out
 #[derive(Debug, Subcommand)]
 pub(crate) enum Lake {
     /// Tables, versions, files, rows, bytes, oldest and newest event

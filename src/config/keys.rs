@@ -255,7 +255,7 @@ static DETECT: &[Key] = &[
 static MAINTAIN: &[Key] = &[
     key(
         "interval_seconds",
-        range(60, 7 * DAY_SECONDS),
+        range(1, 7 * DAY_SECONDS),
         Default::Integer(3_600),
         "How often there is a look for something to do; the first is so long after the start.",
     ),

@@ -378,6 +378,16 @@ impl TableLog {
         Ok(Snapshot { version: version_number(state.version()), files })
     }
 
+    /// Refuses a table that asks for a protocol this version does not speak; one that is not there asks for nothing.
+    pub async fn check_writable(&self) -> Result<(), Error> {
+        if self.actions(0).await?.is_none() {
+            return Ok(());
+        }
+        let table = self.load().await?;
+        let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
+        self.check_protocol(state.protocol().min_reader_version(), state.protocol().min_writer_version())
+    }
+
     /// Refuses a table whose rows this version would not write again whole: with columns it does not know.
     pub async fn check_rewritable(&self) -> Result<(), Error> {
         let table = self.load().await?;

@@ -201,6 +201,10 @@ impl Lake {
         let mut guard = self.ledger.lock().await;
         if guard.is_none() {
             let data: Vec<&TableLog> = self.data_logs().collect();
+            // The ledger goes on from its index: what changed in a log before is seen only here.
+            for log in self.logs() {
+                log.check_writable().await?;
+            }
             *guard = Some(Ledger::load(self.log(OBJECTS.name)?, &data).await?);
         }
         MutexGuard::try_map(guard, Option::as_mut).map_err(|_| Error::Worker)

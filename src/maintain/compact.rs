@@ -18,6 +18,8 @@ use crate::lake::{
 };
 use crate::query::{Limits, Session};
 
+/// Rows of a batch while sorting: rows take up to several KB, and a merge holds two batches of each run it reads.
+const BATCH_ROWS: usize = 1024;
 /// Batches between the sort and the encoder.
 const BATCHES_AHEAD: usize = 2;
 
@@ -122,7 +124,9 @@ pub async fn run(
     if inputs.is_empty() {
         return Ok(None);
     }
-    let session = Session::empty(lake, settings.limits.clone())?;
+    // One sort, which spills and merges by itself: several would need a merge above them, which cannot spill.
+    let limits = Limits { threads: Some(1), ..settings.limits.clone() };
+    let session = Session::empty(lake, limits)?.with_batch_rows(BATCH_ROWS);
     let sorted = sorted(&session, lake, job.table, inputs.clone())?;
     let mut writer =
         DayWriter::new(log, job.day, settings.target_bytes, true, lake.clock().now().timestamp_millis());

@@ -137,6 +137,18 @@ impl Session {
         Ok(session)
     }
 
+    /// The same session with batches of about so many rows between the parts of a plan.
+    #[must_use]
+    pub fn with_batch_rows(self, rows: usize) -> Self {
+        {
+            let state = self.context.state_ref();
+            let mut state = state.write();
+            let config = state.config_mut();
+            *config = std::mem::take(config).with_batch_size(rows.max(1));
+        }
+        self
+    }
+
     /// A session with no lake behind it: for tables in memory.
     pub fn detached(limits: Limits) -> Result<Self, Error> {
         let runtime = RuntimeEnvBuilder::new()

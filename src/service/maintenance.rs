@@ -65,7 +65,21 @@ impl Maintenance {
     async fn once(&self, lake: &Lake) -> Result<(), maintain::Error> {
         if let Some(settings) = &self.compaction {
             for job in compact::jobs(lake, settings, None).await? {
-                let Some(done) = compact::run(lake, job, settings, |_| {}).await? else { continue };
+                let done = match compact::run(lake, job, settings, |_| {}).await {
+                    Ok(Some(done)) => done,
+                    Ok(None) => continue,
+                    Err(error) => {
+                        // One day that cannot be compacted is no reason to leave the others.
+                        let error: &dyn std::error::Error = &error;
+                        tracing::error!(
+                            table = job.table.name,
+                            day = day_name(job.day),
+                            error,
+                            "not compacted"
+                        );
+                        continue;
+                    }
+                };
                 tracing::info!(
                     table = done.table,
                     day = day_name(done.day),

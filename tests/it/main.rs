@@ -7,6 +7,7 @@ mod daemon;
 mod decode_cloudtrail;
 mod decode_vpc_flow;
 mod forms;
+mod interop;
 mod lake;
 mod layers;
 mod maintain;

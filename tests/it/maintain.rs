@@ -1,15 +1,23 @@
 //! Keeping a lake in order: what is proven, what is compacted, what is taken out, and what is deleted; with others
 //! at work on the same lake.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, TimeDelta};
+use futures::stream::BoxStream;
+use object_store::path::Path as StorePath;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
+};
 use trailhound::alert::raise::Runner;
 use trailhound::clock::{Clock, FixedClock};
+use trailhound::config;
 use trailhound::decode::columns::CLOUDTRAIL;
 use trailhound::decode::gzip;
 use trailhound::detect::detection;
@@ -20,6 +28,7 @@ use trailhound::maintain::compact::{self, Compacted};
 use trailhound::maintain::erase::{self, Deletion};
 use trailhound::maintain::vacuum;
 use trailhound::query::{Limits, Session};
+use trailhound::service;
 use trailhound::store::{self, AwsSettings, Location};
 
 const NOW: &str = "2026-03-20T12:00:00Z";
@@ -587,4 +596,184 @@ async fn what_a_newer_version_wrote_is_added_to_and_not_written_again() {
     let refused = again.commit(vec![object("e", &[("9", 9, "x")])]).await.expect_err("is refused");
     assert!(matches!(refused, lake::Error::Protocol { .. }), "{refused}");
     assert!(log.snapshot().await.is_err(), "rows may be deleted in a way this version does not see");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_daemon_compacts_and_tells_others_nothing_new() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = directory.path().join("lake");
+    small_lake(&lake).await;
+    std::fs::create_dir(directory.path().join("logs")).expect("is made");
+    let file = directory.path().join("t.toml");
+    let text = "lake = 'lake'\n[[source]]\nkind = 'folder'\npath = 'logs'\n[maintain]\ninterval_seconds = 1\n\
+                closed_after_seconds = 0\n";
+    std::fs::write(&file, text).expect("is written");
+    let config = config::load(Some(&file), config::Overrides::default()).expect("is sound");
+    let options = service::Options { signals: false, ..service::Options::default() };
+    let stop = options.stop.clone();
+    let running = tokio::spawn(async move { service::run(&config, options).await });
+    // Two days, and one of `objects`: the day of the tests' clock is long over.
+    let mut compacted = 0;
+    for _ in 0..600 {
+        let tables = ["cloudtrail", "objects"];
+        let files = tables.iter().flat_map(|table| data_files(&lake, table));
+        compacted = files.filter(|path| path.contains("/compact-")).count();
+        if compacted == 3 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(compacted, 3);
+    stop.cancel();
+    running.await.expect("ends").expect("ends well");
+    let lake = open(&lake).await;
+    assert_eq!(rows(&lake).await, 7);
+    assert_whole(&lake).await;
+}
+
+/// What happens to a conditional put.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// Nothing is written, and it fails.
+    Fail,
+    /// It is written, and fails.
+    Lie,
+    /// Somebody else announced that unnamed files are deleted, and deleted them.
+    Vacuum,
+}
+
+/// A local store whose next conditional puts go wrong.
+#[derive(Debug)]
+struct Faulty {
+    inner: Arc<dyn ObjectStore>,
+    directory: PathBuf,
+    faults: Mutex<VecDeque<Fault>>,
+}
+
+impl std::fmt::Display for Faulty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Faulty")
+    }
+}
+
+/// A lake in a directory, and the store beneath it.
+async fn open_faulty(directory: &Path) -> (Lake, Arc<Faulty>) {
+    let mut place =
+        store::lake(&Location::Local(directory.to_owned()), &AwsSettings::default()).await.expect("a store");
+    let inner = place.store;
+    let faulty = Arc::new(Faulty { inner, directory: directory.to_owned(), faults: Mutex::default() });
+    place.store = Arc::clone(&faulty) as Arc<dyn ObjectStore>;
+    (Lake::create(place, clock()).await.expect("a lake"), faulty)
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(
+        &self,
+        path: &StorePath,
+        body: PutPayload,
+        options: PutOptions,
+    ) -> StoreResult<PutResult> {
+        let create = options.mode == PutMode::Create;
+        let fault = if create { self.faults.lock().expect("a lock").pop_front() } else { None };
+        let failed = || object_store::Error::Generic { store: "Faulty", source: "injected fault".into() };
+        match fault {
+            None => self.inner.put_opts(path, body, options).await,
+            Some(Fault::Fail) => Err(failed()),
+            Some(Fault::Lie) => self.inner.put_opts(path, body, options).await.and(Err(failed())),
+            Some(Fault::Vacuum) => {
+                let marker = r#"{"commitInfo":{"operation":"VACUUM START"}}"#;
+                self.inner.put_opts(path, marker.into(), options).await?;
+                let newest = walkdir::WalkDir::new(self.directory.join("cloudtrail"))
+                    .into_iter()
+                    .filter_map(Result::ok)
+                    .filter(|file| file.path().extension().is_some_and(|extension| extension == "parquet"))
+                    .max_by_key(|file| file.metadata().expect("is there").modified().expect("a time"));
+                std::fs::remove_file(newest.expect("a file").path()).expect("is removed");
+                Err(failed())
+            }
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        path: &StorePath,
+        options: PutMultipartOptions,
+    ) -> StoreResult<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(path, options).await
+    }
+
+    async fn get_opts(&self, path: &StorePath, options: GetOptions) -> StoreResult<GetResult> {
+        self.inner.get_opts(path, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, StoreResult<StorePath>>,
+    ) -> BoxStream<'static, StoreResult<StorePath>> {
+        self.inner.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&StorePath>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&StorePath>) -> StoreResult<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &StorePath, to: &StorePath, options: CopyOptions) -> StoreResult<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_meets_a_vacuum_stores_its_files_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (lake, store) = open_faulty(directory.path()).await;
+    add(&lake, vec![object("a", &[("1", 1, "x")])]).await;
+    store.faults.lock().expect("a lock").push_back(Fault::Vacuum);
+    add(&lake, vec![object("b", &[("2", 2, "x")])]).await;
+    assert_eq!(rows(&lake).await, 2);
+    assert_whole(&lake).await;
+    // A compaction gives up: what it wrote may be gone.
+    store.faults.lock().expect("a lock").push_back(Fault::Vacuum);
+    let job = compact::jobs(&lake, &settings(), Some("cloudtrail")).await.expect("are found").remove(0);
+    let done = compact::run(&lake, job, &settings(), |_| {}).await.expect("is tried").expect("had files");
+    assert_eq!((done.version, rows(&lake).await), (None, 2));
+    assert_whole(&lake).await;
+    assert_eq!(compact_all(&lake).await.len(), 1);
+    assert_eq!(rows(&lake).await, 2);
+    assert_whole(&lake).await;
+}
+
+#[tokio::test]
+async fn commits_whose_answer_is_lost_are_known_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (lake, store) = open_faulty(directory.path()).await;
+    add(&lake, vec![object("a", &[("1", 1, "x"), ("2", 2, "y")])]).await;
+    add(&lake, vec![object("b", &[("1", 1, "x"), ("3", 3, "y")])]).await;
+    let next = |faults: &[Fault]| store.faults.lock().expect("a lock").extend(faults);
+    next(&[Fault::Fail, Fault::Lie]);
+    let done = compact_all(&lake).await;
+    assert_eq!((done[0].duplicates, done[0].version), (1, Some(3)));
+    assert_whole(&lake).await;
+    next(&[Fault::Fail, Fault::Fail, Fault::Lie]);
+    let deletion = Deletion::new(&lake, &CLOUDTRAIL, "event_id = '2'", &Limits::default()).expect("is sound");
+    let erased = deletion.run(true, |_| {}).await.expect("is done");
+    assert_eq!(erased[0].version, Some(4));
+    assert_whole(&lake).await;
+    make_old(directory.path(), 1_000);
+    next(&[Fault::Lie]);
+    let settings = vacuum::Settings { retain: TimeDelta::days(7), dry_run: false };
+    let gone = vacuum::run(&lake, settings, |_| {}).await.expect("is done");
+    assert_eq!(gone[0].paths.len(), 3, "two that were compacted, and the one rows were deleted from");
+    assert_eq!(rows(&lake).await, 2);
+    assert_whole(&lake).await;
+    // All tries fail: nothing is changed, and nothing is lost.
+    next(&[Fault::Fail; 12]);
+    let failed = Deletion::new(&lake, &CLOUDTRAIL, "event_id = '1'", &Limits::default()).expect("is sound");
+    assert!(failed.run(true, |_| {}).await.is_err());
+    assert_eq!(rows(&lake).await, 2);
+    assert_whole(&lake).await;
 }

@@ -67,21 +67,29 @@ impl Compact {
             return Ok(Outcome::Done);
         }
         let bar = output.progress_items(jobs.iter().map(|job| job.rows).sum(), "compacting");
-        let mut overtaken = false;
+        let mut failed = false;
         for job in &jobs {
             bar.describe(&format!("compacting {} {}", job.table.name, day_name(job.day)));
             let started = Instant::now();
-            if let Some(done) = compact::run(&lake, *job, &settings, |rows| bar.advance(rows)).await? {
-                overtaken |= done.version.is_none();
-                writeln!(data, "{} in {}", line(&done), human_duration(started.elapsed()))?;
-                data.flush()?;
+            match compact::run(&lake, *job, &settings, |rows| bar.advance(rows)).await {
+                Ok(Some(done)) => {
+                    failed |= done.version.is_none();
+                    writeln!(data, "{} in {}", line(&done), human_duration(started.elapsed()))?;
+                    data.flush()?;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    // One day that cannot be compacted is no reason to leave the others.
+                    failed = true;
+                    output.report(&error);
+                }
             }
         }
         bar.finish();
         if jobs.is_empty() {
             output.note("nothing to compact: no closed day has new files");
         }
-        Ok(if overtaken { Outcome::Failed } else { Outcome::Done })
+        Ok(if failed { Outcome::Failed } else { Outcome::Done })
     }
 }
 
