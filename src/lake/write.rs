@@ -31,9 +31,12 @@ const PART_BYTES: usize = 8 << 20;
 /// Parts under way at once.
 const PARTS_AT_ONCE: usize = 4;
 /// The compression level of files that are written once and read for years; see `benches/README.md`.
-const ZSTD_LEVEL: i32 = 3;
-/// Ids of objects are worth a dictionary of this size: a file may hold rows of a hundred thousand objects.
-const ID_DICTIONARY_BYTES: usize = 8 << 20;
+const ZSTD_LEVEL: i32 = 6;
+/// Sorted by time, the rows of a row group are of many principals and objects: with the usual dictionary of 1 MiB
+/// their columns fall back to plain text, and compacted files were larger than those they were made of.
+const DICTIONARY_BYTES: usize = 4 << 20;
+/// Columns of which every row has a value of its own: a dictionary would only cost.
+const DISTINCT_COLUMNS: [&str; 2] = ["event_id", "request_id"];
 
 /// Writes rows of one day, in the order they come, to files that no commit names yet.
 pub struct DayWriter<'a> {
@@ -116,10 +119,13 @@ impl<'a> DayWriter<'a> {
         let path = format!("event_date={day}/{}{}.parquet", self.prefix, uuid::Uuid::new_v4());
         let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|error| Error::table(table, error))?;
         let time_index = table.index_of(table.time_column).unwrap_or(0);
-        let properties = properties(table, usize::MAX, time_index)
+        let mut properties = properties(table, usize::MAX, time_index)
             .set_compression(Compression::ZSTD(level))
-            .set_column_dictionary_page_size_limit(ColumnPath::from("source_object"), ID_DICTIONARY_BYTES)
-            .build();
+            .set_dictionary_page_size_limit(DICTIONARY_BYTES);
+        for column in DISTINCT_COLUMNS {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
+        }
+        let properties = properties.build();
         // Engines that do not know string views would be told of them by Arrow's own schema.
         let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
         let encoder = ArrowWriter::try_new_with_options(Vec::new(), schema, options)
