@@ -46,6 +46,7 @@
 //! - **ledger**: what is known of every object. **quarantined**: could not be read; nothing of it is in the lake.
 //! - **detection**, **rule**: SQL with a header that says what a result means. **finding**: what a run of it yields.
 //! - **alert**: a finding kept in the lake under an id made of rule, **entity** (what it is about) and **window** (when).
+//! - **removal**: rows a commit took out of a table, by object and number: duplicates, expired or deleted rows.
 //! - **sink**: where alerts are delivered. **hunt**: a run of rules over the past.
 
 pub mod alert;

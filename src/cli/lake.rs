@@ -15,17 +15,12 @@ use super::{Failure, Global};
 /// Look at the lake, check it, keep it small, take things out
 #[derive(Debug, Subcommand)]
 pub(crate) enum Lake {
-    /// Tables, versions, files, rows, bytes, oldest and newest event
+    // What a verb does is said where its options are.
     Status(status::Status),
-    /// Prove from the data that each object is there once and whole
     Check(check::Check),
-    /// Make few sorted files of many, and take out events that were delivered twice
     Compact(compact::Compact),
-    /// Take out days that are too old
     Expire(expire::Expire),
-    /// Take out rows that fit a condition
     Delete(delete::Delete),
-    /// Delete files that no version in use names
     Vacuum(vacuum::Vacuum),
 }
 

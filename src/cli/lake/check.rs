@@ -18,8 +18,9 @@ Examples:
   trailhound lake check --format ndjson | jq .subject
 ";
 
-/// Prove from the data that each object is there once and whole. Problems are printed as rows; the exit code is 1
-/// when one of them is an error.
+/// Prove from the data that each object is there once and whole
+///
+/// Problems are printed as rows; the exit code is 1 when one of them is an error.
 ///
 /// The commits say how many rows each object has and which were taken out since; the files say which rows are there.
 /// Both must agree, row by row. Every file that is live must be there with its size and SHA-256, and `objects` must

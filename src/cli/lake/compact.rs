@@ -20,7 +20,9 @@ Examples:
   trailhound lake compact --dry-run                  only say which days it would read
 ";
 
-/// Make few files, sorted by time, of the many that closed days have, and take out events that were delivered twice.
+/// Make few sorted files of many, and take out events that were delivered twice
+///
+/// Only closed days are compacted: those that ended some hours ago.
 ///
 /// A duplicate is a record of the same event id and time of which every column is the same; records that differ stay.
 /// What is taken out is written into the commit, so `trailhound lake check` can still account for every row. Old

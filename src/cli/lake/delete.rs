@@ -14,12 +14,12 @@ const EXAMPLES: &str = "\
 Examples:
   trailhound lake delete --where \"identity_user_name = 'alice'\"
   trailhound lake delete --where \"identity_user_name = 'alice'\" --yes
-  trailhound lake delete --table vpc_flow --where \"srcaddr = '198.51.100.7' or dstaddr = '198.51.100.7'\" --yes
+  trailhound lake delete --table vpc_flow --where \"srcaddr = '198.51.100.7'\" --yes
 ";
 
-/// Take out the rows of a table that fit a condition. Reading the same objects again brings nothing back.
+/// Take out rows that fit a condition
 ///
-/// The commit says which rows of which objects went, not the condition. Alerts keep the rows they were raised from.
+/// Reading the same objects again brings nothing back. The commit says which rows of which objects went, not the condition. Alerts keep the rows they were raised from.
 /// Bytes are gone after `trailhound lake vacuum`.
 #[derive(Debug, Args)]
 #[command(before_long_help = EXAMPLES)]

@@ -16,8 +16,10 @@ Examples:
   trailhound lake expire --older-than 400d --yes
 ";
 
-/// Take out whole days of the tables that hold log rows. Reading the same objects again brings nothing back; alerts
-/// and `objects` stay. Bytes are gone after `trailhound lake vacuum`.
+/// Take out days that are too old
+///
+/// Whole days go, of the tables that hold log rows; alerts and `objects` stay, and so do rows without a usable time.
+/// Reading the same objects again brings nothing back. Bytes are gone after `trailhound lake vacuum`.
 #[derive(Debug, Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(crate) struct Expire {

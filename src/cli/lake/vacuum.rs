@@ -17,10 +17,10 @@ Examples:
   trailhound lake vacuum --retain-hours 24
 ";
 
-/// Delete data files that no version in use names: those that compaction and deletion left behind, and those of
-/// writers that died before they committed.
+/// Delete files that no version in use names
 ///
-/// A file goes when no version younger than the retention names it and the store says it is older than 24 hours. The
+/// Those are files that compaction and deletion left behind, and those of writers that died before they committed. A
+/// file goes when no version younger than the retention names it and the store says it is older than 24 hours. The
 /// log and its checkpoints stay: they are the record of what was ingested.
 #[derive(Debug, Args)]
 #[command(before_long_help = EXAMPLES)]
