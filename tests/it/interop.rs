@@ -163,7 +163,7 @@ async fn make_golden_lake() {
     }
     let lake = open(&directory).await;
     let mut objects = golden_objects();
-    let late = objects.split_off(3);
+    let added_later = objects.split_off(3);
     for object in objects {
         lake.commit(vec![object]).await.expect("is committed");
         lake.update_index().await.expect("is indexed");
@@ -172,7 +172,7 @@ async fn make_golden_lake() {
     let deletion =
         Deletion::new(&lake, &trailhound::decode::columns::CLOUDTRAIL, "event_id = '6'", &Limits::default());
     deletion.expect("is sound").run(true, |_| {}).await.expect("is done");
-    for object in late {
+    for object in added_later {
         lake.commit(vec![object]).await.expect("is committed");
         lake.update_index().await.expect("is indexed");
     }
