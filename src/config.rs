@@ -253,6 +253,25 @@ pub struct Detect {
     pub disabled: Vec<String>,
 }
 
+/// How the daemon keeps the lake in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Maintain {
+    /// How often there is a look for something to do.
+    pub interval: Duration,
+    /// Whether closed days are compacted.
+    pub compact: bool,
+    /// How long after its end a day counts as closed.
+    pub closed_after: Duration,
+    /// About how large files become, in bytes.
+    pub target_file_bytes: u64,
+    /// Memory of a sort, in bytes.
+    pub memory_bytes: usize,
+    /// Whether files that no version in use names are deleted.
+    pub vacuum: bool,
+    /// How long the files of an older version stay.
+    pub retain: Duration,
+}
+
 /// The limits of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
@@ -370,6 +389,8 @@ pub struct Config {
     pub ingest: Ingest,
     /// Which detections run.
     pub detect: Detect,
+    /// How the lake is kept in order.
+    pub maintain: Maintain,
     /// The limits of a query.
     pub query: Query,
     /// Where alerts go.
@@ -480,6 +501,7 @@ fn resolve(blocks: Vec<Block>, file: Option<PathBuf>) -> Config {
     };
     let ingest = section("ingest");
     let detect = section("detect");
+    let maintain = section("maintain");
     let query = section("query");
     Config {
         lake: lake(&blocks).expect("the lake has been checked"),
@@ -501,6 +523,15 @@ fn resolve(blocks: Vec<Block>, file: Option<PathBuf>) -> Config {
             interval: seconds(detect, "interval_seconds"),
             built_in: detect.boolean("built_in"),
             disabled: detect.list("disabled").to_vec(),
+        },
+        maintain: Maintain {
+            interval: seconds(maintain, "interval_seconds"),
+            compact: maintain.boolean("compact"),
+            closed_after: seconds(maintain, "closed_after_seconds"),
+            target_file_bytes: maintain.integer("target_file_bytes"),
+            memory_bytes: size(maintain, "memory_mib").saturating_mul(1 << 20),
+            vacuum: maintain.boolean("vacuum"),
+            retain: seconds(maintain, "retain_seconds"),
         },
         query: Query {
             memory_bytes: size(query, "memory_mib").saturating_mul(1 << 20),

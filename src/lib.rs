@@ -15,6 +15,7 @@
 //! | [`service`] | the daemon: workers, watched folders, detections, deliveries, one shutdown token |
 //! | [`alert`] | an alert, its key and life, the `alerts` table, raising, delivering, sinks |
 //! | [`detect`] | a detection, what it is run over, what its result means |
+//! | [`maintain`] | proving the lake whole, compaction, retention, deletion, vacuum |
 //! | [`query`] | a read-only SQL session over one state of the lake; saved queries |
 //! | [`ingest`] | notifications, folders and buckets to objects, objects to commits |
 //! | [`lake`] | the Delta tables, the commit that adds each object once, the ledger |
@@ -27,7 +28,8 @@
 //!
 //! - [`ingest`] and [`query`] never import each other: writing does not depend on reading. Only [`cli`] and
 //!   [`service`] put the two together.
-//! - AWS types stay inside `queue/sqs.rs` and `store/aws.rs`. `DataFusion`'s plans stay inside [`query`] and [`detect`].
+//! - AWS types stay inside `queue/sqs.rs` and `store/aws.rs`. `DataFusion`'s plans stay inside [`query`],
+//!   [`maintain`] and [`detect`].
 //! - An object is in the lake whole, once, or not at all. Its identity is in the commit that adds its rows, and that
 //!   commit is the one system of record; the `objects` table is an index of it.
 //! - Only a commit makes a [`lake::Committed`], and a message is deleted only with one in hand.
@@ -44,6 +46,7 @@
 //! - **ledger**: what is known of every object. **quarantined**: could not be read; nothing of it is in the lake.
 //! - **detection**, **rule**: SQL with a header that says what a result means. **finding**: what a run of it yields.
 //! - **alert**: a finding kept in the lake under an id made of rule, **entity** (what it is about) and **window** (when).
+//! - **removal**: rows a commit took out of a table, by object and number: duplicates, expired or deleted rows.
 //! - **sink**: where alerts are delivered. **hunt**: a run of rules over the past.
 
 pub mod alert;
@@ -55,6 +58,7 @@ pub mod detect;
 pub mod generate;
 pub mod ingest;
 pub mod lake;
+pub mod maintain;
 pub mod query;
 pub mod queue;
 pub mod service;

@@ -147,7 +147,7 @@ impl Runner<'_> {
                 continue;
             }
             let scope = Scope::added(self.lake.log(table)?, after, head).await?;
-            if let Scope::Added { files } = &scope {
+            if let Scope::Added { files, .. } = &scope {
                 let rows: u64 = files.iter().filter_map(|file| file.rows).sum();
                 let most = outcome.new_rows.entry(table).or_default();
                 *most = rows.max(*most);

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use super::{Alert, Severity};
 use crate::decode::time;
-use crate::lake::{self, ALERTS, Action, DataFile, Lake, ObjectRows, TableLog};
+use crate::lake::{self, ALERTS, Action, DataFile, Lake, SharedRows, TableLog};
 
 /// Tries before a commit to a table that others keep changing is given up.
 const TRIES: u32 = 12;
@@ -186,7 +186,7 @@ impl<'a> AlertTable<'a> {
         let kept: Vec<Stored> =
             after.into_values().filter(|stored| changed.contains(&day_of(stored))).collect();
         let stored =
-            self.lake.encode_and_store(log, vec![ObjectRows::all(log.table(), to_batch(&kept)?)]).await?;
+            self.lake.encode_and_store(log, vec![SharedRows::all(log.table(), to_batch(&kept)?)]).await?;
         let old = files.iter().filter(|file| file.event_date.is_some_and(|day| changed.contains(&day)));
         let mut actions: Vec<Action> = old.map(|file| Action::remove(&file.path, now)).collect();
         actions.extend(stored.iter().map(|(path, encoded)| Action::add(encoded.add(path, now))));

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use super::output::{Outcome, Output};
-use crate::{alert, config, generate, ingest, lake, query, service, store};
+use crate::{alert, config, generate, ingest, lake, maintain, query, service, store};
 
 /// A verb that could not do what was asked.
 #[derive(Debug)]
@@ -77,9 +77,25 @@ impl From<lake::Error> for Failure {
                 "another program cleaned the log; `trailhound detect --since DATE --save` runs over what is there"
                     .to_owned(),
             ),
+            lake::Error::UnknownColumns { .. } | lake::Error::Protocol { .. } => {
+                Some("a newer version wrote to this lake: use it, or one that is as new".to_owned())
+            }
             _ => None,
         };
         Failure { outcome: Outcome::Failed, error: error.into(), hint }
+    }
+}
+
+impl From<maintain::Error> for Failure {
+    fn from(error: maintain::Error) -> Self {
+        match error {
+            maintain::Error::Lake(error) => error.into(),
+            maintain::Error::Query(error) => error.into(),
+            error @ maintain::Error::Count { .. } => {
+                Failure::new(Outcome::Failed, error).hint("`trailhound lake check` tells what is wrong")
+            }
+            error => Failure::new(Outcome::Failed, error),
+        }
     }
 }
 

@@ -99,7 +99,7 @@ enum Verb {
     /// Read alerts
     #[command(subcommand)]
     Alerts(alerts::Alerts),
-    /// Look at the lake itself
+    /// Look at the lake, check it, keep it small, take things out
     #[command(subcommand)]
     Lake(lake::Lake),
     /// Check and show the configuration

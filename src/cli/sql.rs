@@ -42,6 +42,15 @@ impl Printing {
         self.format.unwrap_or(if output.stdout_is_terminal() { Format::Table } else { Format::Ndjson })
     }
 
+    /// Prints rows that are there already.
+    pub fn print(&self, batch: &arrow::record_batch::RecordBatch, output: &Output) -> Result<(), Failure> {
+        let format = self.format(output);
+        let mut printer = Printer::new(format, &batch.schema(), output.data(), &self.options(output))?;
+        printer.write(batch)?;
+        printer.finish()?;
+        Ok(())
+    }
+
     fn options(&self, output: &Output) -> Options {
         Options { raw_csv: self.raw_csv, ..Options::for_output(output) }
     }

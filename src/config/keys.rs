@@ -151,6 +151,12 @@ pub static SECTIONS: &[Section] = &[
     },
     Section { name: "detect", variant: None, doc: "Which detections run, and how often.", keys: DETECT },
     Section {
+        name: "maintain",
+        variant: None,
+        doc: "What the daemon does to keep the lake in order; `trailhound lake` does the same by hand.",
+        keys: MAINTAIN,
+    },
+    Section {
         name: "query",
         variant: None,
         doc: "The limits of a query, and saved queries of your own.",
@@ -244,6 +250,51 @@ static DETECT: &[Key] = &[
     key("interval_seconds", range(1, DAY_SECONDS), Default::Integer(60), "How often detections run."),
     key("built_in", Kind::Boolean, Default::Boolean(true), "Whether the detections inside the binary run."),
     key("disabled", Kind::TextList, Default::EmptyList, "Ids of detections that do not run."),
+];
+
+static MAINTAIN: &[Key] = &[
+    key(
+        "interval_seconds",
+        range(1, 7 * DAY_SECONDS),
+        Default::Integer(3_600),
+        "How often there is a look for something to do; the first is so long after the start.",
+    ),
+    key(
+        "compact",
+        Kind::Boolean,
+        Default::Boolean(true),
+        "Whether closed days are made into few sorted files without duplicates.",
+    ),
+    key(
+        "closed_after_seconds",
+        range(0, 30 * DAY_SECONDS),
+        Default::Integer(DAY_SECONDS / 4),
+        "How long after its end (UTC) a day counts as closed.",
+    ),
+    key(
+        "target_file_bytes",
+        range(MIB, 4 * GIB),
+        Default::Integer(384 * MIB),
+        "About how large the files of a closed day become.",
+    ),
+    key(
+        "memory_mib",
+        range(64, 1_048_576),
+        Default::Integer(512),
+        "Memory of a sort in MiB; beyond it the sort spills to disk.",
+    ),
+    key(
+        "vacuum",
+        Kind::Boolean,
+        Default::Boolean(true),
+        "Whether files are deleted that no version in use names.",
+    ),
+    key(
+        "retain_seconds",
+        range(3_600, 3_650 * DAY_SECONDS),
+        Default::Integer(7 * DAY_SECONDS),
+        "How long the files of an older version stay for those who still read it.",
+    ),
 ];
 
 static QUERY: &[Key] = &[

@@ -7,6 +7,7 @@ pub mod detection;
 mod finding;
 pub mod pack;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
@@ -15,7 +16,7 @@ use datafusion::logical_expr::{Expr, col, lit};
 
 use crate::decode::columns::Table;
 use crate::decode::{self, cloudtrail, vpc_flow};
-use crate::lake::{self, DataFile, Lake, TableLog};
+use crate::lake::{self, Action, DataFile, Lake, ObjectId, TableLog};
 use crate::query::{self, Limits, Session, query_schema, timestamp};
 use detection::{Detection, Kind, RuleTest};
 use finding::Gatherer;
@@ -88,39 +89,84 @@ pub struct Span {
 pub enum Scope {
     /// What was added to the table after a version, up to another.
     Added {
-        /// The files that were added.
+        /// The files the new rows are in.
         files: Vec<DataFile>,
+        /// When those files hold other rows too: the objects the new rows are of.
+        objects: Option<Vec<ObjectId>>,
     },
     /// What happened in a span of time, whenever it came in.
     Past(Span),
 }
 
 impl Scope {
-    /// The files the versions after `after`, up to `head`, added to a table.
+    /// What the versions after `after`, up to `head`, brought into a table, in the files that hold it at `head`.
+    ///
+    /// Rows that were only written again are not new; rows that were written again after they came in are read from
+    /// where they are now.
     pub async fn added(log: &TableLog, after: i64, head: i64) -> Result<Self, lake::Error> {
-        let mut files = Vec::new();
+        let mut added = Added::default();
         for version in after + 1..=head {
             // A version that is gone was cleaned up by a foreign writer: reading on would skip its rows silently.
             let actions = log
                 .actions(version)
                 .await?
                 .ok_or_else(|| lake::Error::VersionGone { table: log.table().name, version })?;
-            let adds = actions.iter().filter_map(|action| action.add.as_ref());
-            files.extend(adds.filter(|add| add.data_change).map(|add| log.added_file(add)));
+            added.note(log, &actions);
         }
-        Ok(Scope::Added { files })
+        Ok(added.scope(after))
     }
 
     /// The windows of event time it touches, merged.
     fn windows(&self, window: i64) -> Vec<Span> {
         let spans = match self {
             Scope::Past(span) => vec![*span],
-            Scope::Added { files } => files
+            Scope::Added { files, .. } => files
                 .iter()
                 .filter_map(|file| Some(Span { start: file.min_time?, end: file.max_time? + 1 }))
                 .collect(),
         };
         merge(spans.into_iter().map(|span| widen(span, window)).collect())
+    }
+}
+
+/// Where the rows are that some versions brought in, while the versions are read one after another.
+#[derive(Default)]
+struct Added {
+    /// By path; `true` when nothing but new rows is in the file.
+    files: BTreeMap<String, (DataFile, bool)>,
+    objects: Vec<ObjectId>,
+}
+
+impl Added {
+    fn note(&mut self, log: &TableLog, actions: &[Action]) {
+        self.objects.extend(lake::objects_of(actions).map(|record| record.object_id));
+        let mut days = BTreeSet::new();
+        let mut only_new = true;
+        for remove in actions.iter().filter_map(|action| action.remove.as_ref()) {
+            match self.files.remove(&remove.file_path()) {
+                Some((file, new)) => {
+                    only_new &= new;
+                    days.insert(file.event_date);
+                }
+                None => only_new = false,
+            }
+        }
+        let rewrite = actions.iter().any(|action| action.noted("rewrite").is_some());
+        for add in actions.iter().filter_map(|action| action.add.as_ref()) {
+            let file = log.added_file(add);
+            if add.data_change && !rewrite {
+                self.files.insert(file.path.clone(), (file, true));
+            } else if days.contains(&file.event_date) {
+                self.files.insert(file.path.clone(), (file, only_new));
+            }
+        }
+    }
+
+    /// To a rule that begins with the first version, every row is new.
+    fn scope(self, after: i64) -> Scope {
+        let mixed = after > 0 && self.files.values().any(|(_, only_new)| !only_new);
+        let files = self.files.into_values().map(|(file, _)| file).collect();
+        Scope::Added { files, objects: mixed.then_some(self.objects) }
     }
 }
 
@@ -157,8 +203,12 @@ pub async fn evaluate(
     let failed = |source| Error::Query { rule: detection.id.clone(), source };
     let session = Session::empty(lake, limits.clone()).map_err(failed)?;
     let table = detection.table;
-    if let (Kind::Event, Scope::Added { files }) = (detection.kind, scope) {
-        session.register(lake, table, files.clone()).map_err(failed)?;
+    if let (Kind::Event, Scope::Added { files, objects }) = (detection.kind, scope) {
+        match objects {
+            None => session.register(lake, table, files.clone()),
+            Some(objects) => session.register_where(lake, table, files.clone(), of_objects(objects)),
+        }
+        .map_err(failed)?;
         return run(&session, detection, |_| true).await;
     }
     let window = micros(detection.window);
@@ -254,6 +304,11 @@ fn within(table: &Table, spans: &[Span]) -> Expr {
         from.and(time().lt(lit(timestamp(Some(span.end)))))
     };
     spans.iter().map(one).reduce(Expr::or).unwrap_or_else(|| lit(false))
+}
+
+/// Rows of some objects.
+fn of_objects(objects: &[ObjectId]) -> Expr {
+    col("source_object").in_list(objects.iter().map(|id| lit(id.to_string())).collect(), false)
 }
 
 fn micros(delta: chrono::TimeDelta) -> i64 {

@@ -17,7 +17,7 @@ use crate::decode::cloudtrail::{self, Decoder, Likeness};
 use crate::decode::columns::{CLOUDTRAIL, DIGESTS};
 use crate::decode::gzip::{self, Limits};
 use crate::decode::{self, Decoded, ErrorKind, envelope, vpc_flow};
-use crate::lake::{ObjectId, ObjectRecord, ObjectRows, ReadObject, State};
+use crate::lake::{ObjectId, ObjectRecord, ReadObject, SharedRows, State, hex};
 
 /// The bucket of local files in object identities.
 pub const LOCAL_BUCKET: &str = "file";
@@ -350,7 +350,7 @@ impl Gathered {
     fn push(&mut self, mut record: ObjectRecord, rows: Found) {
         let rows = match rows {
             Found::None => None,
-            Found::Own(Decoded { table, batch }) => Some(ObjectRows::all(table, batch)),
+            Found::Own(Decoded { table, batch }) => Some(SharedRows::all(table, batch)),
             Found::Gathered(range) => {
                 self.waiting.push((self.objects.len(), range));
                 None
@@ -372,7 +372,7 @@ impl Gathered {
             let ReadObject { record, rows } = &mut self.objects[index];
             match &batch {
                 Ok(batch) => {
-                    let found = ObjectRows { table: &CLOUDTRAIL, batch: Arc::clone(batch), range };
+                    let found = SharedRows { table: &CLOUDTRAIL, batch: Arc::clone(batch), range };
                     note_times(record, &found);
                     *rows = Some(found);
                 }
@@ -387,7 +387,7 @@ impl Gathered {
 }
 
 /// Notes the first and the last time of an object's rows.
-fn note_times(record: &mut ObjectRecord, rows: &ObjectRows) {
+fn note_times(record: &mut ObjectRecord, rows: &SharedRows) {
     if let Some(times) = rows.batch.column_by_name(rows.table.time_column) {
         let times = times.slice(rows.range.start, rows.range.len());
         let times = times.as_primitive::<TimestampMicrosecondType>();
@@ -398,12 +398,7 @@ fn note_times(record: &mut ObjectRecord, rows: &ObjectRows) {
 
 /// The SHA-256 of some bytes, in hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hex(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]

@@ -20,7 +20,10 @@ use super::{Error, Lake};
 use crate::decode::columns::Table;
 
 /// Tries without the log moving on, after which a commit is given up and its objects are given back.
-const FUTILE_TRIES: u32 = 6;
+pub(super) const FUTILE_TRIES: u32 = 6;
+
+/// Tries to bring the index up to date while others keep committing to it.
+const INDEX_TRIES: u32 = 30;
 
 /// An object that was read: what it is, and its rows.
 #[derive(Debug, Clone)]
@@ -28,12 +31,12 @@ pub struct ReadObject {
     /// Identity and facts.
     pub record: ObjectRecord,
     /// Its rows; none unless the state is `Committed`.
-    pub rows: Option<ObjectRows>,
+    pub rows: Option<SharedRows>,
 }
 
 /// The rows of one object, in a batch that it may share with others.
 #[derive(Debug, Clone)]
-pub struct ObjectRows {
+pub struct SharedRows {
     /// The table they are for.
     pub table: &'static Table,
     /// Columns in the table's order, text as strings or as dictionaries of them.
@@ -42,11 +45,11 @@ pub struct ObjectRows {
     pub range: Range<usize>,
 }
 
-impl ObjectRows {
+impl SharedRows {
     /// All rows of a batch.
     pub fn all(table: &'static Table, batch: RecordBatch) -> Self {
         let range = 0..batch.num_rows();
-        ObjectRows { table, batch: Arc::new(batch), range }
+        SharedRows { table, batch: Arc::new(batch), range }
     }
 
     /// The rows as a batch of their own.
@@ -119,13 +122,16 @@ impl Lake {
         report: &mut Report,
     ) -> Result<(), Error> {
         let mut files: Option<Vec<(String, EncodedFile)>> = None;
+        // The version the log was read to when they were stored.
+        let mut stored_at = -1;
         let mut futile = 0;
         let mut last_head = None;
         let mut last_error = None;
         loop {
             let before = group.len();
-            let (head, kept) = self.leave_out_known(log, group, report).await?;
-            if kept.len() != before {
+            let (head, vacuumed, kept) = self.leave_out_known(log, group, report).await?;
+            // Files stored before an announced deletion of unnamed files may be gone by now.
+            if kept.len() != before || vacuumed > stored_at {
                 files = None;
             }
             group = kept;
@@ -152,7 +158,10 @@ impl Lake {
             let stored = match files.take() {
                 Some(files) => files,
                 None => match self.store_files(log, &group).await {
-                    Ok(stored) => stored,
+                    Ok(stored) => {
+                        stored_at = head;
+                        stored
+                    }
                     Err(error) => {
                         last_error = Some(error);
                         continue;
@@ -180,13 +189,14 @@ impl Lake {
         }
     }
 
-    /// Reads the log to its head and leaves out what it holds.
+    /// Reads the log to its head and leaves out what it holds; returns the head, the newest version that announced
+    /// the deletion of unnamed files, and what is left.
     async fn leave_out_known(
         &self,
         log: &TableLog,
         group: Vec<ReadObject>,
         report: &mut Report,
-    ) -> Result<(i64, Vec<ReadObject>), Error> {
+    ) -> Result<(i64, i64, Vec<ReadObject>), Error> {
         let mut ledger = self.ledger().await?;
         // An object may be settled in any table: a file can turn out to be something else after an upgrade.
         for other in self.logs() {
@@ -206,7 +216,7 @@ impl Lake {
                 kept.push(object);
             }
         }
-        Ok((head, kept))
+        Ok((head, ledger.vacuumed(log.table().name), kept))
     }
 
     /// Encodes the rows of objects and stores the files under new names; a file no commit names is never read.
@@ -215,10 +225,10 @@ impl Lake {
         log: &TableLog,
         group: &[ReadObject],
     ) -> Result<Vec<(String, EncodedFile)>, Error> {
-        let rows: Vec<ObjectRows> = if log.table().name == OBJECTS.name {
+        let rows: Vec<SharedRows> = if log.table().name == OBJECTS.name {
             let placed: Vec<Placed> =
                 group.iter().map(|object| Placed { record: object.record.clone(), rows_in: None }).collect();
-            vec![ObjectRows::all(&OBJECTS, ledger::rows(&placed)?)]
+            vec![SharedRows::all(&OBJECTS, ledger::rows(&placed)?)]
         } else {
             group.iter().filter_map(|object| object.rows.clone()).collect()
         };
@@ -229,7 +239,7 @@ impl Lake {
     pub(crate) async fn encode_and_store(
         &self,
         log: &TableLog,
-        rows: Vec<ObjectRows>,
+        rows: Vec<SharedRows>,
     ) -> Result<Vec<(String, EncodedFile)>, Error> {
         let table = log.table();
         let encoded = super::on_cpu(move || {
@@ -262,11 +272,18 @@ impl Lake {
         let data: Vec<&TableLog> = self.data_logs().collect();
         let app_ids: Vec<String> = data.iter().map(|log| ledger::index_app_id(log.table().name)).collect();
         let mut last_error = None;
-        for attempt in 0..FUTILE_TRIES {
+        let (mut futile, mut last_version) = (0, None);
+        for attempt in 0..INDEX_TRIES {
             if attempt > 0 {
                 tokio::time::sleep(pause(attempt)).await;
             }
             let (version, progress) = objects.progress(&app_ids).await?;
+            // Where others keep committing, a try that failed was not in vain for everybody.
+            futile = if last_version == Some(version) { futile + 1 } else { 0 };
+            if futile >= FUTILE_TRIES {
+                break;
+            }
+            last_version = Some(version);
             let mut placed = Vec::new();
             let mut actions = vec![Action::info("WRITE", self.now_millis(), json!({ "index": true }))];
             for ((log, app_id), done) in data.iter().zip(&app_ids).zip(progress) {
@@ -281,7 +298,7 @@ impl Lake {
             if !placed.is_empty() {
                 let now = self.now_millis();
                 let files = self
-                    .encode_and_store(objects, vec![ObjectRows::all(&OBJECTS, ledger::rows(&placed)?)])
+                    .encode_and_store(objects, vec![SharedRows::all(&OBJECTS, ledger::rows(&placed)?)])
                     .await?;
                 actions.extend(files.iter().map(|(path, encoded)| Action::add(encoded.add(path, now))));
             }
@@ -290,7 +307,7 @@ impl Lake {
                 Err(error) => last_error = Some(error),
             }
         }
-        Err(last_error.unwrap_or(Error::Contended { table: OBJECTS.name, tries: FUTILE_TRIES }))
+        Err(last_error.unwrap_or(Error::Contended { table: OBJECTS.name, tries: INDEX_TRIES }))
     }
 }
 
@@ -308,6 +325,6 @@ async fn unindexed(log: &TableLog, done: i64, placed: &mut Vec<Placed>) -> Resul
 }
 
 /// The pause before a repeated try: 20 ms doubling to 640 ms.
-fn pause(attempt: u32) -> Duration {
+pub(super) fn pause(attempt: u32) -> Duration {
     Duration::from_millis(10 << attempt.min(6))
 }

@@ -17,13 +17,15 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate};
 use parquet::arrow::ArrowSchemaConverter;
-use parquet::basic::Type;
+use parquet::basic::{Compression, Type, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::ColumnPath;
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
 use super::Error;
@@ -45,6 +47,7 @@ pub struct EncodedFile {
     /// How many rows.
     pub rows: usize,
     stats: String,
+    sha256: String,
 }
 
 impl EncodedFile {
@@ -64,6 +67,7 @@ impl EncodedFile {
             modification_time: at_millis,
             data_change: true,
             stats: Some(self.stats.clone()),
+            tags: Some(Add::tags_of(&self.sha256)),
         }
     }
 }
@@ -142,7 +146,8 @@ fn encode_day(
     let schema = ArrowSchemaConverter::new().convert(&schema).map_err(failed)?;
     let properties = properties(table);
     let mut writer =
-        SerializedFileWriter::new(Vec::new(), schema.root_schema_ptr(), properties.into()).map_err(failed)?;
+        SerializedFileWriter::new(Vec::new(), schema.root_schema_ptr(), properties.build().into())
+            .map_err(failed)?;
     for rows in rows.chunks(ROW_GROUP_ROWS) {
         let chunks: Result<Vec<Chunk>, ParquetError> = columns
             .par_iter()
@@ -160,9 +165,11 @@ fn encode_day(
         }
         group.close().map_err(failed)?;
     }
+    let bytes = Bytes::from(writer.into_inner().map_err(failed)?);
     Ok(EncodedFile {
         event_date: day.and_then(NaiveDate::from_epoch_days),
-        bytes: Bytes::from(writer.into_inner().map_err(failed)?),
+        sha256: hex(&Sha256::digest(&bytes)),
+        bytes,
         rows: places.len(),
         stats: statistics(table, &places),
     })
@@ -182,7 +189,8 @@ fn wanted(table: &Table, index: usize, of: Type) -> Wanted {
     }
 }
 
-fn properties(table: &Table) -> WriterProperties {
+/// How files of a table are written: in whose order, and by whom.
+pub(super) fn properties(table: &Table) -> WriterPropertiesBuilder {
     let sorting = SortingColumn {
         column_idx: table
             .index_of(table.time_column)
@@ -194,32 +202,71 @@ fn properties(table: &Table) -> WriterProperties {
     WriterProperties::builder()
         .set_sorting_columns(Some(vec![sorting]))
         .set_created_by(concat!("trailhound ", env!("CARGO_PKG_VERSION")).to_owned())
-        .build()
+}
+
+/// The same for a writer that encodes the columns itself: what each of them is to have, for so many rows.
+pub(super) fn column_properties(table: &Table, rows: usize) -> WriterPropertiesBuilder {
+    let mut properties = properties(table)
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_statistics_enabled(EnabledStatistics::Page);
+    for column in table.columns {
+        let path = ColumnPath::from(column.name);
+        if column.kind == Kind::Json {
+            // JSON text hardly repeats and its bounds prune nothing.
+            properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
+        } else if BLOOM_COLUMNS.contains(&column.name) {
+            let distinct = u64::try_from(rows.clamp(1, ROW_GROUP_ROWS)).unwrap_or(1);
+            properties = properties
+                .set_column_bloom_filter_enabled(path.clone(), true)
+                .set_column_bloom_filter_max_ndv(path, distinct);
+        }
+    }
+    properties
+}
+
+/// The statistics of an `add` action for rows sorted by time, those without one last.
+fn statistics(table: &Table, sorted: &[Place]) -> String {
+    let nulls = sorted.iter().rev().take_while(|(time, _)| *time == NO_TIME).count();
+    let timed = &sorted[..sorted.len() - nulls];
+    let bounds = timed.first().zip(timed.last()).map(|((first, _), (last, _))| (*first, *last));
+    statistics_text(table, sorted.len(), nulls, bounds)
 }
 
 /// The statistics of an `add` action: the number of rows and the bounds of the time column.
-fn statistics(table: &Table, sorted: &[Place]) -> String {
+pub(super) fn statistics_text(
+    table: &Table,
+    rows: usize,
+    nulls: usize,
+    bounds: Option<(i64, i64)>,
+) -> String {
     let mut minimum = Map::new();
     let mut maximum = Map::new();
     let text = |micros: i64| {
         let time = DateTime::from_timestamp_micros(micros)?;
         Some(json!(time.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()))
     };
-    let nulls = sorted.iter().rev().take_while(|(time, _)| *time == NO_TIME).count();
-    let timed = &sorted[..sorted.len() - nulls];
-    if let (Some((first, _)), Some((last, _))) = (timed.first(), timed.last())
-        && let (Some(low), Some(high)) = (text(*first), text(*last))
-    {
+    if let Some((low, high)) = bounds.and_then(|(low, high)| Some((text(low)?, text(high)?))) {
         minimum.insert(table.time_column.to_owned(), low);
         maximum.insert(table.time_column.to_owned(), high);
     }
     json!({
-        "numRecords": sorted.len(),
+        "numRecords": rows,
         "minValues": minimum,
         "maxValues": maximum,
         "nullCount": { table.time_column: nulls },
     })
     .to_string()
+}
+
+/// A hash as text.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Builds a batch from columns in table order.

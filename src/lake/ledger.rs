@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for ObjectId {
 }
 
 /// What became of an object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Its rows are in the lake.
@@ -98,7 +98,8 @@ impl State {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// The state a word in the `state` column names.
+    pub fn parse(text: &str) -> Option<Self> {
         [State::Committed, State::Empty, State::Quarantined, State::Unsupported]
             .into_iter()
             .find(|s| s.name() == text)
@@ -170,6 +171,7 @@ pub fn objects_of(actions: &[Action]) -> impl Iterator<Item = ObjectRecord> + '_
 pub struct Ledger {
     states: HashMap<ObjectId, State>,
     seen: HashMap<&'static str, i64>,
+    vacuumed: HashMap<&'static str, i64>,
 }
 
 impl Ledger {
@@ -201,11 +203,20 @@ impl Ledger {
         loop {
             let next = self.seen.get(name).copied().unwrap_or(-1) + 1;
             let Some(actions) = log.actions(next).await? else { return Ok(next - 1) };
+            log.check_actions(&actions)?;
+            if actions.iter().any(Action::is_vacuum) {
+                self.vacuumed.insert(name, next);
+            }
             for record in objects_of(&actions) {
                 self.note(record.object_id, record.state);
             }
             self.seen.insert(name, next);
         }
+    }
+
+    /// The newest version that announced the deletion of files without a name in the log, as far as it was read.
+    pub fn vacuumed(&self, table: &str) -> i64 {
+        self.vacuumed.get(table).copied().unwrap_or(-1)
     }
 
     /// What became of an object, if it is known.

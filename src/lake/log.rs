@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use deltalake::logstore::{LogStore, StorageConfig, default_logstore};
 use deltalake::{DeltaTable, checkpoints};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::{Deserialize, Serialize};
@@ -20,11 +20,16 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::Error;
+use super::reader::FileReader;
 use super::tables::delta_schema;
 use crate::decode::columns::Table;
 
 /// A checkpoint is written every so many versions.
 const CHECKPOINT_INTERVAL: i64 = 50;
+
+/// The versions of the Delta protocol this program speaks: appends, removes, and no features beyond.
+const READER_VERSION: i32 = 1;
+const WRITER_VERSION: i32 = 2;
 
 /// The log of one table.
 pub struct TableLog {
@@ -76,6 +81,35 @@ pub struct Add {
     /// Statistics as JSON text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<String>,
+    /// What the writer says about the file, see [`Add::sha256`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Map<String, Value>>,
+}
+
+/// The tag of an `add` action that holds the SHA-256 of the file, in hex.
+const SHA256_TAG: &str = "trailhound.sha256";
+
+impl Add {
+    /// The tags of a file whose content has this hash.
+    pub(super) fn tags_of(sha256: &str) -> Map<String, Value> {
+        Map::from_iter([(SHA256_TAG.to_owned(), json!(sha256))])
+    }
+
+    /// The SHA-256 of the file in hex, as its writer noted it; files of other programs have none.
+    pub fn sha256(&self) -> Option<&str> {
+        self.tags.as_ref()?.get(SHA256_TAG)?.as_str()
+    }
+
+    /// The path below the table's directory, decoded.
+    pub fn file_path(&self) -> String {
+        decoded_path(&self.path)
+    }
+
+    /// How many rows the statistics speak of.
+    pub fn rows(&self) -> Option<u64> {
+        let stats: Stats = serde_json::from_str(self.stats.as_deref()?).ok()?;
+        stats.num_records
+    }
 }
 
 /// A `remove` action.
@@ -90,6 +124,13 @@ pub struct Remove {
     /// False when the rows are still in the table, in another file.
     #[serde(default)]
     pub data_change: bool,
+}
+
+impl Remove {
+    /// The path below the table's directory, decoded.
+    pub fn file_path(&self) -> String {
+        decoded_path(&self.path)
+    }
 }
 
 /// A `txn` action: how far an application has come.
@@ -139,6 +180,25 @@ impl Action {
         Action { remove: Some(remove), ..Action::default() }
     }
 
+    /// An action that removes a file whose rows are in other files of the same commit.
+    pub fn replace(path: &str, at_millis: i64) -> Self {
+        let path = path.to_owned();
+        let remove = Remove { path, deletion_timestamp: Some(at_millis), data_change: false };
+        Action { remove: Some(remove), ..Action::default() }
+    }
+
+    /// What this program noted in the commit's information under a name.
+    pub fn noted(&self, name: &str) -> Option<&Value> {
+        self.commit_info.as_ref()?.get("trailhound")?.get(name)
+    }
+
+    /// Whether the commit says that files without a name in the log are about to be deleted: whoever stored a file
+    /// before it and has not committed it must store it again.
+    pub fn is_vacuum(&self) -> bool {
+        let operation = self.commit_info.as_ref().and_then(|info| info.get("operation")?.as_str());
+        operation.is_some_and(|operation| operation.starts_with("VACUUM"))
+    }
+
     /// An action that notes an application's progress.
     pub fn txn(app_id: impl Into<String>, version: i64) -> Self {
         Action { txn: Some(Txn { app_id: app_id.into(), version }), ..Action::default() }
@@ -183,7 +243,7 @@ impl TableLog {
         if let Some(first) = self.actions(0).await? {
             return self.widen(&first, at_millis).await;
         }
-        let protocol = json!({ "minReaderVersion": 1, "minWriterVersion": 2 });
+        let protocol = json!({ "minReaderVersion": READER_VERSION, "minWriterVersion": WRITER_VERSION });
         let metadata = json!({
             "id": uuid::Uuid::new_v4().to_string(),
             "name": self.table.name,
@@ -303,6 +363,9 @@ impl TableLog {
             }
         };
         let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
+        let protocol = state.protocol();
+        // Files of a later protocol may hold rows that are deleted in a way this program does not see.
+        self.check_protocol(protocol.min_reader_version(), WRITER_VERSION)?;
         let views = state.snapshot().file_views(self.log_store.as_ref(), None);
         let views: Vec<_> = views.try_collect().await.map_err(|error| Error::table(self.table, error))?;
         let mut files = Vec::with_capacity(views.len());
@@ -313,6 +376,56 @@ impl TableLog {
         }
         files.sort_by(|a: &DataFile, b| a.path.cmp(&b.path));
         Ok(Snapshot { version: version_number(state.version()), files })
+    }
+
+    /// Refuses a table that asks for a protocol this version does not speak; one that is not there asks for nothing.
+    pub async fn check_writable(&self) -> Result<(), Error> {
+        if self.actions(0).await?.is_none() {
+            return Ok(());
+        }
+        let table = self.load().await?;
+        let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
+        self.check_protocol(state.protocol().min_reader_version(), state.protocol().min_writer_version())
+    }
+
+    /// Refuses a table whose rows this version would not write again whole: with columns it does not know.
+    pub async fn check_rewritable(&self) -> Result<(), Error> {
+        let table = self.load().await?;
+        let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
+        self.check_protocol(state.protocol().min_reader_version(), state.protocol().min_writer_version())?;
+        let schema = state.schema();
+        let unknown: Vec<String> = schema
+            .fields()
+            .filter(|field| self.table.index_of(field.name()).is_none())
+            .map(|field| field.name().clone())
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        Err(Error::UnknownColumns { table: self.table.name, columns: unknown })
+    }
+
+    /// Refuses a protocol this version does not speak.
+    fn check_protocol(&self, reader: i32, writer: i32) -> Result<(), Error> {
+        if reader <= READER_VERSION && writer <= WRITER_VERSION {
+            return Ok(());
+        }
+        Err(Error::Protocol { table: self.table.name, reader, writer })
+    }
+
+    /// Refuses a version that raises the protocol above what this program speaks.
+    pub fn check_actions(&self, actions: &[Action]) -> Result<(), Error> {
+        for protocol in actions.iter().filter_map(|action| action.protocol.as_ref()) {
+            let number = |name: &str| {
+                protocol
+                    .get(name)
+                    .and_then(Value::as_i64)
+                    .and_then(|n| i32::try_from(n).ok())
+                    .unwrap_or(i32::MAX)
+            };
+            self.check_protocol(number("minReaderVersion"), number("minWriterVersion"))?;
+        }
+        Ok(())
     }
 
     /// How far applications have come, by their id, at the newest version.
@@ -352,6 +465,56 @@ impl TableLog {
         read().map_err(|error| Error::table(self.table, error))
     }
 
+    /// How many rows a data file holds, by its own word.
+    pub async fn count_rows(&self, path: &str, size_bytes: u64) -> Result<u64, Error> {
+        let mut reader = FileReader::new(Arc::clone(&self.store), path, size_bytes);
+        let metadata = reader.metadata().await.map_err(|error| Error::table(self.table, error))?;
+        Ok(u64::try_from(metadata.file_metadata().num_rows()).unwrap_or(0))
+    }
+
+    /// The files below the table's directory that hold rows or once may have, named by a version or not.
+    pub async fn list_files(&self) -> Result<Vec<ObjectMeta>, Error> {
+        let failed = |error: object_store::Error| Error::table(self.table, error);
+        let found: Vec<ObjectMeta> = self.store.list(None).try_collect().await.map_err(failed)?;
+        let is_data = |meta: &ObjectMeta| {
+            let hidden = meta.location.parts().any(|part| part.as_ref().starts_with(['_', '.']));
+            !hidden && meta.location.extension() == Some("parquet")
+        };
+        Ok(found.into_iter().filter(is_data).collect())
+    }
+
+    /// The versions of the log that are there, with the times the store says they were written.
+    pub async fn list_versions(&self) -> Result<Vec<(i64, DateTime<Utc>)>, Error> {
+        let failed = |error: object_store::Error| Error::table(self.table, error);
+        let found = self.store.list(Some(&Path::from("_delta_log")));
+        let found: Vec<ObjectMeta> = found.try_collect().await.map_err(failed)?;
+        let version = |meta: &ObjectMeta| {
+            let name = meta.location.filename()?.strip_suffix(".json")?;
+            Some((name.parse().ok().filter(|_| name.len() == 20)?, meta.last_modified))
+        };
+        let mut versions: Vec<_> = found.iter().filter_map(version).collect();
+        versions.sort_unstable();
+        Ok(versions)
+    }
+
+    /// The store's own time: that of a file written now.
+    pub async fn store_time(&self) -> Result<DateTime<Utc>, Error> {
+        let failed = |error: object_store::Error| Error::table(self.table, error);
+        let path = Path::from(format!("_trailhound/time-{}", uuid::Uuid::new_v4()));
+        self.store.put(&path, Bytes::new().into()).await.map_err(failed)?;
+        let time = self.store.head(&path).await.map_err(failed)?.last_modified;
+        self.store.delete(&path).await.map_err(failed)?;
+        Ok(time)
+    }
+
+    /// Deletes data files; returns the errors of those that are still there.
+    pub async fn delete_files(&self, paths: Vec<Path>) -> Vec<object_store::Error> {
+        let paths = futures::stream::iter(paths.into_iter().map(Ok)).boxed();
+        let outcomes: Vec<_> = self.store.delete_stream(paths).collect().await;
+        let gone = |error: &object_store::Error| matches!(error, object_store::Error::NotFound { .. });
+        outcomes.into_iter().filter_map(Result::err).filter(|error| !gone(error)).collect()
+    }
+
     /// A file as an `add` action describes it.
     pub fn added_file(&self, add: &Add) -> DataFile {
         let partition = add.partition_values.get("event_date").and_then(Value::as_str);
@@ -368,7 +531,7 @@ impl TableLog {
         let stats: Stats = stats.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         let time = |values: &Map<String, Value>| {
             let text = values.get(self.table.time_column)?.as_str()?;
-            chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())
+            DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_micros())
         };
         DataFile {
             path: path.to_owned(),

@@ -6,7 +6,11 @@ mod commit;
 mod file;
 mod ledger;
 mod log;
+mod reader;
+mod rewrite;
+mod rows;
 mod tables;
+mod write;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,11 +20,16 @@ use object_store::ObjectStore;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use url::Url;
 
-pub use commit::{Committed, ObjectRows, ReadObject, Report};
+pub use commit::{Committed, ReadObject, Report, SharedRows};
+pub(crate) use file::hex;
 pub use file::{EncodedFile, batch, encode};
-pub use ledger::{Ledger, ObjectId, ObjectRecord, State};
-pub use log::{Action, Add, DataFile, Snapshot, TableLog};
+pub use ledger::{Ledger, ObjectId, ObjectRecord, State, index_app_id, objects_of};
+pub use log::{Action, Add, DataFile, Remove, Snapshot, TableLog};
+pub use reader::FileReader;
+pub use rewrite::{Removal, Rewrite, Rewritten, removals};
+pub use rows::ObjectRows;
 pub use tables::{ALERTS, DATA_TABLES, LATER_TABLES, OBJECTS, TABLES, delta_schema, table};
+pub use write::{COMPACTED, DayWriter};
 
 use crate::clock::Clock;
 use crate::decode::columns::Table;
@@ -80,6 +89,29 @@ pub enum Error {
         table: &'static str,
         /// How many tries.
         tries: u32,
+    },
+    /// A table has columns this version does not know: it can add rows, but not write rows again.
+    #[error(
+        "table `{table}` has columns this version does not know (`{}`): writing its rows again would lose them",
+        columns.join("`, `")
+    )]
+    UnknownColumns {
+        /// The table.
+        table: &'static str,
+        /// The columns.
+        columns: Vec<String>,
+    },
+    /// A table asks for a Delta protocol this version does not speak.
+    #[error(
+        "table `{table}` asks for readers of version {reader} and writers of version {writer} of the Delta protocol, and this program speaks 1 and 2"
+    )]
+    Protocol {
+        /// The table.
+        table: &'static str,
+        /// The least version of a reader.
+        reader: i32,
+        /// The least version of a writer.
+        writer: i32,
     },
     /// A worker thread ended before its work was done.
     #[error("a worker thread ended early")]
@@ -169,6 +201,10 @@ impl Lake {
         let mut guard = self.ledger.lock().await;
         if guard.is_none() {
             let data: Vec<&TableLog> = self.data_logs().collect();
+            // The ledger goes on from its index: what changed in a log before is seen only here.
+            for log in self.logs() {
+                log.check_writable().await?;
+            }
             *guard = Some(Ledger::load(self.log(OBJECTS.name)?, &data).await?);
         }
         MutexGuard::try_map(guard, Option::as_mut).map_err(|_| Error::Worker)

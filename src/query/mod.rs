@@ -10,10 +10,11 @@ mod table;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::common::ParamValues;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
@@ -21,7 +22,7 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder};
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, ExprSchemable, Volatility};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
@@ -136,6 +137,18 @@ impl Session {
         Ok(session)
     }
 
+    /// The same session with batches of about so many rows between the parts of a plan.
+    #[must_use]
+    pub fn with_batch_rows(self, rows: usize) -> Self {
+        {
+            let state = self.context.state_ref();
+            let mut state = state.write();
+            let config = state.config_mut();
+            *config = std::mem::take(config).with_batch_size(rows.max(1));
+        }
+        self
+    }
+
     /// A session with no lake behind it: for tables in memory.
     pub fn detached(limits: Limits) -> Result<Self, Error> {
         let runtime = RuntimeEnvBuilder::new()
@@ -188,6 +201,42 @@ impl Session {
     pub fn register_provider(&self, name: &str, provider: Arc<dyn TableProvider>) -> Result<(), Error> {
         self.context.register_table(name, provider).map_err(Error::run)?;
         Ok(())
+    }
+
+    /// The rows of a table's files, for layers that go on with a plan of their own.
+    pub fn read(&self, lake: &Lake, table: &'static Table, files: Vec<DataFile>) -> Result<DataFrame, Error> {
+        let provider = lake_table(lake, table, files)?;
+        self.context.read_table(Arc::new(provider)).map_err(Error::run)
+    }
+
+    /// A condition on the rows of a frame, from text that must be exactly one expression over its columns.
+    ///
+    /// Functions whose value changes from one call to the next are refused: the condition may be asked twice.
+    pub fn condition(&self, frame: &DataFrame, sql: &str) -> Result<Expr, Error> {
+        check_size(sql)?;
+        let expr = frame.parse_sql_expr(sql).map_err(|error| plan_error(&error))?;
+        let refused = |expr: &Expr| {
+            Ok(match expr {
+                Expr::ScalarFunction(call) => call.func.signature().volatility != Volatility::Immutable,
+                Expr::Exists(_)
+                | Expr::InSubquery(_)
+                | Expr::ScalarSubquery(_)
+                | Expr::SetComparison(_)
+                | Expr::AggregateFunction(_)
+                | Expr::WindowFunction(_)
+                | Expr::Placeholder(_) => true,
+                _ => false,
+            })
+        };
+        if expr.exists(refused).map_err(Error::run)? {
+            let text = "the condition must be about one row: no queries, aggregates or functions that change";
+            return Err(Error::Plan(text.to_owned()));
+        }
+        let kind = expr.get_type(frame.schema()).map_err(|error| plan_error(&error))?;
+        if kind == DataType::Boolean {
+            return Ok(expr);
+        }
+        Err(Error::Plan(format!("the condition is of type `{kind}`, not a boolean")))
     }
 
     /// Plans one query; placeholders such as `$key` take the parameters' values.
@@ -269,19 +318,8 @@ fn store_url(url: &Url) -> Result<ObjectStoreUrl, Error> {
 
 /// Parses text that must be exactly one query, before anything of it is planned.
 fn parse(sql: &str) -> Result<Statement, Error> {
-    if sql.len() > MAX_SQL_BYTES {
-        return Err(Error::TooLong { size: sql.len(), unit: "bytes", limit: MAX_SQL_BYTES });
-    }
+    check_size(sql)?;
     let dialect = GenericDialect {};
-    let tokens = Tokenizer::new(&dialect, sql).tokenize().map_err(|error| Error::Parse(error.to_string()))?;
-    let words = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).count();
-    if words > MAX_SQL_TOKENS {
-        return Err(Error::TooLong { size: words, unit: "words and signs", limit: MAX_SQL_TOKENS });
-    }
-    let operators = tokens.iter().filter(|token| is_operator(token)).count();
-    if operators > MAX_SQL_OPERATORS {
-        return Err(Error::TooLong { size: operators, unit: "operators", limit: MAX_SQL_OPERATORS });
-    }
     let mut statements = DFParserBuilder::new(sql)
         .with_dialect(&dialect)
         .build()
@@ -292,6 +330,25 @@ fn parse(sql: &str) -> Result<Statement, Error> {
         return Err(Error::Count { found });
     };
     if is_query(&statement) { Ok(statement) } else { Err(Error::NotAQuery { statement: first_word(sql) }) }
+}
+
+/// Refuses text that would take too long, or too much stack, to plan.
+fn check_size(sql: &str) -> Result<(), Error> {
+    if sql.len() > MAX_SQL_BYTES {
+        return Err(Error::TooLong { size: sql.len(), unit: "bytes", limit: MAX_SQL_BYTES });
+    }
+    let tokens = Tokenizer::new(&GenericDialect {}, sql)
+        .tokenize()
+        .map_err(|error| Error::Parse(error.to_string()))?;
+    let words = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).count();
+    if words > MAX_SQL_TOKENS {
+        return Err(Error::TooLong { size: words, unit: "words and signs", limit: MAX_SQL_TOKENS });
+    }
+    let operators = tokens.iter().filter(|token| is_operator(token)).count();
+    if operators > MAX_SQL_OPERATORS {
+        return Err(Error::TooLong { size: operators, unit: "operators", limit: MAX_SQL_OPERATORS });
+    }
+    Ok(())
 }
 
 /// Whether a token joins expressions into a deeper one; commas make lists, which stay flat.

@@ -49,13 +49,10 @@ pub(super) struct Alerting {
 
 impl Alerting {
     /// Starts a thread with a runtime of its own; `open` opens the lake there. The receiver hears of its end.
-    pub(super) fn start<F>(
+    pub(super) fn start(
         self,
-        open: impl FnOnce() -> F + Send + 'static,
-    ) -> io::Result<oneshot::Receiver<()>>
-    where
-        F: Future<Output = Option<Lake>>,
-    {
+        open: impl AsyncFnOnce() -> Option<Lake> + Send + 'static,
+    ) -> io::Result<oneshot::Receiver<()>> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().thread_name("alerts").enable_all().build()?;
         let (ended, end) = oneshot::channel();

@@ -4,6 +4,7 @@
 //! wait for alerts or sinks, and must never end with a message deleted that is not in the lake.
 
 mod alerting;
+mod maintenance;
 pub mod setup;
 mod signals;
 mod supervise;
@@ -34,6 +35,7 @@ use crate::queue::sqs::{SqsConfig, SqsQueue};
 use crate::queue::{self, Queue};
 use crate::store::{self, aws};
 use alerting::{Alerting, Totals};
+use maintenance::Maintenance;
 use supervise::{PAUSE, keep_running};
 
 pub use setup::{Screen, detections, sinks};
@@ -144,11 +146,12 @@ pub async fn run(config: &Config, options: Options) -> Result<Summary, Error> {
         service.start_source(config, source).await?;
     }
     let alerting = service.start_alerting(config, alerting)?;
+    let maintenance = service.start_maintenance(config)?;
     service.tell_ready(config);
     service.run_until_stopped(signals.as_mut()).await;
     let deadline = Instant::now() + options.drain;
     tokio::select! {
-        () = service.end(alerting, deadline) => {}
+        () = service.end([alerting, maintenance], deadline) => {}
         () = signals::next(signals.as_mut()) => {
             tracing::warn!("a second signal: ending at once");
             return Err(Error::Interrupted);
@@ -292,19 +295,38 @@ impl Service {
     }
 
     fn start_alerting(&self, config: &Config, alerting: Alerting) -> Result<oneshot::Receiver<()>, Error> {
+        Ok(alerting.start(self.lake_opener(config, "detections"))?)
+    }
+
+    fn start_maintenance(&self, config: &Config) -> Result<oneshot::Receiver<()>, Error> {
+        let maintenance = Maintenance {
+            interval: config.maintain.interval,
+            compaction: config.maintain.compact.then(|| setup::compaction(config)),
+            vacuum: config.maintain.vacuum.then(|| setup::vacuum(config)),
+            stop: self.stop.clone(),
+        };
+        Ok(maintenance.start(self.lake_opener(config, "maintenance"))?)
+    }
+
+    /// Opens the lake once more, for a part with a runtime of its own.
+    fn lake_opener(
+        &self,
+        config: &Config,
+        part: &'static str,
+    ) -> impl AsyncFnOnce() -> Option<Lake> + Send + 'static + use<> {
         let (location, aws, clock) =
             (setup::location(&config.lake), setup::aws(config), Arc::clone(&self.clock));
-        Ok(alerting.start(async move || {
+        async move || {
             let opened =
                 async { Ok::<_, Error>(Lake::open(store::lake(&location, &aws).await?, clock).await?) };
             opened
                 .await
                 .inspect_err(|error| {
                     let error: &dyn std::error::Error = error;
-                    tracing::error!(error, "detections cannot run: the lake cannot be opened");
+                    tracing::error!(part, error, "the lake cannot be opened");
                 })
                 .ok()
-        })?)
+        }
     }
 
     fn tell_ready(&self, config: &Config) {
@@ -346,11 +368,13 @@ impl Service {
     }
 
     /// Waits for all parts to end.
-    async fn end(&mut self, alerting: oneshot::Receiver<()>, deadline: Instant) {
+    async fn end(&mut self, threads: [oneshot::Receiver<()>; 2], deadline: Instant) {
         let all = async {
             while self.tasks.join_next().await.is_some() {}
-            // An error says that the thread is gone, too.
-            let _ = alerting.await;
+            for thread in threads {
+                // An error says that the thread is gone, too.
+                let _ = thread.await;
+            }
         };
         if timeout_at(deadline, all).await.is_err() {
             tracing::warn!("not everything ended in time; what was not committed comes again");

@@ -5,6 +5,8 @@
 use std::io;
 use std::sync::Arc;
 
+use chrono::TimeDelta;
+
 use super::Error;
 use crate::alert::raise::Subscriber;
 use crate::alert::sinks::Sink;
@@ -16,6 +18,7 @@ use crate::config::{self, Config, Target};
 use crate::decode::gzip;
 use crate::detect::detection::Detection;
 use crate::detect::pack::{self, Rule};
+use crate::maintain::{compact, vacuum};
 use crate::query::Limits;
 use crate::store::{AwsSettings, Location};
 
@@ -104,6 +107,22 @@ pub fn rules(config: &Config) -> Result<Vec<Rule>, Error> {
 /// The detections of the rules that run.
 pub fn detections(config: &Config) -> Result<Vec<Detection>, Error> {
     Ok(rules(config)?.into_iter().map(|rule| rule.detection).collect())
+}
+
+/// How closed days are compacted.
+pub fn compaction(config: &Config) -> compact::Settings {
+    let maintain = &config.maintain;
+    compact::Settings {
+        closed_after: TimeDelta::from_std(maintain.closed_after).unwrap_or(TimeDelta::MAX),
+        target_bytes: maintain.target_file_bytes,
+        limits: Limits { memory_bytes: maintain.memory_bytes, ..limits(config) },
+    }
+}
+
+/// What is deleted of what nothing names.
+pub fn vacuum(config: &Config) -> vacuum::Settings {
+    let retain = TimeDelta::from_std(config.maintain.retain).unwrap_or(TimeDelta::MAX);
+    vacuum::Settings { retain, dry_run: false }
 }
 
 /// The limits of one object.

@@ -299,3 +299,59 @@ fn the_configuration_can_be_shown_and_checked() {
     place.ok(&["config", "check"]);
     assert!(place.ok(&["config", "reference"]).contains("batch_rows"));
 }
+
+#[test]
+fn the_lake_is_checked_compacted_and_thinned_out() {
+    let place = Place::new();
+    place.ok(&["ingest", &format!("{}/cloudtrail", testdata())]);
+    let check = place.run(&["lake", "check"]);
+    assert_eq!((check.code, check.stdout.as_str()), (0, ""), "{}", check.stderr);
+    assert!(check.stderr.contains(": every row of every object is there once\n"), "{}", check.stderr);
+
+    let told = place.ok(&["lake", "compact", "--dry-run"]);
+    assert!(told.starts_with("cloudtrail ") && told.contains(" rows to sort\n"), "{told}");
+    let told = place.ok(&["lake", "compact"]);
+    assert!(told.contains(" duplicates taken out, in "), "{told}");
+    let again = place.run(&["lake", "compact"]);
+    assert_eq!((again.code, again.stdout.as_str()), (0, ""));
+    assert!(again.stderr.contains("nothing to compact"), "{}", again.stderr);
+
+    let rows = || place.rows("select count(*) as n from cloudtrail");
+    let before = rows();
+    let delete = ["lake", "delete", "--where", "event_name is not null"];
+    let told = place.run(&delete);
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    assert!(told.stderr.contains("would be taken out; nothing was changed\nhint: "), "{}", told.stderr);
+    assert_eq!(rows(), before);
+    place.ok(&[&delete[..], &["--yes"]].concat());
+    assert_eq!(place.rows("select count(*) as n from cloudtrail where event_name is not null"), "n\n0\n");
+    place.ok(&["lake", "expire", "--older-than", "30d", "--yes"]);
+    // Rows without a time have no age.
+    assert_eq!(place.rows("select count(event_date) as n from cloudtrail"), "n\n0\n");
+    let left = rows();
+    place.ok(&["lake", "vacuum"]);
+    place.ok(&["lake", "check", "--no-hash"]);
+    let again = place.ok(&["ingest", &format!("{}/cloudtrail", testdata())]);
+    assert!(again.contains("objects   0 read, 2 already known, 0 rejected"), "{again}");
+    assert_eq!(rows(), left);
+
+    let objects = walkdir::WalkDir::new(place.path("lake/objects")).into_iter().filter_map(Result::ok);
+    let file = objects
+        .map(walkdir::DirEntry::into_path)
+        .find(|path| path.extension().is_some_and(|e| e == "parquet"));
+    std::fs::remove_file(file.expect("an index")).expect("is removed");
+    let check = place.run(&["lake", "check", "--format", "ndjson"]);
+    assert_eq!(check.code, 1, "{}", check.stderr);
+    assert!(check.stdout.contains(r#""problem":"file-missing""#), "{}", check.stdout);
+
+    for (wrong, expect) in [
+        (&["lake", "delete", "--where", "event_nam = 'x'"][..], "No field named event_nam"),
+        (&["lake", "delete", "--where", "true", "--table", "objects"], "rows of `objects` cannot be deleted"),
+        (&["lake", "expire", "--older-than", "soon"], "takes a number of days, as in `400d`"),
+        (&["lake", "compact", "--table", "none"], "there is no table `none`"),
+    ] {
+        let ran = place.run(wrong);
+        assert_eq!(ran.code, 2, "{wrong:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(expect), "{wrong:?}: {}", ran.stderr);
+    }
+}

@@ -56,8 +56,13 @@ server.serve_forever()
 
 /// The interpreter of a virtual environment that has moto, made at its first use.
 pub fn python() -> PathBuf {
+    python_with(&PACKAGES)
+}
+
+/// The interpreter of a virtual environment that has some packages, made at its first use.
+pub fn python_with(packages: &[&str]) -> PathBuf {
     let mut hasher = DefaultHasher::new();
-    PACKAGES.hash(&mut hasher);
+    packages.hash(&mut hasher);
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let home = tmp.join(format!("python-{:016x}", hasher.finish()));
     let interpreter = home.join("bin").join("python");
@@ -70,13 +75,13 @@ pub fn python() -> PathBuf {
     let lock = File::create(home.with_extension("lock")).unwrap();
     lock.lock().unwrap();
     if !complete.exists() {
-        install(&home, &interpreter);
+        install(&home, &interpreter, packages);
         File::create(&complete).unwrap();
     }
     interpreter
 }
 
-fn install(home: &Path, interpreter: &Path) {
+fn install(home: &Path, interpreter: &Path, packages: &[&str]) {
     if home.exists() {
         std::fs::remove_dir_all(home).unwrap();
     }
@@ -85,7 +90,7 @@ fn install(home: &Path, interpreter: &Path) {
         "these tests need Python 3 with venv: install `python3` and `python3-venv`",
     );
     run(
-        Command::new(interpreter).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES),
+        Command::new(interpreter).args(["-m", "pip", "install", "--quiet"]).args(packages),
         "these tests need `pip` and a way to https://pypi.org (or a mirror set by `PIP_INDEX_URL`)",
     );
 }

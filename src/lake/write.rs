@@ -1,0 +1,232 @@
+//! Writing the rows of one day as a stream: files of bounded size, sent to the store while they grow.
+//!
+//! Must never hold more of a file in memory than a row group and the parts under way.
+
+use arrow::array::{Array, AsArray};
+use arrow::compute::{max, min};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
+use chrono::NaiveDate;
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, WriteMultipart};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::schema::types::ColumnPath;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::file::{column_properties, hex, statistics_text};
+use super::log::{Add, TableLog};
+use super::{Error, on_cpu};
+use crate::decode::columns::Table;
+
+/// How the names of files begin that hold sorted rows of a day without duplicates.
+pub const COMPACTED: &str = "compact-";
+/// How the names of other files begin.
+const PLAIN: &str = "part-";
+/// A part of an upload. S3 takes ten thousand: files of 80 GB.
+const PART_BYTES: usize = 8 << 20;
+/// Parts under way at once.
+const PARTS_AT_ONCE: usize = 4;
+/// The compression level of files that are written once and read for years; see `benches/README.md`.
+const ZSTD_LEVEL: i32 = 6;
+/// Sorted by time, the rows of a row group are of many principals and objects: with the usual dictionary of 1 MiB
+/// their columns fall back to plain text, and compacted files were larger than those they were made of.
+const DICTIONARY_BYTES: usize = 4 << 20;
+/// Columns of which every row has a value of its own: a dictionary would only cost.
+const DISTINCT_COLUMNS: [&str; 2] = ["event_id", "request_id"];
+
+/// Writes rows of one day, in the order they come, to files that no commit names yet.
+pub struct DayWriter<'a> {
+    log: &'a TableLog,
+    day: Option<NaiveDate>,
+    target_bytes: usize,
+    prefix: &'static str,
+    now_millis: i64,
+    open: Option<OpenFile>,
+    done: Vec<Add>,
+}
+
+/// A file that grows.
+struct OpenFile {
+    path: String,
+    encoder: Option<ArrowWriter<Vec<u8>>>,
+    upload: WriteMultipart,
+    hash: Sha256,
+    size: u64,
+    rows: usize,
+    nulls: usize,
+    bounds: Option<(i64, i64)>,
+}
+
+impl<'a> DayWriter<'a> {
+    /// A writer of files of about `target_bytes`; `compacted` when the rows are sorted and without duplicates.
+    pub fn new(
+        log: &'a TableLog,
+        day: Option<NaiveDate>,
+        target_bytes: u64,
+        compacted: bool,
+        now_millis: i64,
+    ) -> Self {
+        let prefix = if compacted { COMPACTED } else { PLAIN };
+        let target_bytes = usize::try_from(target_bytes).unwrap_or(usize::MAX);
+        DayWriter { log, day, target_bytes, prefix, now_millis, open: None, done: Vec::new() }
+    }
+
+    /// Writes rows; their columns are those of the table without the partition column.
+    pub async fn write(&mut self, batch: RecordBatch) -> Result<(), Error> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.begin(batch.schema()).await?,
+        };
+        let written = open.write(self.log.table(), batch).await;
+        match written {
+            Ok(size) if size >= self.target_bytes => self.end(open).await,
+            Ok(_) => {
+                self.open = Some(open);
+                Ok(())
+            }
+            Err(error) => {
+                open.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends the last file and returns the actions that add all of them.
+    pub async fn finish(mut self) -> Result<Vec<Add>, Error> {
+        if let Some(open) = self.open.take() {
+            self.end(open).await?;
+        }
+        Ok(self.done)
+    }
+
+    /// Gives up the file that is open; those that are complete stay as orphans, since no commit will name them.
+    pub async fn abort(mut self) {
+        if let Some(open) = self.open.take() {
+            open.abort().await;
+        }
+    }
+
+    async fn begin(&mut self, schema: SchemaRef) -> Result<OpenFile, Error> {
+        let table = self.log.table();
+        let day = self.day.map_or("__HIVE_DEFAULT_PARTITION__".to_owned(), |day| day.to_string());
+        let path = format!("event_date={day}/{}{}.parquet", self.prefix, uuid::Uuid::new_v4());
+        let level = ZstdLevel::try_new(ZSTD_LEVEL).map_err(|error| Error::table(table, error))?;
+        let mut properties = column_properties(table, usize::MAX)
+            .set_compression(Compression::ZSTD(level))
+            .set_dictionary_page_size_limit(DICTIONARY_BYTES);
+        for column in DISTINCT_COLUMNS {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
+        }
+        let properties = properties.build();
+        // Engines that do not know string views would be told of them by Arrow's own schema.
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        let encoder = ArrowWriter::try_new_with_options(Vec::new(), schema, options)
+            .map_err(|error| Error::table(table, error))?;
+        let upload = self.log.store().put_multipart(&Path::from(path.as_str())).await;
+        let upload = upload.map_err(|error| Error::table(table, error))?;
+        Ok(OpenFile {
+            path,
+            encoder: Some(encoder),
+            upload: WriteMultipart::new_with_chunk_size(upload, PART_BYTES),
+            hash: Sha256::new(),
+            size: 0,
+            rows: 0,
+            nulls: 0,
+            bounds: None,
+        })
+    }
+
+    async fn end(&mut self, open: OpenFile) -> Result<(), Error> {
+        let day = self.day.map_or(Value::Null, |day| json!(day.to_string()));
+        let table = self.log.table();
+        let (path, stats) = (open.path.clone(), statistics_text(table, open.rows, open.nulls, open.bounds));
+        let (size, sha256) = open.finish(table).await?;
+        self.done.push(Add {
+            path,
+            partition_values: Map::from_iter([("event_date".to_owned(), day)]),
+            size,
+            modification_time: self.now_millis,
+            data_change: true,
+            stats: Some(stats),
+            tags: Some(Add::tags_of(&sha256)),
+        });
+        Ok(())
+    }
+}
+
+impl OpenFile {
+    /// Encodes rows; returns about how large the file would be if it ended here.
+    async fn write(&mut self, table: &'static Table, batch: RecordBatch) -> Result<usize, Error> {
+        self.note_times(table, &batch);
+        let mut encoder = self.encoder.take().ok_or(Error::Worker)?;
+        let (encoder, bytes) = on_cpu(move || {
+            let written = encoder.write(&batch);
+            let bytes = std::mem::take(encoder.inner_mut());
+            written.map(|()| (encoder, bytes))
+        })
+        .await?
+        .map_err(|error| Error::table(table, error))?;
+        let size = encoder.bytes_written() + encoder.in_progress_size();
+        self.encoder = Some(encoder);
+        self.send(table, bytes).await?;
+        Ok(size)
+    }
+
+    fn note_times(&mut self, table: &Table, batch: &RecordBatch) {
+        self.rows += batch.num_rows();
+        let Some(column) = batch.column_by_name(table.time_column) else { return };
+        let times = column.as_primitive::<TimestampMicrosecondType>();
+        self.nulls += times.null_count();
+        if let (Some(low), Some(high)) = (min(times), max(times)) {
+            let (lowest, highest) = self.bounds.unwrap_or((low, high));
+            self.bounds = Some((lowest.min(low), highest.max(high)));
+        }
+    }
+
+    async fn send(&mut self, table: &'static Table, bytes: Vec<u8>) -> Result<(), Error> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.size += bytes.len() as u64;
+        let bytes = Bytes::from(bytes);
+        let (mut hash, hashed) = (std::mem::take(&mut self.hash), bytes.clone());
+        self.hash = on_cpu(move || {
+            hash.update(&hashed);
+            hash
+        })
+        .await?;
+        self.upload.wait_for_capacity(PARTS_AT_ONCE).await.map_err(|error| Error::table(table, error))?;
+        self.upload.put(bytes);
+        Ok(())
+    }
+
+    async fn finish(mut self, table: &'static Table) -> Result<(u64, String), Error> {
+        let encoder = self.encoder.take().ok_or(Error::Worker)?;
+        let last = on_cpu(move || encoder.into_inner()).await?.map_err(|error| Error::table(table, error));
+        let sent = match last {
+            Ok(bytes) => self.send(table, bytes).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = sent {
+            self.abort().await;
+            return Err(error);
+        }
+        let OpenFile { upload, hash, size, .. } = self;
+        upload.finish().await.map_err(|error| Error::table(table, error))?;
+        Ok((size, hex(&hash.finalize())))
+    }
+
+    async fn abort(self) {
+        // What stays behind is not in the table; the store's own rules clean up unfinished uploads.
+        if let Err(error) = self.upload.abort().await {
+            tracing::debug!(path = self.path, %error, "an upload could not be given up");
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Taking rows out for good: whole days that are too old, and rows that fit a condition.
+//!
+//! Every commit says which rows of which objects it took out, so that the rest can still be proven whole. The ledger
+//! keeps the objects: reading them again brings nothing back. Bytes are gone once `vacuum` deletes the old files.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::Expr;
+use futures::StreamExt;
+
+use super::{Error, day_name, provenance};
+use crate::decode::columns::Table;
+use crate::lake::{
+    Add, COMPACTED, DATA_TABLES, DataFile, DayWriter, Lake, ObjectRows, Removal, Rewrite, Rewritten, TableLog,
+};
+use crate::query::{Limits, Session};
+
+/// How often a day is begun again when somebody changes its files meanwhile.
+const TRIES: u32 = 4;
+
+/// What was, or would be, taken out of one day of a table.
+#[derive(Debug, Clone)]
+pub struct Erased {
+    /// The table.
+    pub table: &'static str,
+    /// The partition.
+    pub day: Option<NaiveDate>,
+    /// Files that held such rows.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Rows taken out.
+    pub rows: u64,
+    /// The objects these rows came from.
+    pub objects: usize,
+    /// The version that holds it; none when nothing was changed.
+    pub version: Option<i64>,
+}
+
+/// Takes out the days before `first_kept` of the tables that hold rows of log objects; without `commit`, only tells.
+pub async fn expire(
+    lake: &Lake,
+    first_kept: NaiveDate,
+    commit: bool,
+    mut progress: impl FnMut(&Erased),
+) -> Result<Vec<Erased>, Error> {
+    let mut all = Vec::new();
+    for table in DATA_TABLES {
+        let log = lake.log(table.name)?;
+        let files = log.snapshot().await?.files;
+        let mut days: Vec<NaiveDate> = files.iter().filter_map(|file| file.event_date).collect();
+        days.sort_unstable();
+        days.dedup();
+        for day in days.into_iter().filter(|day| *day < first_kept) {
+            let erased = expire_day(lake, log, day, commit).await?;
+            progress(&erased);
+            all.push(erased);
+        }
+    }
+    Ok(all)
+}
+
+async fn expire_day(lake: &Lake, log: &TableLog, day: NaiveDate, commit: bool) -> Result<Erased, Error> {
+    let table = log.table().name;
+    for _ in 0..TRIES {
+        let snapshot = log.snapshot().await?;
+        let files: Vec<DataFile> =
+            snapshot.files.into_iter().filter(|file| file.event_date == Some(day)).collect();
+        let mut rows = ObjectRows::default();
+        if commit {
+            for file in &files {
+                collect_rows(log, file, &mut rows).await?;
+            }
+        }
+        let mut erased = Erased {
+            table,
+            day: Some(day),
+            files: files.len(),
+            bytes: files.iter().map(|file| file.size_bytes).sum(),
+            rows: if commit { rows.count() } else { files.iter().filter_map(|file| file.rows).sum() },
+            objects: rows.objects(),
+            version: None,
+        };
+        if !commit || files.is_empty() {
+            return Ok(erased);
+        }
+        let rewrite = Rewrite {
+            operation: "DELETE",
+            read_at: snapshot.version,
+            remove: files.into_iter().map(|file| file.path).collect(),
+            add: Vec::new(),
+            removal: Some(Removal::expired(rows)),
+        };
+        if let Rewritten::Committed(version) = lake.rewrite(log, rewrite).await? {
+            erased.version = Some(version);
+            return Ok(erased);
+        }
+    }
+    Err(Error::Overtaken { table, day: day.to_string() })
+}
+
+/// Notes which rows of which objects a file holds.
+async fn collect_rows(log: &TableLog, file: &DataFile, rows: &mut ObjectRows) -> Result<(), Error> {
+    let mut unknown = false;
+    let read = provenance::read(log.store(), &file.path, file.size_bytes, |batch| {
+        for place in batch.places() {
+            match place {
+                Some((object, row)) => rows.insert(object, row),
+                None => unknown = true,
+            }
+        }
+    });
+    let (_, says) = read.await.map_err(|error| crate::lake::Error::table(log.table(), error))?;
+    if unknown || !says {
+        return Err(Error::Unknown { table: log.table().name, path: file.path.clone() });
+    }
+    Ok(())
+}
+
+/// Rows that fit a condition, to be taken out of one table.
+pub struct Deletion<'a> {
+    lake: &'a Lake,
+    table: &'static Table,
+    session: Session,
+    condition: String,
+}
+
+impl<'a> Deletion<'a> {
+    /// Checks the condition; reads nothing yet.
+    pub fn new(
+        lake: &'a Lake,
+        table: &'static Table,
+        condition: &str,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        // One thread reads a file from its begin to its end: its order stays.
+        let session = Session::empty(lake, Limits { threads: Some(1), ..limits.clone() })?;
+        let frame = session.read(lake, table, Vec::new())?;
+        session.condition(&frame, condition)?;
+        Ok(Deletion { lake, table, session, condition: condition.to_owned() })
+    }
+
+    /// Takes the rows out; without `commit`, only counts them.
+    pub async fn run(&self, commit: bool, mut progress: impl FnMut(u64)) -> Result<Vec<Erased>, Error> {
+        let log = self.lake.log(self.table.name)?;
+        let mut days: BTreeMap<Option<NaiveDate>, Vec<DataFile>> = BTreeMap::new();
+        for file in log.snapshot().await?.files {
+            days.entry(file.event_date).or_default().push(file);
+        }
+        if commit && !days.is_empty() {
+            log.check_rewritable().await?;
+        }
+        let mut all = Vec::new();
+        for (day, files) in days {
+            let found = self.run_day(log, day, commit).await?;
+            progress(files.iter().filter_map(|file| file.rows).sum());
+            if found.rows > 0 {
+                all.push(found);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn run_day(&self, log: &TableLog, day: Option<NaiveDate>, commit: bool) -> Result<Erased, Error> {
+        let table = self.table.name;
+        for _ in 0..TRIES {
+            let snapshot = log.snapshot().await?;
+            let mut rows = ObjectRows::default();
+            let mut hit: Vec<(DataFile, u64)> = Vec::new();
+            for file in snapshot.files.into_iter().filter(|file| file.event_date == day) {
+                let of_file = self.matching(log, &file).await?;
+                let matched = of_file.count();
+                if matched > 0 {
+                    rows.extend(of_file);
+                    hit.push((file, matched));
+                }
+            }
+            let mut erased = Erased {
+                table,
+                day,
+                files: hit.len(),
+                bytes: hit.iter().map(|(file, _)| file.size_bytes).sum(),
+                rows: hit.iter().map(|(_, matched)| matched).sum(),
+                objects: rows.objects(),
+                version: None,
+            };
+            // A row that is in two files cannot be accounted for.
+            if rows.count() != erased.rows {
+                return Err(Error::Count {
+                    table,
+                    day: day_name(day),
+                    expected: erased.rows,
+                    found: rows.count(),
+                });
+            }
+            if !commit || hit.is_empty() {
+                return Ok(erased);
+            }
+            let mut add = Vec::new();
+            for (file, matched) in &hit {
+                add.extend(self.without(log, file, *matched).await?);
+            }
+            let rewrite = Rewrite {
+                operation: "DELETE",
+                read_at: snapshot.version,
+                remove: hit.into_iter().map(|(file, _)| file.path).collect(),
+                add,
+                removal: Some(Removal::deleted(rows)),
+            };
+            if let Rewritten::Committed(version) = self.lake.rewrite(log, rewrite).await? {
+                erased.version = Some(version);
+                return Ok(erased);
+            }
+        }
+        Err(Error::Overtaken { table, day: day_name(day) })
+    }
+
+    fn frame(&self, file: &DataFile, wanted: impl FnOnce(Expr) -> Expr) -> Result<DataFrame, Error> {
+        let frame = self.session.read(self.lake, self.table, vec![file.clone()])?;
+        let condition = self.session.condition(&frame, &self.condition)?;
+        frame.filter(wanted(condition)).map_err(|error| self.failed(file, error))
+    }
+
+    fn failed(&self, file: &DataFile, source: DataFusionError) -> Error {
+        Error::Rows { table: self.table.name, day: day_name(file.event_date), source: Box::new(source) }
+    }
+
+    /// The rows of a file that fit.
+    async fn matching(&self, log: &TableLog, file: &DataFile) -> Result<ObjectRows, Error> {
+        let failed = |error| self.failed(file, error);
+        let frame = self.frame(file, |condition| condition)?;
+        let frame = frame.select_columns(&["source_object", "source_row"]).map_err(failed)?;
+        let mut stream = frame.execute_stream().await.map_err(failed)?;
+        let mut rows = ObjectRows::default();
+        let mut matched = 0;
+        while let Some(batch) = stream.next().await.transpose().map_err(failed)? {
+            matched += batch.num_rows() as u64;
+            if !provenance::note(&batch, &mut rows) {
+                return Err(Error::Unknown { table: log.table().name, path: file.path.clone() });
+            }
+        }
+        // Nor can one that is there twice.
+        if rows.count() == matched {
+            return Ok(rows);
+        }
+        let (table, day) = (log.table().name, day_name(file.event_date));
+        Err(Error::Count { table, day, expected: matched, found: rows.count() })
+    }
+
+    /// Writes a file again without the rows that fit, in the same order.
+    async fn without(&self, log: &TableLog, file: &DataFile, matched: u64) -> Result<Vec<Add>, Error> {
+        let failed = |error| self.failed(file, error);
+        let stored = self.table.columns[..self.table.columns.len() - 1].iter().map(|column| column.name);
+        let frame = self.frame(file, Expr::is_not_true)?;
+        let frame = frame.select_columns(&stored.collect::<Vec<_>>()).map_err(failed)?;
+        let mut stream = frame.execute_stream().await.map_err(failed)?;
+        let compacted = file.path.rsplit('/').next().is_some_and(|name| name.starts_with(COMPACTED));
+        let now = self.lake.clock().now().timestamp_millis();
+        let mut writer = DayWriter::new(log, file.event_date, u64::MAX, compacted, now);
+        let mut kept = 0;
+        while let Some(batch) = stream.next().await.transpose().map_err(failed)? {
+            kept += batch.num_rows() as u64;
+            writer.write(batch).await?;
+        }
+        let expected = log.count_rows(&file.path, file.size_bytes).await?;
+        if kept + matched != expected {
+            writer.abort().await;
+            let (table, day) = (self.table.name, day_name(file.event_date));
+            return Err(Error::Count { table, day, expected, found: kept + matched });
+        }
+        Ok(writer.finish().await?)
+    }
+}

@@ -1,0 +1,780 @@
+//! Keeping a lake in order: what is proven, what is compacted, what is taken out, and what is deleted; with others
+//! at work on the same lake.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use chrono::{DateTime, NaiveDate, TimeDelta};
+use futures::stream::BoxStream;
+use object_store::path::Path as StorePath;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
+};
+use trailhound::alert::raise::Runner;
+use trailhound::clock::{Clock, FixedClock};
+use trailhound::config;
+use trailhound::decode::columns::CLOUDTRAIL;
+use trailhound::decode::gzip;
+use trailhound::detect::detection;
+use trailhound::ingest::read::{Fetched, Reader};
+use trailhound::lake::{self, Action, Lake, ReadObject, Rewrite, Rewritten};
+use trailhound::maintain::check::{self, Report};
+use trailhound::maintain::compact::{self, Compacted};
+use trailhound::maintain::erase::{self, Deletion};
+use trailhound::maintain::vacuum;
+use trailhound::query::{Limits, Session};
+use trailhound::service;
+use trailhound::store::{self, AwsSettings, Location};
+
+const NOW: &str = "2026-03-20T12:00:00Z";
+
+pub fn clock() -> Arc<dyn Clock> {
+    Arc::new(FixedClock::new(DateTime::parse_from_rfc3339(NOW).expect("a time").to_utc()))
+}
+
+pub async fn open(directory: &Path) -> Lake {
+    let place = store::lake(&Location::Local(directory.to_owned()), &AwsSettings::default()).await;
+    Lake::create(place.expect("a store"), clock()).await.expect("a lake")
+}
+
+/// An event: its id, the hour of 10 March at which it was, and the name of who did it.
+type Event<'a> = (&'a str, u32, &'a str);
+
+/// An object with events of a day of March 2026.
+pub fn object_of(key: &str, day: u32, events: &[Event<'_>]) -> ReadObject {
+    let record = |(id, hour, user): &Event<'_>| {
+        format!(
+            r#"{{"eventVersion":"1.08","eventTime":"2026-03-{day:02}T{hour:02}:00:00Z","eventName":"E","eventID":"{id}","userIdentity":{{"type":"IAMUser","userName":"{user}"}}}}"#
+        )
+    };
+    let records: Vec<String> = events.iter().map(record).collect();
+    let fetched = Fetched {
+        bucket: "b".to_owned(),
+        key: key.to_owned(),
+        etag: Some("e".to_owned()),
+        version_id: None,
+        announced_at: None,
+        bytes: Bytes::from(format!(r#"{{"Records":[{}]}}"#, records.join(","))),
+    };
+    Reader::new(gzip::Limits::default(), clock()).read(&fetched)
+}
+
+fn object(key: &str, events: &[Event<'_>]) -> ReadObject {
+    object_of(key, 10, events)
+}
+
+async fn add(lake: &Lake, objects: Vec<ReadObject>) -> usize {
+    let added = lake.commit(objects).await.expect("is committed").added.len();
+    lake.update_index().await.expect("is indexed");
+    added
+}
+
+pub async fn number(lake: &Lake, sql: &str) -> i64 {
+    let session = Session::open(lake, Limits::default()).await.expect("a session");
+    let batches = session.query(sql, Vec::new()).await.expect("is planned").collect().await.expect("runs");
+    let values = arrow::compute::cast(batches[0].column(0), &arrow::datatypes::DataType::Int64);
+    let values = values.expect("a number");
+    arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(&values).value(0)
+}
+
+async fn rows(lake: &Lake) -> i64 {
+    number(lake, "select count(*) from cloudtrail").await
+}
+
+#[derive(Default)]
+struct Counted(AtomicU64);
+
+impl check::Progress for Counted {
+    fn expect(&self, _: u64) {}
+
+    fn read(&self, rows: u64) {
+        self.0.fetch_add(rows, Ordering::Relaxed);
+    }
+}
+
+pub async fn checked(lake: &Lake) -> Report {
+    let progress: Arc<dyn check::Progress> = Arc::new(Counted::default());
+    check::run(lake, check::Settings { hashes: true, at_once: 4 }, &progress).await.expect("is checked")
+}
+
+pub async fn assert_whole(lake: &Lake) {
+    let report = checked(lake).await;
+    assert_eq!((report.errors, report.problems.iter().find(|problem| problem.is_error)), (0, None));
+}
+
+fn settings() -> compact::Settings {
+    compact::Settings {
+        closed_after: TimeDelta::hours(6),
+        target_bytes: 64 << 20,
+        limits: Limits { memory_bytes: 64 << 20, ..Limits::default() },
+    }
+}
+
+pub async fn compact_all(lake: &Lake) -> Vec<Compacted> {
+    let mut all = Vec::new();
+    for job in compact::jobs(lake, &settings(), None).await.expect("are found") {
+        all.extend(compact::run(lake, job, &settings(), |_| {}).await.expect("is compacted"));
+    }
+    all
+}
+
+/// The files of a table below a lake's directory, as paths below the table's.
+fn data_files(directory: &Path, table: &str) -> Vec<String> {
+    let table = directory.join(table);
+    let files = walkdir::WalkDir::new(&table).sort_by_file_name().into_iter().filter_map(Result::ok);
+    let below = files.filter(|file| file.path().extension().is_some_and(|extension| extension == "parquet"));
+    let below = below.map(|file| file.path().strip_prefix(&table).expect("is below").display().to_string());
+    below.filter(|path| !path.starts_with('_')).collect()
+}
+
+fn make_old(directory: &Path, hours: u64) {
+    for entry in walkdir::WalkDir::new(directory).into_iter().filter_map(Result::ok) {
+        if entry.file_type().is_file() {
+            let file = std::fs::File::options().write(true).open(entry.path()).expect("is opened");
+            file.set_modified(SystemTime::now() - Duration::from_hours(hours)).expect("is made old");
+        }
+    }
+}
+
+/// Three objects in two commits, one of them of the next day.
+async fn small_lake(directory: &Path) -> Lake {
+    let lake = open(directory).await;
+    let first =
+        vec![object("a", &[("1", 1, "x"), ("2", 2, "x")]), object("b", &[("3", 3, "y"), ("4", 1, "y")])];
+    add(&lake, first).await;
+    add(&lake, vec![object_of("c", 11, &[("5", 5, "x"), ("6", 6, "y"), ("7", 7, "x")])]).await;
+    lake
+}
+
+/// Does something to a small lake and tells the kinds of errors the check then finds, sorted.
+async fn kinds_after(damage: impl AsyncFnOnce(&Path, &Lake)) -> Vec<&'static str> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = small_lake(directory.path()).await;
+    assert_whole(&lake).await;
+    damage(directory.path(), &lake).await;
+    let again = open(directory.path()).await;
+    let report = checked(&again).await;
+    let errors = report.problems.iter().filter(|problem| problem.is_error);
+    let mut kinds: Vec<&str> = errors.map(|problem| problem.kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
+/// Adds rows of an object to the table without saying so.
+async fn add_rows(lake: &Lake, object: ReadObject, info: Option<Action>) {
+    let rows = object.rows.expect("has rows");
+    let table = rows.table;
+    let log = lake.log(table.name).expect("a table");
+    let file = lake::encode(table, &[rows.to_batch()]).expect("is encoded").remove(0);
+    let path = file.new_path();
+    log.put_file(&path, file.bytes.clone()).await.expect("is stored");
+    let version = log.snapshot().await.expect("a state").version + 1;
+    let mut actions = vec![Action::add(file.add(&path, 0))];
+    actions.extend(info);
+    log.try_commit(version, &actions).await.expect("is committed");
+}
+
+#[tokio::test]
+async fn damage_is_found_and_named() {
+    let first = |directory: &Path| directory.join("cloudtrail").join(&data_files(directory, "cloudtrail")[0]);
+    let kinds = kinds_after(async |directory, _| std::fs::remove_file(first(directory)).expect("is removed"));
+    assert_eq!(kinds.await, ["file-missing", "rows-missing"]);
+
+    let kinds = kinds_after(async |directory, _| {
+        let bytes = std::fs::read(first(directory)).expect("is read");
+        std::fs::write(first(directory), &bytes[..bytes.len() - 1]).expect("is written");
+    });
+    assert_eq!(kinds.await, ["file-size", "rows-missing"]);
+
+    let kinds = kinds_after(async |directory, _| {
+        // The writer's name in the footer: nothing that is read depends on it.
+        let mut bytes = std::fs::read(first(directory)).expect("is read");
+        let at = bytes.windows(11).rposition(|part| part == b"trailhound ").expect("is there");
+        bytes[at] = b'T';
+        std::fs::write(first(directory), bytes).expect("is written");
+    });
+    assert_eq!(kinds.await, ["file-hash"]);
+
+    let again = object("a", &[("1", 1, "x"), ("2", 2, "x")]);
+    let kinds = kinds_after(async |_, lake| add_rows(lake, again.clone(), None).await);
+    assert_eq!(kinds.await, ["rows-twice"]);
+
+    let info = Action::info("WRITE", 0, serde_json::json!({ "objects": [again.record] }));
+    let kinds = kinds_after(async |_, lake| add_rows(lake, again.clone(), Some(info)).await);
+    assert_eq!(kinds.await, ["object-twice", "rows-twice"]);
+
+    let unknown = object("z", &[("9", 9, "x")]);
+    let kinds = kinds_after(async |_, lake| add_rows(lake, unknown.clone(), None).await);
+    assert_eq!(kinds.await, ["object-unknown"]);
+
+    let info = Action::info("WRITE", 0, serde_json::json!({ "objects": [unknown.record] }));
+    let kinds = kinds_after(async |_, lake| {
+        let log = lake.log("cloudtrail").expect("a table");
+        log.try_commit(3, std::slice::from_ref(&info)).await.expect("is committed");
+    });
+    assert_eq!(kinds.await, ["rows-missing"]);
+
+    let odd = serde_json::json!({ "objects": [{ "object_id": 7 }], "removed": { "reason": "x", "rows": 3 } });
+    let kinds = kinds_after(async |_, lake| {
+        let log = lake.log("cloudtrail").expect("a table");
+        log.try_commit(3, &[Action::info("WRITE", 0, odd.clone())]).await.expect("is committed");
+    });
+    assert_eq!(kinds.await, ["commit-unreadable"]);
+
+    let absent =
+        serde_json::json!({ "reason": "deleted", "rows": { again.record.object_id.to_string(): "0-5" } });
+    let kinds = kinds_after(async |_, lake| {
+        let log = lake.log("cloudtrail").expect("a table");
+        let info = Action::info("DELETE", 0, serde_json::json!({ "removed": absent }));
+        log.try_commit(3, &[info]).await.expect("is committed");
+    });
+    assert_eq!(kinds.await, ["removal-wrong", "rows-twice"]);
+
+    let kinds = kinds_after(async |_, lake| {
+        let log = lake.log("objects").expect("a table");
+        let snapshot = log.snapshot().await.expect("a state");
+        let remove = Action::remove(&snapshot.files[0].path, 0);
+        log.try_commit(snapshot.version + 1, &[remove]).await.expect("is committed");
+    });
+    assert_eq!(kinds.await, ["index-lacks"]);
+
+    // A file that nothing names is told of, and nothing is wrong.
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = small_lake(directory.path()).await;
+    std::fs::copy(first(directory.path()), first(directory.path()).with_file_name("lost.parquet"))
+        .expect("is copied");
+    let report = checked(&lake).await;
+    assert_eq!((report.errors, report.count, report.problems[0].kind), (0, 1, "file-orphan"));
+}
+
+#[tokio::test]
+async fn a_day_becomes_one_file_without_duplicates_and_a_replay_adds_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    let objects = || {
+        vec![
+            object("a", &[("1", 1, "x"), ("2", 2, "x"), ("3", 3, "x")]),
+            // The same events in another object, one of them not quite the same, and one more.
+            object("b", &[("3", 3, "x"), ("2", 2, "other"), ("1", 1, "x"), ("4", 0, "x")]),
+            object("c", &[("1", 1, "x")]),
+            // Not closed yet at noon of the 20th.
+            object_of("d", 20, &[("8", 1, "x")]),
+        ]
+    };
+    for object in objects() {
+        add(&lake, vec![object]).await;
+    }
+    let done = compact_all(&lake).await;
+    assert_eq!(done.len(), 1, "{done:?}");
+    assert_eq!((done[0].files, done[0].rows, done[0].duplicates), ((3, 1), 8, 3));
+    let ids =
+        "select count(*) * 100 + count(distinct event_id) from cloudtrail where event_date = '2026-03-10'";
+    assert_eq!(number(&lake, ids).await, 504);
+    assert_eq!(number(&lake, "select count(*) from cloudtrail where event_id = '2'").await, 2);
+    assert_whole(&lake).await;
+    assert!(compact_all(&lake).await.is_empty(), "there is nothing left to do");
+
+    // Everything is announced again, to this process and to another.
+    assert_eq!(add(&lake, objects()).await, 0);
+    assert_eq!(add(&open(directory.path()).await, objects()).await, 0);
+    assert_eq!(rows(&lake).await, 6);
+
+    // A late object with an event that is there already: only that file and those it overlaps are read again.
+    add(&lake, vec![object("late", &[("4", 0, "x"), ("9", 9, "x")])]).await;
+    let done = compact_all(&lake).await;
+    assert_eq!((done[0].files, done[0].rows, done[0].duplicates), ((2, 1), 7, 1));
+    assert_eq!(rows(&lake).await, 7);
+    assert_whole(&lake).await;
+    let session = Session::open(&lake, Limits::default()).await.expect("a session");
+    let sql = "select event_time from cloudtrail where event_date = '2026-03-10'";
+    let batches = session.query(sql, vec![]).await.expect("is planned").collect().await.expect("runs");
+    let times: Vec<i64> = batches
+        .iter()
+        .flat_map(|batch| {
+            let column = batch.column(0);
+            arrow::array::AsArray::as_primitive::<arrow::datatypes::TimestampMicrosecondType>(column)
+                .values()
+                .to_vec()
+        })
+        .collect();
+    assert!(times.is_sorted(), "{times:?}");
+}
+
+#[tokio::test]
+async fn files_of_a_target_size_do_not_overlap_in_time() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    for key in 0..4_u32 {
+        let ids: Vec<String> = (0..24).map(|hour| format!("{key}-{hour}")).collect();
+        let events: Vec<Event<'_>> = ids.iter().zip(0..).map(|(id, hour)| (id.as_str(), hour, "x")).collect();
+        add(&lake, vec![object(&key.to_string(), &events)]).await;
+    }
+    // So small a target that every batch of the sort ends a file.
+    let settings = compact::Settings { target_bytes: 1, ..settings() };
+    for job in compact::jobs(&lake, &settings, Some("cloudtrail")).await.expect("are found") {
+        compact::run(&lake, job, &settings, |_| {}).await.expect("is compacted").expect("has files");
+    }
+    let mut files = lake.log("cloudtrail").expect("a table").snapshot().await.expect("a state").files;
+    files.sort_by_key(|file| file.min_time);
+    assert!(
+        files
+            .windows(2)
+            .all(|pair| pair[0].max_time.zip(pair[1].min_time).is_some_and(|(a, b)| a <= b + 999))
+    );
+    assert_eq!(rows(&lake).await, 96);
+    assert_whole(&lake).await;
+}
+
+#[tokio::test]
+async fn a_rewrite_is_void_once_one_of_its_files_is_gone() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = small_lake(directory.path()).await;
+    let log = lake.log("cloudtrail").expect("a table");
+    let snapshot = log.snapshot().await.expect("a state");
+    let rewrite = |path: &str| Rewrite {
+        operation: "OPTIMIZE",
+        read_at: snapshot.version,
+        remove: vec![path.to_owned()],
+        add: Vec::new(),
+        removal: None,
+    };
+    let (first, second) = (&snapshot.files[0].path, &snapshot.files[1].path);
+    // An append in between does no harm.
+    add(&lake, vec![object("d", &[("8", 8, "x")])]).await;
+    assert_eq!(lake.rewrite(log, rewrite(first)).await.expect("is tried"), Rewritten::Committed(4));
+    assert_eq!(lake.rewrite(log, rewrite(first)).await.expect("is tried"), Rewritten::Overtaken);
+    log.try_commit(5, &[Action::info("VACUUM START", 0, serde_json::json!({}))]).await.expect("is committed");
+    let outcome = lake.rewrite(log, rewrite(second)).await.expect("is tried");
+    assert_eq!(outcome, Rewritten::Overtaken, "what it would add may have been deleted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn appends_compaction_deletion_and_vacuum_side_by_side_lose_and_double_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    open(directory.path()).await;
+    let path = directory.path().to_owned();
+    let batch = |number: u32| {
+        let ids: Vec<String> = (0..6).map(|row| format!("{}", number * 5 + row)).collect();
+        // Every object repeats the first event of the next one.
+        let events: Vec<Event<'_>> =
+            ids.iter().map(|id| (id.as_str(), id.parse::<u32>().unwrap() % 24, "x")).collect();
+        object(&format!("k{number}"), &events)
+    };
+    let writers = (0..2).map(|writer| {
+        let path = path.clone();
+        tokio::spawn(async move {
+            let lake = open(&path).await;
+            for number in 0..20 {
+                lake.commit(vec![batch((number * 7 + writer * 3) % 20)]).await.expect("is committed");
+                lake.update_index().await.expect("is indexed");
+            }
+        })
+    });
+    let keepers = (0..2).map(|_| {
+        let path = path.clone();
+        tokio::spawn(async move {
+            let lake = open(&path).await;
+            for round in 0..6 {
+                for job in compact::jobs(&lake, &settings(), None).await.expect("are found") {
+                    compact::run(&lake, job, &settings(), |_| {}).await.expect("is tried");
+                }
+                let condition = format!("event_id = '{}'", round * 10 + 3);
+                let deletion =
+                    Deletion::new(&lake, &CLOUDTRAIL, &condition, &Limits::default()).expect("is sound");
+                // Others may be faster all the time: that is an error, and no harm.
+                let _ = deletion.run(true, |_| {}).await;
+                let retain = TimeDelta::zero();
+                vacuum::run(&lake, vacuum::Settings { retain, dry_run: false }, |_| {})
+                    .await
+                    .expect("is done");
+            }
+        })
+    });
+    for task in writers.chain(keepers).collect::<Vec<_>>() {
+        task.await.expect("ends well");
+    }
+    let lake = open(&path).await;
+    assert_whole(&lake).await;
+    compact_all(&lake).await;
+    assert_whole(&lake).await;
+    let deletion = Deletion::new(&lake, &CLOUDTRAIL, "event_id = '3'", &Limits::default()).expect("is sound");
+    deletion.run(true, |_| {}).await.expect("is done");
+    let ids = "select count(distinct event_id) from cloudtrail where cast(event_id as int) % 10 <> 3";
+    assert_eq!(number(&lake, ids).await, 91, "101 ids, of which every tenth may be deleted");
+    assert_eq!(number(&lake, "select count(*) - count(distinct event_id) from cloudtrail").await, 0);
+}
+
+const RULE: &str = "/*
+id: every-event
+title: Every event
+description: For tests.
+severity: low
+mitre: { tactics: [TA0005], techniques: [T1562.008] }
+data_source: cloudtrail
+entity: [identity_user_name]
+summary: '{identity_user_name}'
+false_positives: [All.]
+next_steps: None.
+references: []
+*/
+select event_id, event_time, identity_user_name from cloudtrail
+";
+
+/// How many events the alerts tell of, after a run over what came in.
+async fn events_told(lake: &Lake) -> i64 {
+    let detections = [detection::parse("every.sql", RULE).expect("is a rule")];
+    let runner = Runner { lake, detections: &detections, limits: Limits::default(), subscribers: Vec::new() };
+    let outcome = runner.run_new(|_| {}).await.expect("runs");
+    assert!(outcome.failed.is_empty(), "{:?}", outcome.failed);
+    number(lake, "select coalesce(sum(event_count), 0) from alerts").await
+}
+
+#[tokio::test]
+async fn detections_see_each_new_row_once_whatever_is_written_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    add(&lake, vec![object("a", &[("1", 1, "x"), ("2", 2, "x")])]).await;
+    assert_eq!(events_told(&lake).await, 2);
+    // Compacted after it was seen: nothing new.
+    compact_all(&lake).await;
+    assert_eq!(events_told(&lake).await, 2);
+    // Compacted, and the old files deleted, before it was seen, together with rows that were.
+    add(&lake, vec![object("b", &[("3", 1, "x"), ("9", 2, "x")])]).await;
+    assert_eq!(compact_all(&lake).await[0].rows, 4);
+    make_old(&directory.path().join("cloudtrail"), 1_000);
+    let settings = vacuum::Settings { retain: TimeDelta::days(7), dry_run: false };
+    let gone: usize =
+        vacuum::run(&lake, settings, |_| {}).await.expect("is done").iter().map(|v| v.paths.len()).sum();
+    assert_eq!(gone, 3);
+    assert_eq!(events_told(&lake).await, 4);
+    // Rows are deleted beside new ones that were not seen yet: neither comes again.
+    add(&lake, vec![object("c", &[("4", 4, "x")]), object_of("d", 11, &[("5", 4, "x"), ("6", 4, "z")])])
+        .await;
+    compact_all(&lake).await;
+    let deletion = Deletion::new(&lake, &CLOUDTRAIL, "event_id in ('1', '6')", &Limits::default());
+    deletion.expect("is sound").run(true, |_| {}).await.expect("is done");
+    assert_eq!(events_told(&lake).await, 6);
+    assert_eq!(rows(&lake).await, 5);
+    assert_whole(&lake).await;
+}
+
+#[tokio::test]
+async fn deleted_rows_are_accounted_for_and_never_come_back() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = small_lake(directory.path()).await;
+    let delete = async |condition: &str, commit: bool| {
+        let deletion = Deletion::new(&lake, &CLOUDTRAIL, condition, &Limits::default()).expect("is sound");
+        let erased = deletion.run(commit, |_| {}).await.expect("is done");
+        erased.iter().map(|erased| erased.rows).sum::<u64>()
+    };
+    assert_eq!(delete("identity_user_name = 'x'", false).await, 4);
+    assert_eq!(rows(&lake).await, 7, "nothing was changed");
+    assert_eq!(delete("identity_user_name = 'nobody'", true).await, 0);
+    assert_eq!(delete("identity_user_name = 'x'", true).await, 4);
+    assert_eq!(rows(&lake).await, 3);
+    assert_whole(&lake).await;
+    // All that is left of a day.
+    assert_eq!(delete("event_date = date '2026-03-11'", true).await, 1);
+    assert_whole(&lake).await;
+    compact_all(&lake).await;
+    assert_whole(&lake).await;
+    // A replay, by a process that never saw it, after the index was lost.
+    std::fs::remove_dir_all(directory.path().join("objects")).expect("is removed");
+    let again = small_lake(directory.path()).await;
+    assert_eq!(rows(&again).await, 2);
+    assert_whole(&again).await;
+    let log = std::fs::read_dir(directory.path().join("cloudtrail/_delta_log")).expect("a log");
+    let texts = log.map(|file| std::fs::read_to_string(file.expect("a file").path()).unwrap_or_default());
+    assert!(!texts.collect::<String>().contains("identity_user_name ="), "the condition may name a person");
+}
+
+#[tokio::test]
+async fn conditions_that_are_not_about_one_row_are_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = small_lake(directory.path()).await;
+    for condition in [
+        "",
+        "no_such_column = 1",
+        "event_id",
+        "1 = 1) or (1 = 1",
+        "event_id = '1'; drop table cloudtrail",
+        "event_id in (select event_id from cloudtrail)",
+        "exists (select 1)",
+        "event_time < now()",
+        "random() < 0.5",
+        "count(*) > 1",
+        "event_id = $1",
+    ] {
+        let refused = Deletion::new(&lake, &CLOUDTRAIL, condition, &Limits::default());
+        assert!(refused.is_err(), "`{condition}` is taken");
+    }
+}
+
+#[tokio::test]
+async fn expired_days_go_whole_and_never_come_back() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = small_lake(directory.path()).await;
+    let first_kept = NaiveDate::from_ymd_opt(2026, 3, 11).expect("a day");
+    let told = erase::expire(&lake, first_kept, false, |_| {}).await.expect("is told");
+    assert_eq!((told.len(), told[0].rows, rows(&lake).await), (1, 4, 7));
+    erase::expire(&lake, first_kept, true, |_| {}).await.expect("is done");
+    assert_eq!(rows(&lake).await, 3);
+    assert_whole(&lake).await;
+    assert!(erase::expire(&lake, first_kept, true, |_| {}).await.expect("is done").is_empty());
+    let again = small_lake(directory.path()).await;
+    assert_eq!(rows(&again).await, 3);
+    assert_whole(&again).await;
+}
+
+#[tokio::test]
+async fn only_old_files_that_no_version_in_use_names_are_deleted() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = small_lake(directory.path()).await;
+    let day = directory.path().join("cloudtrail/event_date=2026-03-10");
+    let put = |name: &str, hours: u64| {
+        let file = std::fs::File::create(day.join(name)).expect("is made");
+        file.set_modified(SystemTime::now() - Duration::from_hours(hours)).expect("is made old");
+    };
+    put("young.parquet", 23);
+    put("old.parquet", 25);
+    compact_all(&lake).await;
+    let run = async |days: i64, dry_run: bool| {
+        let settings = vacuum::Settings { retain: TimeDelta::days(days), dry_run };
+        let all = vacuum::run(&lake, settings, |_| {}).await.expect("is done");
+        all.into_iter().flat_map(|vacuumed| vacuumed.paths).collect::<Vec<_>>()
+    };
+    let old = "event_date=2026-03-10/old.parquet".to_owned();
+    assert_eq!(run(7, true).await, std::slice::from_ref(&old));
+    assert!(day.join("old.parquet").exists(), "a dry run deletes nothing");
+    assert_eq!(run(7, false).await, [old]);
+    assert!(!day.join("old.parquet").exists() && day.join("young.parquet").exists());
+    // What was compacted away stays while versions that name it are young, and while it is young itself.
+    assert!(run(0, false).await.is_empty());
+    make_old(&directory.path().join("cloudtrail"), 8 * 24);
+    assert_eq!(run(9, false).await, ["event_date=2026-03-10/young.parquet"]);
+    let gone = run(7, false).await;
+    assert_eq!(gone.len(), 2, "those that were compacted away: {gone:?}");
+    assert!(run(7, false).await.is_empty());
+    assert_eq!(rows(&lake).await, 7);
+    assert_whole(&lake).await;
+    assert!(checked(&lake).await.problems.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_newer_version_wrote_is_added_to_and_not_written_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = small_lake(directory.path()).await;
+    let first = directory.path().join("cloudtrail/_delta_log/00000000000000000000.json");
+    let commit = std::fs::read_to_string(&first).expect("is there");
+    let more = r#"\"fields\":[{\"name\":\"from_the_future\",\"type\":\"string\",\"nullable\":true,\"metadata\":{}},"#;
+    std::fs::write(&first, commit.replacen(r#"\"fields\":["#, more, 1)).expect("is written");
+    let again = open(directory.path()).await;
+    add(&again, vec![object("d", &[("8", 8, "x")])]).await;
+    assert_eq!(rows(&again).await, 8);
+    assert_whole(&again).await;
+    let job = compact::jobs(&again, &settings(), Some("cloudtrail")).await.expect("are found").remove(0);
+    let refused = compact::run(&again, job, &settings(), |_| {}).await.expect_err("is refused").to_string();
+    assert!(refused.contains("`from_the_future`"), "{refused}");
+    let deletion =
+        Deletion::new(&again, &CLOUDTRAIL, "event_id = '1'", &Limits::default()).expect("is sound");
+    let refused = deletion.run(true, |_| {}).await.expect_err("is refused").to_string();
+    assert!(refused.contains("`from_the_future`"), "{refused}");
+
+    // A protocol this version does not speak: nothing is added.
+    let log = lake.log("cloudtrail").expect("a table");
+    let version = log.snapshot().await.expect("a state").version + 1;
+    let protocol = serde_json::json!({ "minReaderVersion": 3, "minWriterVersion": 7,
+        "readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors"] });
+    log.try_commit(version, &[Action { protocol: Some(protocol), ..Action::default() }])
+        .await
+        .expect("is committed");
+    let refused = again.commit(vec![object("e", &[("9", 9, "x")])]).await.expect_err("is refused");
+    assert!(matches!(refused, lake::Error::Protocol { .. }), "{refused}");
+    assert!(log.snapshot().await.is_err(), "rows may be deleted in a way this version does not see");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_daemon_compacts_and_tells_others_nothing_new() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = directory.path().join("lake");
+    small_lake(&lake).await;
+    std::fs::create_dir(directory.path().join("logs")).expect("is made");
+    let file = directory.path().join("t.toml");
+    let text = "lake = 'lake'\n[[source]]\nkind = 'folder'\npath = 'logs'\n[maintain]\ninterval_seconds = 1\n\
+                closed_after_seconds = 0\n";
+    std::fs::write(&file, text).expect("is written");
+    let config = config::load(Some(&file), config::Overrides::default()).expect("is sound");
+    let options = service::Options { signals: false, ..service::Options::default() };
+    let stop = options.stop.clone();
+    let running = tokio::spawn(async move { service::run(&config, options).await });
+    // Two days, and one of `objects`: the day of the tests' clock is long over.
+    let mut compacted = 0;
+    for _ in 0..600 {
+        let tables = ["cloudtrail", "objects"];
+        let files = tables.iter().flat_map(|table| data_files(&lake, table));
+        compacted = files.filter(|path| path.contains("/compact-")).count();
+        if compacted == 3 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(compacted, 3);
+    stop.cancel();
+    running.await.expect("ends").expect("ends well");
+    let lake = open(&lake).await;
+    assert_eq!(rows(&lake).await, 7);
+    assert_whole(&lake).await;
+}
+
+/// What happens to a conditional put.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// Nothing is written, and it fails.
+    Fail,
+    /// It is written, and fails.
+    Lie,
+    /// Somebody else announced that unnamed files are deleted, and deleted them.
+    Vacuum,
+}
+
+/// A local store whose next conditional puts go wrong.
+#[derive(Debug)]
+struct Faulty {
+    inner: Arc<dyn ObjectStore>,
+    directory: PathBuf,
+    faults: Mutex<VecDeque<Fault>>,
+}
+
+impl std::fmt::Display for Faulty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Faulty")
+    }
+}
+
+/// A lake in a directory, and the store beneath it.
+async fn open_faulty(directory: &Path) -> (Lake, Arc<Faulty>) {
+    let mut place =
+        store::lake(&Location::Local(directory.to_owned()), &AwsSettings::default()).await.expect("a store");
+    let inner = place.store;
+    let faulty = Arc::new(Faulty { inner, directory: directory.to_owned(), faults: Mutex::default() });
+    place.store = Arc::clone(&faulty) as Arc<dyn ObjectStore>;
+    (Lake::create(place, clock()).await.expect("a lake"), faulty)
+}
+
+#[async_trait::async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(
+        &self,
+        path: &StorePath,
+        body: PutPayload,
+        options: PutOptions,
+    ) -> StoreResult<PutResult> {
+        let create = options.mode == PutMode::Create;
+        let fault = if create { self.faults.lock().expect("a lock").pop_front() } else { None };
+        let failed = || object_store::Error::Generic { store: "Faulty", source: "injected fault".into() };
+        match fault {
+            None => self.inner.put_opts(path, body, options).await,
+            Some(Fault::Fail) => Err(failed()),
+            Some(Fault::Lie) => self.inner.put_opts(path, body, options).await.and(Err(failed())),
+            Some(Fault::Vacuum) => {
+                let marker = r#"{"commitInfo":{"operation":"VACUUM START"}}"#;
+                self.inner.put_opts(path, marker.into(), options).await?;
+                let newest = walkdir::WalkDir::new(self.directory.join("cloudtrail"))
+                    .into_iter()
+                    .filter_map(Result::ok)
+                    .filter(|file| file.path().extension().is_some_and(|extension| extension == "parquet"))
+                    .max_by_key(|file| file.metadata().expect("is there").modified().expect("a time"));
+                std::fs::remove_file(newest.expect("a file").path()).expect("is removed");
+                Err(failed())
+            }
+        }
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        path: &StorePath,
+        options: PutMultipartOptions,
+    ) -> StoreResult<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(path, options).await
+    }
+
+    async fn get_opts(&self, path: &StorePath, options: GetOptions) -> StoreResult<GetResult> {
+        self.inner.get_opts(path, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        paths: BoxStream<'static, StoreResult<StorePath>>,
+    ) -> BoxStream<'static, StoreResult<StorePath>> {
+        self.inner.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&StorePath>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&StorePath>) -> StoreResult<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &StorePath, to: &StorePath, options: CopyOptions) -> StoreResult<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_meets_a_vacuum_stores_its_files_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (lake, store) = open_faulty(directory.path()).await;
+    add(&lake, vec![object("a", &[("1", 1, "x")])]).await;
+    store.faults.lock().expect("a lock").push_back(Fault::Vacuum);
+    add(&lake, vec![object("b", &[("2", 2, "x")])]).await;
+    assert_eq!(rows(&lake).await, 2);
+    assert_whole(&lake).await;
+    // A compaction gives up: what it wrote may be gone.
+    store.faults.lock().expect("a lock").push_back(Fault::Vacuum);
+    let job = compact::jobs(&lake, &settings(), Some("cloudtrail")).await.expect("are found").remove(0);
+    let done = compact::run(&lake, job, &settings(), |_| {}).await.expect("is tried").expect("had files");
+    assert_eq!((done.version, rows(&lake).await), (None, 2));
+    assert_whole(&lake).await;
+    assert_eq!(compact_all(&lake).await.len(), 1);
+    assert_eq!(rows(&lake).await, 2);
+    assert_whole(&lake).await;
+}
+
+#[tokio::test]
+async fn commits_whose_answer_is_lost_are_known_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (lake, store) = open_faulty(directory.path()).await;
+    add(&lake, vec![object("a", &[("1", 1, "x"), ("2", 2, "y")])]).await;
+    add(&lake, vec![object("b", &[("1", 1, "x"), ("3", 3, "y")])]).await;
+    let next = |faults: &[Fault]| store.faults.lock().expect("a lock").extend(faults);
+    next(&[Fault::Fail, Fault::Lie]);
+    let done = compact_all(&lake).await;
+    assert_eq!((done[0].duplicates, done[0].version), (1, Some(3)));
+    assert_whole(&lake).await;
+    next(&[Fault::Fail, Fault::Fail, Fault::Lie]);
+    let deletion = Deletion::new(&lake, &CLOUDTRAIL, "event_id = '2'", &Limits::default()).expect("is sound");
+    let erased = deletion.run(true, |_| {}).await.expect("is done");
+    assert_eq!(erased[0].version, Some(4));
+    assert_whole(&lake).await;
+    make_old(directory.path(), 1_000);
+    next(&[Fault::Lie]);
+    let settings = vacuum::Settings { retain: TimeDelta::days(7), dry_run: false };
+    let gone = vacuum::run(&lake, settings, |_| {}).await.expect("is done");
+    assert_eq!(gone[0].paths.len(), 3, "two that were compacted, and the one rows were deleted from");
+    assert_eq!(rows(&lake).await, 2);
+    assert_whole(&lake).await;
+    // All tries fail: nothing is changed, and nothing is lost.
+    next(&[Fault::Fail; 12]);
+    let failed = Deletion::new(&lake, &CLOUDTRAIL, "event_id = '1'", &Limits::default()).expect("is sound");
+    assert!(failed.run(true, |_| {}).await.is_err());
+    assert_eq!(rows(&lake).await, 2);
+    assert_whole(&lake).await;
+}
