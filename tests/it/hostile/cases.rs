@@ -489,7 +489,7 @@ pub fn large_cases() -> Vec<Case> {
             "too many lines",
             TRAIL,
             format!("[{{}}][{{}}{}]", ",{}".repeat(3_999_999)),
-            refused("more than 4000000 records (byte 4)"),
+            refused("more than 4000000 records (byte 11534362)"),
         ),
         trail("many lines", format!("{small}\n").repeat(100_000), 100_000),
     ]
@@ -525,7 +525,7 @@ pub fn bombs() -> Vec<Case> {
         bomb(
             "too many empty records",
             repeated(r#"{"Records":[{}"#, ",{}", 5_000_000, "]}"),
-            refused("more than 4000000 records (byte 11)"),
+            refused("more than 4000000 records (byte 11534369)"),
         ),
     ]
 }
