@@ -162,7 +162,7 @@ fn main() {
 }
 
 /// Objects, and records in each, of the comparison with the limit.
-const OBJECTS: usize = 64;
+const OBJECTS: usize = 256;
 const RECORDS_OF_AN_OBJECT: usize = 1250;
 
 /// Measures the steps and the path in turns, on one thread, and takes the best of each.
@@ -177,7 +177,7 @@ fn limit() {
     let rows = decoder.take().expect("makes a batch");
     let (mut inflate, mut tape, mut encode, mut path) = (f64::MAX, f64::MAX, f64::MAX, f64::MAX);
     let mut files_bytes = 0;
-    for round in 0..9 {
+    for round in 0..5 {
         inflate = inflate.min(seconds(|| inflate_all(&samples)));
         tape = tape.min(parse_all(&samples));
         encode = encode.min(seconds(|| {
