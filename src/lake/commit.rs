@@ -18,6 +18,7 @@ use super::log::{Action, Add, TableLog};
 use super::tables::OBJECTS;
 use super::{Error, Lake};
 use crate::decode::columns::Table;
+use crate::failpoint;
 
 /// Tries without the log moving on, after which a commit is given up and its objects are given back.
 const FUTILE_TRIES: u32 = 6;
@@ -144,7 +145,7 @@ impl Lake {
                         last_error.unwrap_or(Error::Contended { table: log.table().name, tries: futile })
                     );
                 }
-                tokio::time::sleep(pause(futile)).await;
+                self.clock().sleep(pause(futile)).await;
             } else {
                 futile = 0;
             }
@@ -264,7 +265,7 @@ impl Lake {
         let mut last_error = None;
         for attempt in 0..FUTILE_TRIES {
             if attempt > 0 {
-                tokio::time::sleep(pause(attempt)).await;
+                self.clock().sleep(pause(attempt)).await;
             }
             let (version, progress) = objects.progress(&app_ids).await?;
             let mut placed = Vec::new();
@@ -278,6 +279,7 @@ impl Lake {
             if actions.len() == 1 {
                 return Ok(());
             }
+            failpoint::pass("before_index");
             if !placed.is_empty() {
                 let now = self.now_millis();
                 let files = self
@@ -286,7 +288,10 @@ impl Lake {
                 actions.extend(files.iter().map(|(path, encoded)| Action::add(encoded.add(path, now))));
             }
             match objects.try_commit(version + 1, &actions).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    failpoint::pass("after_index_put");
+                    return Ok(());
+                }
                 Err(error) => last_error = Some(error),
             }
         }

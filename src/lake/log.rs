@@ -22,6 +22,7 @@ use url::Url;
 use super::Error;
 use super::tables::delta_schema;
 use crate::decode::columns::Table;
+use crate::failpoint;
 
 /// A checkpoint is written every so many versions.
 const CHECKPOINT_INTERVAL: i64 = 50;
@@ -263,12 +264,16 @@ impl TableLog {
             body.push(b'\n');
         }
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        failpoint::pass("before_log_put");
         self.store
             .put_opts(&log_path(version), body.into(), options)
             .await
             .map_err(|error| Error::table(self.table, error))?;
+        failpoint::pass("after_log_put");
         if version > 0 && version % CHECKPOINT_INTERVAL == 0 {
+            failpoint::pass("before_checkpoint");
             self.checkpoint().await;
+            failpoint::pass("after_checkpoint");
         }
         Ok(())
     }
@@ -335,7 +340,9 @@ impl TableLog {
 
     /// Stores a data file; it is not in the table before a commit adds it.
     pub async fn put_file(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
+        failpoint::pass("before_data_put");
         let stored = self.store.put(&Path::from(path), bytes.into()).await;
+        failpoint::pass("after_data_put");
         stored.map(|_| ()).map_err(|error| Error::table(self.table, error))
     }
 

@@ -17,6 +17,8 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
 
+use crate::failpoint;
+
 const STORE: &str = "DurableLocal";
 
 /// The whole local file system, rooted at `/`.
@@ -137,6 +139,7 @@ fn write(path: &FilePath, payload: &PutPayload, replace: bool, location: &str) -
     let temporary = temporary_name(path);
     let placed = write_synced(&temporary, payload)
         .and_then(|()| if replace { fs::rename(&temporary, path) } else { fs::hard_link(&temporary, path) });
+    failpoint::pass("file_placed");
     if !replace || placed.is_err() {
         // The name is ours alone; a leftover is ignored by listings.
         let _ = fs::remove_file(&temporary);
@@ -146,7 +149,11 @@ fn write(path: &FilePath, payload: &PutPayload, replace: bool, location: &str) -
             Err(Error::AlreadyExists { path: location.to_owned(), source: Box::new(error) })
         }
         Err(error) => Err(generic(path, &error)),
-        Ok(()) => sync_directory(directory).map_err(|error| generic(directory, &error)),
+        Ok(()) => {
+            sync_directory(directory).map_err(|error| generic(directory, &error))?;
+            failpoint::pass("directory_synced");
+            Ok(())
+        }
     }
 }
 
@@ -162,7 +169,10 @@ fn write_synced(path: &FilePath, payload: &PutPayload) -> std::io::Result<()> {
     for chunk in payload {
         file.write_all(chunk)?;
     }
-    file.sync_all()
+    failpoint::pass("file_written");
+    file.sync_all()?;
+    failpoint::pass("file_synced");
+    Ok(())
 }
 
 /// Makes a directory and those above it, and syncs the directory that each new one is an entry of.

@@ -13,4 +13,5 @@ mod moto;
 mod queue;
 mod reference;
 mod samples;
+mod simulate;
 mod worker;

@@ -13,6 +13,7 @@ use super::super::load::Batch;
 use super::{
     Announcement, Arrived, MessageFacts, Notification, Outcome, Received, Worker, announced_id, count,
 };
+use crate::failpoint;
 use crate::lake::{self, Report};
 use crate::queue::{self, MAX_BATCH};
 
@@ -377,6 +378,7 @@ impl Run {
             tracing::info!("the lake takes commits again");
             self.commit_failures = 0;
         }
+        failpoint::pass("committed");
         self.worker.stats.note(report);
         if !report.added.is_empty() {
             self.index_is_behind = true;
