@@ -47,7 +47,7 @@ impl Worker {
         loop {
             match self.queue.receive(10, Duration::ZERO).await {
                 Err(_) => self.pause(1..30, "no answer of the queue").await,
-                Ok(messages) if messages.is_empty() => self.pause(10..200, "no messages").await,
+                Ok(messages) if messages.is_empty() => self.pause(5..120, "no messages").await,
                 Ok(messages) => self.settle(&lake, &reader, messages).await,
             }
         }
@@ -87,7 +87,7 @@ impl Worker {
             delete(&self.queue, settled).await;
         }
         // Mostly, as a worker may die or be late; but an index does not forget.
-        if self.mutant != Mutant::Forgets && self.world.chance(0.6) {
+        if self.mutant != Mutant::Forgets && self.world.chance(0.4) {
             let _ = lake.update_index().await;
         }
     }

@@ -85,6 +85,8 @@ struct State {
     /// Requests that may still be carried out.
     on_their_way: usize,
     honest: bool,
+    /// How long a request or an answer is on its way, at most, in milliseconds.
+    latency: u64,
     hasher: DefaultHasher,
     tail: VecDeque<String>,
     violations: Vec<String>,
@@ -115,8 +117,12 @@ impl fmt::Debug for World {
 
 impl World {
     pub fn new(seed: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(seed);
+        // The slower everything is, the more happens at the same time.
+        let latency = [40, 2_000, 10_000][random.random_range(0..3)];
         World(Arc::new(Mutex::new(State {
-            random: StdRng::seed_from_u64(seed),
+            random,
+            latency,
             now: Duration::ZERO,
             sequence: 0,
             events: BTreeMap::new(),
@@ -287,11 +293,11 @@ impl World {
     fn plan(&self, kind: Kind) -> Plan {
         let mut state = self.state();
         let now = state.now;
-        let honest = state.honest;
+        let (honest, latency) = (state.honest, state.latency);
         let random = &mut state.random;
         let mut plan = {
-            let apply = now + millis(random, 1..40);
-            Plan { apply: Some(apply), answer: apply + millis(random, 1..40), lie: None, crash: None }
+            let apply = now + millis(random, 1..latency);
+            Plan { apply: Some(apply), answer: apply + millis(random, 1..latency), lie: None, crash: None }
         };
         if honest || kind == Kind::Sleep {
             return plan;
@@ -327,7 +333,7 @@ impl World {
                 _ => {}
             }
         }
-        let deadly = if kind == Kind::ConditionalPut { 0.08 } else { 0.015 };
+        let deadly = if kind == Kind::ConditionalPut { 0.08 } else { 0.006 };
         if random.random_bool(deadly) {
             // Before it is sent, on its way, or when it is done.
             let (crash, apply) = match random.random_range(0..3) {
