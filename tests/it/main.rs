@@ -7,6 +7,7 @@ mod daemon;
 mod decode_cloudtrail;
 mod decode_vpc_flow;
 mod forms;
+mod kill;
 mod lake;
 mod layers;
 mod moto;

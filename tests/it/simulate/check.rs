@@ -131,7 +131,9 @@ async fn live_files(store: &Arc<InMemory>, log: &TableLog, table: &str) -> Resul
             }
         }
     }
-    let snapshot = log.snapshot().await.map_err(|error| format!("deltalake cannot read it: {error}: {:?}", std::error::Error::source(&error)))?;
+    let snapshot = log.snapshot().await.map_err(|error| {
+        format!("deltalake cannot read it: {error}: {:?}", std::error::Error::source(&error))
+    })?;
     let theirs: BTreeSet<String> = snapshot.files.into_iter().map(|file| file.path).collect();
     if theirs != live {
         return Err(format!("deltalake sees {} files of {}", theirs.len(), live.len()));
