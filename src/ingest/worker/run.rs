@@ -104,7 +104,8 @@ impl Run {
             acknowledged: Vec::new(),
             committing: false,
             commit_failures: 0,
-            index_is_behind: false,
+            // Whoever was here before may have died between a commit and its index.
+            index_is_behind: true,
             indexing: false,
             intake: Intake {
                 started: None,
