@@ -15,4 +15,5 @@ mod queue;
 mod reference;
 mod samples;
 mod simulate;
+mod strace;
 mod worker;
