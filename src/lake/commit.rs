@@ -309,6 +309,10 @@ async fn unindexed(log: &TableLog, done: i64, placed: &mut Vec<Placed>) -> Resul
                 .map(|record| Placed { record, rows_in: Some((log.table().name, version)) }),
         );
     }
+    if version > done {
+        // The index must not name what the log may lose.
+        log.settle().await?;
+    }
     Ok(version)
 }
 

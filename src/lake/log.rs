@@ -2,6 +2,7 @@
 //!
 //! Must never retry a commit: whoever commits reads the log again and decides.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
@@ -23,6 +24,7 @@ use super::Error;
 use super::tables::delta_schema;
 use crate::decode::columns::Table;
 use crate::failpoint;
+use crate::store;
 
 /// A checkpoint is written every so many versions.
 const CHECKPOINT_INTERVAL: i64 = 50;
@@ -32,6 +34,8 @@ pub struct TableLog {
     table: &'static Table,
     store: Arc<dyn ObjectStore>,
     log_store: Arc<dyn LogStore>,
+    /// Where the log's files are, for a lake in a directory.
+    directory: Option<PathBuf>,
 }
 
 /// A data file that is live at some version.
@@ -165,7 +169,8 @@ impl TableLog {
         let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(Arc::clone(root_store), prefix));
         let options = StorageConfig::default();
         let log_store = default_logstore(Arc::clone(&store), Arc::clone(root_store), &url, &options);
-        Ok(TableLog { table, store, log_store })
+        let directory = url.to_file_path().ok().map(|path| path.join("_delta_log"));
+        Ok(TableLog { table, store, log_store, directory })
     }
 
     /// The table's columns.
@@ -250,6 +255,13 @@ impl TableLog {
         let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
         let actions: Result<Vec<Action>, _> = lines.map(serde_json::from_slice).collect();
         actions.map(Some).map_err(|source| Error::Log { table: self.table.name, version, source })
+    }
+
+    /// Makes sure that the versions that were read stay: in a directory, whoever wrote the newest may have died, or
+    /// failed, before it was on disk, and what is told of it must not outlive it.
+    pub async fn settle(&self) -> Result<(), Error> {
+        let Some(directory) = self.directory.clone() else { return Ok(()) };
+        store::settle_directory(directory).await.map_err(|error| Error::table(self.table, error))
     }
 
     /// Adds a version, if nobody else has. Any error leaves the outcome open: read the version to know.

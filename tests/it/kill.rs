@@ -35,12 +35,12 @@ const VISIBILITY: Duration = Duration::from_secs(31);
 const ABORTED: i32 = 6;
 
 /// A lake, a queue, a bucket, and all that was ever put into it.
-struct Stage {
-    moto: Moto,
-    queue: Created,
-    directory: tempfile::TempDir,
+pub struct Stage {
+    pub moto: Moto,
+    pub queue: Created,
+    pub directory: tempfile::TempDir,
     lake: String,
-    config: PathBuf,
+    pub config: PathBuf,
     /// Event ids by key.
     sent: BTreeMap<String, Vec<String>>,
 }
@@ -57,7 +57,7 @@ enum End {
 }
 
 /// A process that is killed when dropped.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -73,13 +73,13 @@ impl Process {
     }
 
     /// Whether it has ended at the place it was to end at.
-    fn has_aborted(&mut self) -> bool {
+    pub fn has_aborted(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some_and(|status| status.signal() == Some(ABORTED))
     }
 }
 
 impl Stage {
-    async fn new(on_s3: bool) -> Self {
+    pub async fn new(on_s3: bool) -> Self {
         let moto = Moto::start();
         moto.create_bucket("logs").await;
         moto.create_bucket("lake").await;
@@ -108,7 +108,7 @@ impl Stage {
     }
 
     /// Puts objects, each announced once or twice.
-    async fn send(&mut self, count: usize, random: &mut StdRng) {
+    pub async fn send(&mut self, count: usize, random: &mut StdRng) {
         for _ in 0..count {
             let number = self.sent.len();
             let key = format!("AWSLogs/111122223333/CloudTrail/us-east-1/2026/03/10/{number}.json.gz");
@@ -126,7 +126,7 @@ impl Stage {
         self.directory.path().join("log")
     }
 
-    fn start(&self, failpoint: Option<(&str, u32)>) -> Process {
+    pub fn start(&self, failpoint: Option<(&str, u32)>) -> Process {
         let log = File::options().create(true).append(true).open(self.log()).unwrap();
         let mut command = trailhound(&self.config);
         command.arg("run").stdout(log.try_clone().unwrap()).stderr(log);
@@ -223,7 +223,7 @@ impl Stage {
     }
 
     /// What the daemons said last.
-    fn told(&self) -> String {
+    pub fn told(&self) -> String {
         let text = std::fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
@@ -414,7 +414,7 @@ async fn what_each_place_leaves_behind() {
 }
 
 /// Makes the lake, with a log of the events' table that has so many versions, and an index that is up to date.
-async fn grow_old(stage: &Stage, versions: i64) {
+pub async fn grow_old(stage: &Stage, versions: i64) {
     use std::sync::Arc;
     use trailhound::clock::SystemClock;
     use trailhound::lake::{Action, Lake};

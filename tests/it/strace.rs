@@ -9,9 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use serde_json::json;
 
 use crate::daemon::{lines, trailhound};
+use crate::kill::{Stage, grow_old};
 use crate::moto::{Moto, REGION};
 use crate::worker::cloudtrail;
 
@@ -95,19 +98,7 @@ async fn files_and_directories_are_synced_before_messages_are_deleted() {
         moto.endpoint
     );
     std::fs::write(&config, text).unwrap();
-    let traced = "trace=fsync,fdatasync,link,linkat,rename,renameat,renameat2,write,writev,sendto,sendmsg";
-    let mut daemon =
-        traced_by(&["-y", "-s", "1000", "-e", traced], &trace, &config).arg("run").spawn().unwrap();
-    let started = Instant::now();
-    while moto.queue_counts(&queue).await != (0, 0) {
-        assert!(started.elapsed() < Duration::from_mins(2), "it does not end");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    daemon.kill().unwrap();
-    daemon.wait().unwrap();
-    end_of_the_traced(&trace);
-
-    let calls = calls(&std::fs::read_to_string(&trace).unwrap());
+    let calls = trace_until_empty(&moto, &queue, &config, &trace).await;
     let deletes = calls.iter().filter(|call| call.text.contains("AmazonSQS.DeleteMessage"));
     let last_delete = deletes.map(|call| call.began).max().expect("messages are deleted");
     let moves: Vec<&Call> = calls
@@ -122,6 +113,48 @@ async fn files_and_directories_are_synced_before_messages_are_deleted() {
         assert!(done < last_delete, "a message is deleted before this was on disk: {call:?}");
     }
     println!("{} files of `cloudtrail` were on disk before the last message was deleted", moves.len());
+}
+
+/// A version of the log may be seen although its directory was never synced: whoever relies on it syncs it first.
+#[tokio::test]
+async fn what_another_placed_is_synced_before_it_is_relied_on() {
+    if strace_is_missing() {
+        return;
+    }
+    let mut stage = Stage::new(false).await;
+    grow_old(&stage, 0).await;
+    stage.send(1, &mut StdRng::seed_from_u64(1)).await;
+    // The second file is the log's: it is in its place, and the process ends.
+    let mut process = stage.start(Some(("file_placed", 2)));
+    let started = Instant::now();
+    while !process.has_aborted() {
+        assert!(started.elapsed() < Duration::from_mins(2), "it does not end: {}", stage.told());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    stage.moto.advance(Duration::from_mins(10));
+    let trace = stage.directory.path().join("trace");
+    let calls = trace_until_empty(&stage.moto, &stage.queue.url, &stage.config, &trace).await;
+    let first = |what: &[&str]| calls.iter().find(|call| what.iter().all(|what| call.text.contains(what)));
+    let delete = first(&["AmazonSQS.DeleteMessage"]).expect("the message is deleted");
+    assert!(first(&["link", "/cloudtrail/_delta_log/"]).is_none(), "the version is there already");
+    let sync = first(&["fsync(", "/cloudtrail/_delta_log>"]).expect("the log is synced");
+    assert!(sync.ended < delete.began, "{sync:?}\n{delete:?}");
+}
+
+/// What a daemon asks of the system until the queue is empty.
+async fn trace_until_empty(moto: &Moto, queue: &str, config: &Path, trace: &Path) -> Vec<Call> {
+    let traced = "trace=fsync,fdatasync,link,linkat,rename,renameat,renameat2,write,writev,sendto,sendmsg";
+    let mut daemon =
+        traced_by(&["-y", "-s", "1000", "-e", traced], trace, config).arg("run").spawn().unwrap();
+    let started = Instant::now();
+    while moto.queue_counts(queue).await != (0, 0) {
+        assert!(started.elapsed() < Duration::from_mins(2), "it does not end");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    end_of_the_traced(trace);
+    calls(&std::fs::read_to_string(trace).unwrap())
 }
 
 /// The program under `strace`.
