@@ -338,6 +338,10 @@ impl Run {
         let mut steps = 0;
         while !self.is_over() {
             steps += 1;
+            if self.mutant != Mutant::None && !self.world.violations().is_empty() {
+                // Caught.
+                break;
+            }
             if steps > MOST_STEPS {
                 self.world.violation("it does not come to rest");
                 break;
