@@ -4,13 +4,20 @@
 
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::BoxFuture;
 
 /// A source of the current time.
 pub trait Clock: Debug + Send + Sync {
     /// The current time.
     fn now(&self) -> DateTime<Utc>;
+
+    /// Waits. Only how soon something is tried again may depend on it.
+    fn sleep(&self, how_long: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(how_long))
+    }
 }
 
 /// The system's clock.

@@ -22,7 +22,7 @@
 //! | [`decode`] | bytes to `RecordBatch`, pure: no tokio, no AWS, no clock |
 //! | [`queue`] | at-least-once messages: SQS, or in memory with the same conformance tests |
 //! | [`generate`] | realistic logs from a seed, for the demo, tests and benchmarks |
-//! | [`store`] [`config`] [`severity`] [`telemetry`] [`text`] [`clock`] | where bytes are, what the user wants, and the like |
+//! | [`store`] [`config`] [`severity`] [`telemetry`] [`text`] [`clock`] [`failpoint`] | where bytes are, what the user wants, and the like |
 //!
 //! # Invariants
 //!
@@ -55,6 +55,7 @@ pub mod clock;
 pub mod config;
 pub mod decode;
 pub mod detect;
+pub mod failpoint;
 pub mod generate;
 pub mod ingest;
 pub mod lake;

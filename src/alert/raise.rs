@@ -85,7 +85,10 @@ impl Runner<'_> {
             if rules.is_empty() {
                 continue;
             }
-            let snapshot = self.lake.log(table.name)?.snapshot().await?;
+            let log = self.lake.log(table.name)?;
+            let snapshot = log.snapshot().await?;
+            // Progress must not outlive the versions it counts: others in their place would never be looked at.
+            log.settle().await?;
             for group in self.groups(table.name, snapshot.version, rules, &mut outcome).await? {
                 for detection in &group.detections {
                     started(detection);

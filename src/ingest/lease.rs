@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::notification::Notification;
+use crate::failpoint;
 use crate::lake::{Committed, ObjectId};
 use crate::queue::{self, MAX_INVISIBLE, Message, Queue};
 
@@ -236,7 +237,10 @@ pub struct Acknowledged {
 pub async fn delete(queue: &dyn Queue, messages: Vec<Acknowledged>) -> usize {
     let receipts: Vec<String> =
         messages.iter().map(|message| message.lease.message.receipt.clone()).collect();
-    match queue.delete(&receipts).await {
+    failpoint::pass("before_acknowledge");
+    let deleted = queue.delete(&receipts).await;
+    failpoint::pass("after_acknowledge");
+    match deleted {
         Ok(failed) => receipts.len() - failed.len(),
         Err(error) => {
             let error: &dyn std::error::Error = &error;

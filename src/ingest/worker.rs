@@ -25,6 +25,7 @@ use super::notification::{self, Announcement, Notification};
 use super::read::{Fetched, Reader};
 use super::stats::Stats;
 use crate::config;
+use crate::failpoint;
 use crate::lake::{self, Committed, Lake, ObjectId, ReadObject};
 use crate::queue::{self, Message, Queue};
 
@@ -205,6 +206,9 @@ impl Worker {
         let messages = answer.unwrap_or_default();
         let leases: Vec<Lease> = messages.into_iter().map(|message| self.leases.lease(message)).collect();
         self.stats.received.add(leases.len());
+        if !leases.is_empty() {
+            failpoint::pass("received");
+        }
         let arrived = |lease: Lease| Arrived { says: notification::parse(&lease.message().body), lease };
         let messages: Vec<Arrived> = leases.into_iter().map(arrived).collect();
         let announced = messages.iter().filter_map(|message| match &message.says {
@@ -250,7 +254,9 @@ impl Worker {
             self.stats.overwritten.add(1_u64);
             tracing::warn!(bucket, key, "the object was written again after it was announced");
         }
-        self.decode(fetched, message.receives).await
+        let outcome = self.decode(fetched, message.receives).await;
+        failpoint::pass("object_read");
+        outcome
     }
 
     async fn fetch(&self, announced: &Announcement) -> Result<Fetched, fetch::Error> {
@@ -294,6 +300,7 @@ impl Worker {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "the `objects` table is behind; the next commit brings it up to date");
         }
+        failpoint::pass("after_index");
     }
 }
 

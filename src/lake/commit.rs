@@ -18,6 +18,7 @@ use super::log::{Action, Add, TableLog};
 use super::tables::OBJECTS;
 use super::{Error, Lake};
 use crate::decode::columns::Table;
+use crate::failpoint;
 
 /// Tries without the log moving on, after which a commit is given up and its objects are given back.
 pub(super) const FUTILE_TRIES: u32 = 6;
@@ -150,7 +151,7 @@ impl Lake {
                         last_error.unwrap_or(Error::Contended { table: log.table().name, tries: futile })
                     );
                 }
-                tokio::time::sleep(pause(futile)).await;
+                self.clock().sleep(pause(futile)).await;
             } else {
                 futile = 0;
             }
@@ -275,7 +276,7 @@ impl Lake {
         let (mut futile, mut last_version) = (0, None);
         for attempt in 0..INDEX_TRIES {
             if attempt > 0 {
-                tokio::time::sleep(pause(attempt)).await;
+                self.clock().sleep(pause(attempt)).await;
             }
             let (version, progress) = objects.progress(&app_ids).await?;
             // Where others keep committing, a try that failed was not in vain for everybody.
@@ -295,6 +296,7 @@ impl Lake {
             if actions.len() == 1 {
                 return Ok(());
             }
+            failpoint::pass("before_index");
             if !placed.is_empty() {
                 let now = self.now_millis();
                 let files = self
@@ -303,7 +305,10 @@ impl Lake {
                 actions.extend(files.iter().map(|(path, encoded)| Action::add(encoded.add(path, now))));
             }
             match objects.try_commit(version + 1, &actions).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    failpoint::pass("after_index_put");
+                    return Ok(());
+                }
                 Err(error) => last_error = Some(error),
             }
         }
@@ -320,6 +325,10 @@ async fn unindexed(log: &TableLog, done: i64, placed: &mut Vec<Placed>) -> Resul
             ledger::objects_of(&actions)
                 .map(|record| Placed { record, rows_in: Some((log.table().name, version)) }),
         );
+    }
+    if version > done {
+        // The index must not name what the log may lose.
+        log.settle().await?;
     }
     Ok(version)
 }

@@ -3,7 +3,7 @@
 //! The commits are the one system of record: each names the objects whose rows it adds. The `objects` table is an
 //! index of them, brought up to date after a commit and made again from the log when it is behind.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -172,6 +172,8 @@ pub struct Ledger {
     states: HashMap<ObjectId, State>,
     seen: HashMap<&'static str, i64>,
     vacuumed: HashMap<&'static str, i64>,
+    /// Logs of which versions were read that may not be on disk yet.
+    unsettled: HashSet<&'static str>,
 }
 
 impl Ledger {
@@ -197,16 +199,23 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Reads the versions of a log that were not read yet; returns the newest version.
+    /// Reads the versions of a log that were not read yet, and makes sure that they stay; returns the newest version.
     pub async fn catch_up(&mut self, log: &TableLog) -> Result<i64, Error> {
         let name = log.table().name;
         loop {
             let next = self.seen.get(name).copied().unwrap_or(-1) + 1;
-            let Some(actions) = log.actions(next).await? else { return Ok(next - 1) };
+            let Some(actions) = log.actions(next).await? else {
+                if self.unsettled.contains(name) {
+                    log.settle().await?;
+                    self.unsettled.remove(name);
+                }
+                return Ok(next - 1);
+            };
             log.check_actions(&actions)?;
             if actions.iter().any(Action::is_vacuum) {
                 self.vacuumed.insert(name, next);
             }
+            self.unsettled.insert(name);
             for record in objects_of(&actions) {
                 self.note(record.object_id, record.state);
             }

@@ -2,6 +2,7 @@
 //!
 //! Must never retry a commit: whoever commits reads the log again and decides.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
@@ -23,6 +24,8 @@ use super::Error;
 use super::reader::FileReader;
 use super::tables::delta_schema;
 use crate::decode::columns::Table;
+use crate::failpoint;
+use crate::store;
 
 /// A checkpoint is written every so many versions.
 const CHECKPOINT_INTERVAL: i64 = 50;
@@ -36,6 +39,8 @@ pub struct TableLog {
     table: &'static Table,
     store: Arc<dyn ObjectStore>,
     log_store: Arc<dyn LogStore>,
+    /// Where the log's files are, for a lake in a directory.
+    directory: Option<PathBuf>,
 }
 
 /// A data file that is live at some version.
@@ -224,7 +229,8 @@ impl TableLog {
         let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(Arc::clone(root_store), prefix));
         let options = StorageConfig::default();
         let log_store = default_logstore(Arc::clone(&store), Arc::clone(root_store), &url, &options);
-        Ok(TableLog { table, store, log_store })
+        let directory = url.to_file_path().ok().map(|path| path.join("_delta_log"));
+        Ok(TableLog { table, store, log_store, directory })
     }
 
     /// The table's columns.
@@ -311,6 +317,13 @@ impl TableLog {
         actions.map(Some).map_err(|source| Error::Log { table: self.table.name, version, source })
     }
 
+    /// Makes sure that the versions that were read stay: in a directory, whoever wrote the newest may have died, or
+    /// failed, before it was on disk, and what is told of it must not outlive it.
+    pub async fn settle(&self) -> Result<(), Error> {
+        let Some(directory) = self.directory.clone() else { return Ok(()) };
+        store::settle_directory(directory).await.map_err(|error| Error::table(self.table, error))
+    }
+
     /// Adds a version, if nobody else has. Any error leaves the outcome open: read the version to know.
     pub async fn try_commit(&self, version: i64, actions: &[Action]) -> Result<(), Error> {
         let mut body = Vec::new();
@@ -323,12 +336,16 @@ impl TableLog {
             body.push(b'\n');
         }
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        failpoint::pass("before_log_put");
         self.store
             .put_opts(&log_path(version), body.into(), options)
             .await
             .map_err(|error| Error::table(self.table, error))?;
+        failpoint::pass("after_log_put");
         if version > 0 && version % CHECKPOINT_INTERVAL == 0 {
+            failpoint::pass("before_checkpoint");
             self.checkpoint().await;
+            failpoint::pass("after_checkpoint");
         }
         Ok(())
     }
@@ -448,7 +465,9 @@ impl TableLog {
 
     /// Stores a data file; it is not in the table before a commit adds it.
     pub async fn put_file(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
+        failpoint::pass("before_data_put");
         let stored = self.store.put(&Path::from(path), bytes.into()).await;
+        failpoint::pass("after_data_put");
         stored.map(|_| ()).map_err(|error| Error::table(self.table, error))
     }
 

@@ -3,10 +3,11 @@
 //! `object_store`'s own local store does not sync. Here a put writes a temporary file, syncs it, links or renames
 //! it into place and syncs the directory: what a reader can see was synced before it could be seen.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -17,17 +18,24 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
 
+use crate::failpoint;
+
 const STORE: &str = "DurableLocal";
 
 /// The whole local file system, rooted at `/`.
 #[derive(Debug, Clone)]
 pub struct DurableLocal {
     inner: Arc<LocalFileSystem>,
+    /// Directories that this process has seen to be on disk themselves.
+    settled: Arc<Mutex<HashSet<PathBuf>>>,
 }
+
+/// More directories than this are not remembered: syncing one again costs little.
+const MAX_SETTLED: usize = 10_000;
 
 impl Default for DurableLocal {
     fn default() -> Self {
-        DurableLocal { inner: Arc::new(LocalFileSystem::new()) }
+        DurableLocal { inner: Arc::new(LocalFileSystem::new()), settled: Arc::default() }
     }
 }
 
@@ -46,8 +54,8 @@ impl ObjectStore for DurableLocal {
             PutMode::Update(_) => return self.inner.put_opts(location, payload, options).await,
         };
         let path = self.inner.path_to_filesystem(location)?;
-        let location = location.to_string();
-        blocking(move || write(&path, &payload, replace, &location)).await?;
+        let (location, settled) = (location.to_string(), Arc::clone(&self.settled));
+        blocking(move || write(&path, &payload, replace, &location, &settled)).await?;
         Ok(PutResult { e_tag: None, version: None })
     }
 
@@ -131,12 +139,28 @@ fn generic(path: &FilePath, error: &std::io::Error) -> Error {
     Error::Generic { store: STORE, source: Box::new(std::io::Error::new(error.kind(), words)) }
 }
 
-fn write(path: &FilePath, payload: &PutPayload, replace: bool, location: &str) -> Result<()> {
+/// Syncs a directory, so that the files that were seen in it stay; one that is not there holds none.
+pub async fn settle_directory(directory: PathBuf) -> Result<()> {
+    blocking(move || match sync_directory(&directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(generic(&directory, &error)),
+        _ => Ok(()),
+    })
+    .await
+}
+
+fn write(
+    path: &FilePath,
+    payload: &PutPayload,
+    replace: bool,
+    location: &str,
+    settled: &Mutex<HashSet<PathBuf>>,
+) -> Result<()> {
     let directory = path.parent().unwrap_or(FilePath::new("/"));
-    make_directories(directory).map_err(|error| generic(directory, &error))?;
+    make_directories(directory, settled).map_err(|error| generic(directory, &error))?;
     let temporary = temporary_name(path);
     let placed = write_synced(&temporary, payload)
         .and_then(|()| if replace { fs::rename(&temporary, path) } else { fs::hard_link(&temporary, path) });
+    failpoint::pass("file_placed");
     if !replace || placed.is_err() {
         // The name is ours alone; a leftover is ignored by listings.
         let _ = fs::remove_file(&temporary);
@@ -146,7 +170,11 @@ fn write(path: &FilePath, payload: &PutPayload, replace: bool, location: &str) -
             Err(Error::AlreadyExists { path: location.to_owned(), source: Box::new(error) })
         }
         Err(error) => Err(generic(path, &error)),
-        Ok(()) => sync_directory(directory).map_err(|error| generic(directory, &error)),
+        Ok(()) => {
+            sync_directory(directory).map_err(|error| generic(directory, &error))?;
+            failpoint::pass("directory_synced");
+            Ok(())
+        }
     }
 }
 
@@ -162,20 +190,42 @@ fn write_synced(path: &FilePath, payload: &PutPayload) -> std::io::Result<()> {
     for chunk in payload {
         file.write_all(chunk)?;
     }
-    file.sync_all()
+    failpoint::pass("file_written");
+    file.sync_all()?;
+    failpoint::pass("file_synced");
+    Ok(())
 }
 
-/// Makes a directory and those above it, and syncs the directory that each new one is an entry of.
-fn make_directories(directory: &FilePath) -> std::io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
+/// Makes a directory and those above it, and syncs the directory that each new one is an entry of. One that was there
+/// may have been made by somebody who died before that sync: then it is done here, once for each process.
+fn make_directories(directory: &FilePath, settled: &Mutex<HashSet<PathBuf>>) -> std::io::Result<()> {
+    let remembered = || settled.lock().unwrap_or_else(PoisonError::into_inner);
+    if remembered().contains(directory) {
+        // It may have been removed since, with all that was in it.
+        if directory.is_dir() {
+            return Ok(());
+        }
+        remembered().remove(directory);
     }
     let Some(above) = directory.parent() else { return Ok(()) };
-    make_directories(above)?;
-    match fs::create_dir(directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_directory(above),
+    if !directory.is_dir() {
+        make_directories(above, settled)?;
+        match fs::create_dir(directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
     }
+    match sync_directory(above) {
+        // Above the lake there may be directories that can be passed but not opened.
+        Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => return Err(error),
+        _ => {}
+    }
+    let mut remembered = remembered();
+    if remembered.len() >= MAX_SETTLED {
+        remembered.clear();
+    }
+    remembered.insert(directory.to_owned());
+    Ok(())
 }
 
 fn sync_file_and_directory(path: &FilePath) -> std::io::Result<()> {

@@ -19,7 +19,7 @@ use object_store::{
 };
 use url::Url;
 
-pub use durable::DurableLocal;
+pub use durable::{DurableLocal, settle_directory};
 
 /// A directory or a place in a bucket, as the user writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]

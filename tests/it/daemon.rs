@@ -59,7 +59,7 @@ impl Report {
 }
 
 /// The program, with credentials in its environment.
-fn trailhound(config: &Path) -> Command {
+pub fn trailhound(config: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_trailhound"));
     command
         .arg("--config")
@@ -73,7 +73,7 @@ fn trailhound(config: &Path) -> Command {
 }
 
 /// The rows of a query.
-fn lines(config: &Path, sql: &str) -> Vec<Value> {
+pub fn lines(config: &Path, sql: &str) -> Vec<Value> {
     let output = trailhound(config).args(["sql", "--format", "ndjson", sql]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout)
@@ -170,7 +170,7 @@ impl Drop for Daemon {
     }
 }
 
-fn gzipped(content: &[u8]) -> Vec<u8> {
+pub fn gzipped(content: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(content).unwrap();
     encoder.finish().unwrap()

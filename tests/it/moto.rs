@@ -5,7 +5,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::fs::File;
 use std::hash::{Hash, Hasher};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,15 +36,23 @@ const PACKAGES: [&str; 6] = [
 ];
 
 /// Serves on a port of the system's choice, tells it on the first line, and ends with the process that
-/// holds its standard input, however that ends.
+/// holds its standard input, however that ends. What it reads there are seconds by which the queues' time moves on.
 const SERVER: &str = r#"
 import os, sys, threading
 
-def end_with_parent():
-    sys.stdin.read()
+import moto.sqs.models as sqs
+
+offset = 0
+now = sqs.unix_time_millis
+sqs.unix_time_millis = lambda *arguments: now(*arguments) + offset
+
+def follow_parent():
+    global offset
+    for line in sys.stdin:
+        offset += 1000 * float(line)
     os._exit(0)
 
-threading.Thread(target=end_with_parent, daemon=True).start()
+threading.Thread(target=follow_parent, daemon=True).start()
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
@@ -195,6 +203,12 @@ impl Moto {
 
     pub async fn send(&self, queue_url: &str, body: &str) {
         self.sqs.send_message().queue_url(queue_url).message_body(body).send().await.unwrap();
+    }
+
+    /// Moves the queues' time on, so that messages come back whose receiver is no more.
+    pub fn advance(&self, by: Duration) {
+        let mut clock = self.process.stdin.as_ref().unwrap();
+        writeln!(clock, "{}", by.as_secs_f64()).unwrap();
     }
 
     /// How many messages of a queue are visible, and how many are in flight.

@@ -27,7 +27,7 @@ use trailhound::config;
 use trailhound::decode::gzip;
 use trailhound::ingest::lease::{Leases, Timing};
 use trailhound::ingest::load::BatchLimits;
-use trailhound::ingest::read::Reader;
+use trailhound::ingest::read::{Fetched, Reader};
 use trailhound::ingest::stats::{Counts, Stats};
 use trailhound::ingest::worker::{Backoff, Pace, Settings, Signals, Sources, Worker};
 use trailhound::lake::Lake;
@@ -359,6 +359,24 @@ async fn what_is_announced_twice_is_in_the_lake_once() {
     let told = world.stats.counts();
     assert_eq!((told.received, told.deleted, told.given_back), (6, 6, 0));
     assert_eq!((told.added, told.known, told.rows), (2, 6, 7));
+}
+
+#[tokio::test]
+async fn an_index_that_another_left_behind_is_brought_up_to_date() {
+    let world = World::new(memory::Settings::default()).await;
+    let fetched = Fetched {
+        bucket: "logs".to_owned(),
+        key: "a.json".to_owned(),
+        etag: Some("e".to_owned()),
+        version_id: None,
+        announced_at: None,
+        bytes: events(1, 3).into(),
+    };
+    let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
+    world.lake.commit(vec![reader.read(&fetched)]).await.unwrap();
+    assert!(ask(&world.lake, "select key from objects").await.is_empty(), "it died before the index");
+    world.run_to_the_end(1).await;
+    assert_eq!(ask(&world.lake, "select key from objects").await, ["a.json"]);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use super::super::load::Batch;
 use super::{
     Announcement, Arrived, MessageFacts, Notification, Outcome, Received, Worker, announced_id, count,
 };
+use crate::failpoint;
 use crate::lake::{self, Report};
 use crate::queue::{self, MAX_BATCH};
 
@@ -103,7 +104,8 @@ impl Run {
             acknowledged: Vec::new(),
             committing: false,
             commit_failures: 0,
-            index_is_behind: false,
+            // Whoever was here before may have died between a commit and its index.
+            index_is_behind: true,
             indexing: false,
             intake: Intake {
                 started: None,
@@ -377,6 +379,7 @@ impl Run {
             tracing::info!("the lake takes commits again");
             self.commit_failures = 0;
         }
+        failpoint::pass("committed");
         self.worker.stats.note(report);
         if !report.added.is_empty() {
             self.index_is_behind = true;
