@@ -28,7 +28,7 @@ use crate::moto::{Created, Moto, REGION};
 use crate::worker::cloudtrail;
 
 /// Far more than anything here takes.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_mins(10);
 /// Longer than a message is kept from others.
 const VISIBILITY: Duration = Duration::from_secs(31);
 /// SIGABRT: what ends a process at a named place.
