@@ -188,7 +188,7 @@ impl Loader {
         let reader = Arc::clone(&self.reader);
         match &self.origin {
             Origin::Files => {
-                Ok(lake::on_cpu(move || read(&reader, group, |found| file(found, limit))).await?)
+                Ok(lake::on_cpu(move || read(&reader, &group, |found| file(found, limit))).await?)
             }
             Origin::Bucket { name, store } => {
                 let fetched: Vec<_> = futures::stream::iter(group.clone())
@@ -199,7 +199,7 @@ impl Loader {
                 let mut fetched = fetched.into_iter();
                 let next =
                     move |_: &Found| fetched.next().unwrap_or_else(|| Err("was not fetched".to_owned()));
-                Ok(lake::on_cpu(move || read(&reader, group, next)).await?)
+                Ok(lake::on_cpu(move || read(&reader, &group, next)).await?)
             }
         }
     }
@@ -270,7 +270,7 @@ fn total(group: &[Found]) -> u64 {
 /// Reads some objects, each of which `fetch` gets at the time it is read.
 fn read(
     reader: &Reader,
-    group: Vec<Found>,
+    group: &[Found],
     mut fetch: impl FnMut(&Found) -> Result<Fetched, String>,
 ) -> Vec<Outcome> {
     let mut unreachable = Vec::new();

@@ -296,8 +296,8 @@ impl Reader {
         let (kind, rows) = match reading {
             Some(Large::Events(_)) => (Kind::CloudTrail, Found::Gathered(decoder.end(object_id))),
             Some(Large::Flows(pieces)) => {
-                let decoded = pieces.finish(object_id)?;
-                (route::of_flow_table(decoded.table), Found::Own(decoded))
+                let flows = pieces.finish(object_id)?;
+                (route::of_flow_table(flows.table), Found::Own(flows))
             }
             Some(Large::Other) | None => return Ok(None),
         };

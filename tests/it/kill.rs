@@ -360,7 +360,7 @@ fn look(lake: &Path) -> Found {
             found.checkpoints += 1;
         } else if path.ends_with(".parquet") && path.contains("/cloudtrail/") {
             found.data_files += 1;
-        } else if in_log && path.ends_with(".json") {
+        } else if in_log && entry.path().extension().is_some_and(|extension| extension == "json") {
             let text = std::fs::read_to_string(entry.path()).unwrap();
             found.commits += usize::from(text.contains("\"objects\":["));
             found.committed_objects += text.matches("\"object_id\":").count();

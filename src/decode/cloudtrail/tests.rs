@@ -345,8 +345,8 @@ fn errors_in_a_long_list_name_record_and_byte() {
     let start = r#"{"Records":["#.len() + at * (records[0].len() + 1);
     for (broken, expected) in [
         ("7", format!("record is not a JSON object (record {at}, byte {start})")),
-        ("", format!("invalid JSON: ")),
-        (r#"{"eventVersion":}"#, format!("invalid JSON: ")),
+        ("", "invalid JSON: ".to_owned()),
+        (r#"{"eventVersion":}"#, "invalid JSON: ".to_owned()),
     ] {
         let mut broken_records = records.clone();
         broken_records[at] = broken.to_owned();

@@ -88,13 +88,12 @@ impl Pieces {
         if self.read.is_none() && text.trim_ascii().is_empty() {
             return Ok(());
         }
-        let (header, rows, chunk) = match &mut self.read {
-            Some(read) => read,
-            None => {
-                let header = Header::read(&mut lines)?;
-                let (rows, chunk) = (Rows::new(&header, text.len()), Chunk::new(header.names.len()));
-                self.read.insert((header, rows, chunk))
-            }
+        let (header, rows, chunk) = if let Some(read) = &mut self.read {
+            read
+        } else {
+            let header = Header::read(&mut lines)?;
+            let (rows, chunk) = (Rows::new(&header, text.len()), Chunk::new(header.names.len()));
+            self.read.insert((header, rows, chunk))
         };
         while chunk.fill(&mut lines, header, rows.count())? {
             rows.append(text, chunk)?;

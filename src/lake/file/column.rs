@@ -46,7 +46,7 @@ pub struct Wanted {
 /// Encodes the values of rows, which are taken from these arrays of one type.
 pub fn encode(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, pages: Pages) -> Result<Chunk> {
     // Of a column that some batches have no values for, those batches do not know the type.
-    let mut types = arrays.iter().map(|array| array.data_type()).filter(|found| **found != DataType::Null);
+    let mut types = arrays.iter().map(Array::data_type).filter(|found| **found != DataType::Null);
     let data_type = types.next().unwrap_or(&DataType::Null);
     match data_type {
         DataType::Null => nothing(rows.len(), wanted.of, pages),
@@ -176,7 +176,9 @@ fn plain(texts: &[Option<&str>], wanted: Wanted, mut pages: Pages) -> Result<Chu
         let of = PageOf { rows: rows.len(), nulls, bounds, encoding: Encoding::PLAIN };
         pages.page(of, &levels, |out| {
             out.reserve(bytes);
-            there.iter().for_each(|text| append_plain(text, out));
+            for text in there {
+                append_plain(text, out);
+            }
         })?;
     }
     let there = || texts.iter().flatten().copied();

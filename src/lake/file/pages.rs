@@ -48,7 +48,7 @@ pub struct Pages<'a> {
     column: ColumnDescPtr,
     compressor: &'a mut Compressor<'static>,
     dictionary: Option<CompressedPage>,
-    pages: Vec<(CompressedPage, PageOf)>,
+    done: Vec<(CompressedPage, PageOf)>,
     /// The page at hand, before compression.
     page: Vec<u8>,
 }
@@ -56,7 +56,7 @@ pub struct Pages<'a> {
 impl<'a> Pages<'a> {
     /// No pages yet.
     pub fn new(column: ColumnDescPtr, compressor: &'a mut Compressor<'static>) -> Self {
-        Pages { column, compressor, dictionary: None, pages: Vec::new(), page: Vec::new() }
+        Pages { column, compressor, dictionary: None, done: Vec::new(), page: Vec::new() }
     }
 
     /// Adds the dictionary: `count` values, encoded plain.
@@ -91,7 +91,7 @@ impl<'a> Pages<'a> {
             rep_level_encoding: Encoding::RLE,
             statistics: None,
         };
-        self.pages.push((CompressedPage::new(page, self.page.len()), of));
+        self.done.push((CompressedPage::new(page, self.page.len()), of));
         Ok(())
     }
 
@@ -112,7 +112,7 @@ impl<'a> Pages<'a> {
         let mut offsets = OffsetIndexBuilder::new();
         let mut index = IndexOf::new(self.column.physical_type());
         let (mut rows, mut first_page) = (0, None);
-        for (page, of) in self.pages {
+        for (page, of) in self.done {
             if !encodings.contains(&of.encoding) {
                 encodings.push(of.encoding);
             }

@@ -162,7 +162,7 @@ impl Source {
         let mut messages = Vec::new();
         for key in &self.keys {
             for again in 0..world.draw(|random| random.random_range(1..4)) {
-                let hour = Duration::from_mins(60);
+                let hour = Duration::from_hours(1);
                 // In bursts, so that several workers have something to do at the same time.
                 let burst = hour / 4 * world.draw(|random| random.random_range(0..3));
                 let late = hour * world.draw(|random| random.random_range(0..5));
@@ -183,9 +183,9 @@ fn flows(count: usize) -> Vec<u8> {
                     end action log-status\n"
             .to_owned();
     for row in 0..count {
-        text += &format!(
-            "2 123456789010 eni-1 10.0.0.1 10.0.0.2 {row} 22 6 20 4249 1773144000 1773144060 ACCEPT OK\n"
-        );
+        text.push_str("2 123456789010 eni-1 10.0.0.1 10.0.0.2 ");
+        text.push_str(&row.to_string());
+        text.push_str(" 22 6 20 4249 1773144000 1773144060 ACCEPT OK\n");
     }
     text.into_bytes()
 }
@@ -348,7 +348,7 @@ impl Run {
             }
             let before = self.world.now();
             let Some(event) = self.world.next() else { break };
-            self.queue.advance(self.world.now() - before);
+            self.queue.advance(self.world.now().saturating_sub(before));
             self.on(event).await;
         }
         self.lives.clear();

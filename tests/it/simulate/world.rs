@@ -6,7 +6,6 @@
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
-use std::future::Future;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -280,8 +279,8 @@ impl World {
             let world = self.clone();
             let answer = move || {
                 let done = done.lock().unwrap().take();
-                let lie = plan.lie.map_or(String::new(), |lie| format!(", and the answer is {lie:?}"));
-                world.note(&format!("{life} is done with {what}{lie}"));
+                let told_so = plan.lie.map_or(String::new(), |lie| format!(", and the answer is {lie:?}"));
+                world.note(&format!("{life} is done with {what}{told_so}"));
                 let _ = sender.send(told(done, plan.lie));
             };
             state.push(answer_at, Event::Answer(life, Box::new(answer)));
@@ -388,19 +387,17 @@ impl Clock for WorldClock {
 }
 
 /// Waits in the world's time.
-pub fn sleep(world: World, how_long: Duration) -> impl Future<Output = ()> + Send {
-    async move {
-        let Ok(life) = LIFE.try_with(|life| *life) else { return };
-        let (sender, receiver) = oneshot::channel();
-        {
-            let mut state = world.state();
-            *state.waiting.entry(life).or_default() += 1;
-            let at = state.now + how_long;
-            let answer = move || {
-                let _ = sender.send(());
-            };
-            state.push(at, Event::Answer(life, Box::new(answer)));
-        }
-        let _ = receiver.await;
+pub async fn sleep(world: World, how_long: Duration) {
+    let Ok(life) = LIFE.try_with(|life| *life) else { return };
+    let (sender, receiver) = oneshot::channel();
+    {
+        let mut state = world.state();
+        *state.waiting.entry(life).or_default() += 1;
+        let at = state.now + how_long;
+        let answer = move || {
+            let _ = sender.send(());
+        };
+        state.push(at, Event::Answer(life, Box::new(answer)));
     }
+    let _ = receiver.await;
 }
