@@ -1,6 +1,7 @@
 //! One place where an error becomes `error:` and `hint:` lines and an exit code.
 
 use std::error::Error;
+use std::io::ErrorKind;
 
 use super::output::{Outcome, Output};
 use crate::{alert, config, generate, ingest, lake, maintain, query, service, store};
@@ -80,10 +81,26 @@ impl From<lake::Error> for Failure {
             lake::Error::UnknownColumns { .. } | lake::Error::Protocol { .. } => {
                 Some("a newer version wrote to this lake: use it, or one that is as new".to_owned())
             }
+            error if is_disk_full(error) => {
+                Some("make room where the lake is, then run the same again: what was begun is not in the lake".to_owned())
+            }
             _ => None,
         };
         Failure { outcome: Outcome::Failed, error: error.into(), hint }
     }
+}
+
+/// Whether an error goes back to a disk without room.
+fn is_disk_full(error: &lake::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 impl From<maintain::Error> for Failure {
@@ -182,5 +199,22 @@ impl From<super::format::Error> for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Failure::new(Outcome::Failed, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lake::ALERTS;
+
+    #[test]
+    fn a_full_disk_is_told_with_what_to_do() {
+        let of = |kind| {
+            let cause = std::io::Error::new(kind, "a file");
+            let source = object_store::Error::Generic { store: "local", source: Box::new(cause) };
+            Failure::from(lake::Error::Table { table: ALERTS.name, source: Box::new(source) }).text()
+        };
+        assert!(of(ErrorKind::StorageFull).contains("hint: make room"));
+        assert!(!of(ErrorKind::PermissionDenied).contains("hint"));
     }
 }

@@ -235,13 +235,13 @@ static INGEST: &[Key] = &[
         "max_object_bytes",
         range(KIB, 64 * GIB),
         Default::Integer(512 * MIB),
-        "Largest object as stored; larger ones are quarantined.",
+        "Largest object as stored; larger ones are quarantined by the daemon and rejected by `ingest`.",
     ),
     key(
         "max_content_bytes",
         range(KIB, 64 * GIB),
         Default::Integer(2 * GIB),
-        "Largest object once decompressed; larger ones are quarantined.",
+        "Largest object once decompressed; larger ones are quarantined. What is neither a list of records nor a flow log stops at 256 MiB.",
     ),
 ];
 

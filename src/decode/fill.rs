@@ -294,6 +294,18 @@ impl Column {
         }
     }
 
+    /// Whether none of these rows has a value.
+    pub fn is_null_in(&self, rows: Range<usize>) -> bool {
+        match self {
+            Column::Text(column) => rows.into_iter().all(|row| column.get(row).is_none()),
+            Column::Bool(values) => values[rows].iter().all(|value| *value == NO_BOOL),
+            Column::Time(values) => values[rows].iter().all(|value| *value == NO_TIME),
+            Column::Int32(_) => rows.is_empty(),
+            Column::Int64(values) => values[rows].iter().all(Option::is_none),
+            Column::Date(values) => values[rows].iter().all(Option::is_none),
+        }
+    }
+
     /// How many bytes of text the column holds.
     pub fn bytes(&self) -> usize {
         if let Column::Text(column) = self { column.texts.text.len() } else { 0 }

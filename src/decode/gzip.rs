@@ -13,7 +13,7 @@ use super::{Error, ErrorKind};
 
 /// Up to this size the content is inflated straight into memory; more is counted first, in constant memory, so that
 /// a bomb is refused before it is held.
-const TRUSTED_BYTES: usize = 64 << 20;
+pub const TRUSTED_BYTES: usize = 64 << 20;
 
 /// The DEFLATE format cannot expand more than this.
 const MAX_RATIO: usize = 1032;

@@ -188,18 +188,16 @@ impl Loader {
         let reader = Arc::clone(&self.reader);
         match &self.origin {
             Origin::Files => {
-                Ok(lake::on_cpu(move || read(&reader, &group, |found| file(found, limit))).await?)
+                let fetch = move |found| (file(&found, limit), found);
+                Ok(lake::on_cpu(move || read(&reader, group.into_iter().map(fetch))).await?)
             }
             Origin::Bucket { name, store } => {
-                let fetched: Vec<_> = futures::stream::iter(group.clone())
-                    .map(|found| async move { object(name, store, &found, limit).await })
+                let fetched: Vec<_> = futures::stream::iter(group)
+                    .map(|found| async move { (object(name, store, &found, limit).await, found) })
                     .buffered(FETCHES_OF_A_GROUP)
                     .collect()
                     .await;
-                let mut fetched = fetched.into_iter();
-                let next =
-                    move |_: &Found| fetched.next().unwrap_or_else(|| Err("was not fetched".to_owned()));
-                Ok(lake::on_cpu(move || read(&reader, &group, next)).await?)
+                Ok(lake::on_cpu(move || read(&reader, fetched)).await?)
             }
         }
     }
@@ -267,17 +265,16 @@ fn total(group: &[Found]) -> u64 {
     group.iter().map(|found| found.size_bytes).sum()
 }
 
-/// Reads some objects, each of which `fetch` gets at the time it is read.
+/// Reads objects as they come, those that could be fetched.
 fn read(
     reader: &Reader,
-    group: &[Found],
-    mut fetch: impl FnMut(&Found) -> Result<Fetched, String>,
+    fetched: impl IntoIterator<Item = (Result<Fetched, String>, Found)>,
 ) -> Vec<Outcome> {
     let mut unreachable = Vec::new();
-    let reachable = group.iter().filter_map(|found| match fetch(found) {
+    let reachable = fetched.into_iter().filter_map(|(fetched, found)| match fetched {
         Ok(fetched) => Some(fetched),
         Err(reason) => {
-            unreachable.push(Outcome::Unreachable(Rejected { key: found.key.clone(), reason }));
+            unreachable.push(Outcome::Unreachable(Rejected { key: found.key, reason }));
             None
         }
     });

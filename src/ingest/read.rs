@@ -204,13 +204,12 @@ impl Reader {
         }
         let Buffers { content, decoder } = buffers;
         let text: &[u8] = if gzip::is_gzip(&fetched.bytes) {
-            if !gzip::claims_to_be_small(&fetched.bytes)
-                && let Some(content) = self.large(decoder, fetched, route, object_id)?
-            {
-                return Ok(content);
+            if !self.inflate_small(&fetched.bytes, content)? {
+                if let Some(content) = self.large(decoder, fetched, route, object_id)? {
+                    return Ok(content);
+                }
+                gzip::inflate(&fetched.bytes, &self.limits_up_to(WHOLE_BYTES), content)?;
             }
-            let limits = Limits { content_bytes: self.limits.content_bytes.min(WHOLE_BYTES), ..self.limits };
-            gzip::inflate(&fetched.bytes, &limits, content)?;
             if gzip::is_gzip(content) {
                 return Err(twice());
             }
@@ -223,22 +222,17 @@ impl Reader {
         let mut kind = route::by_content(route.kind.clone(), text);
         let rows = match kind {
             Kind::CloudTrail => match envelope::open(text)? {
-                None if route.kind != Kind::Unknown => Found::Gathered(decoder.append(text, object_id)?),
                 None => {
-                    let batch = decoder.decode(text, object_id)?;
-                    if is_strange(&batch) {
-                        let what = "no record has `eventVersion`, `eventTime` or `eventName`".to_owned();
-                        return Err(ErrorKind::Shape(what).nowhere());
-                    }
-                    Found::Own(Decoded { table: &CLOUDTRAIL, batch })
+                    let rows = decoder.append(text, object_id)?;
+                    refuse_strange(decoder, route)?;
+                    Found::Gathered(rows)
                 }
                 Some(messages) => {
                     let decoded = envelope::decode(&messages, decoder, object_id)?;
                     if decoded.table.name != CLOUDTRAIL.name {
                         kind = route::of_flow_table(decoded.table);
                     } else if route.kind == Kind::Unknown && is_strange(&decoded.batch) {
-                        let what = "no record has `eventVersion`, `eventTime` or `eventName`".to_owned();
-                        return Err(ErrorKind::Shape(what).nowhere());
+                        return Err(strange());
                     }
                     Found::Own(decoded)
                 }
@@ -261,6 +255,23 @@ impl Reader {
             }
         };
         Ok(Content { kind, bytes: text.len(), rows })
+    }
+
+    /// Inflates content that is not large; false when it is.
+    fn inflate_small(&self, bytes: &[u8], content: &mut Vec<u8>) -> Result<bool, decode::Error> {
+        if !gzip::claims_to_be_small(bytes) {
+            return Ok(false);
+        }
+        match gzip::inflate(bytes, &self.limits_up_to(gzip::TRUSTED_BYTES), content) {
+            Ok(()) => Ok(true),
+            // What it claims of itself is not so: several members, or a lie.
+            Err(error) if matches!(error.kind, ErrorKind::TooLarge { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn limits_up_to(&self, content_bytes: usize) -> Limits {
+        Limits { content_bytes: self.limits.content_bytes.min(content_bytes), ..self.limits }
     }
 
     /// Reads an object that is too large to be held whole, piece by piece; none when it is of a kind that has to be.
@@ -294,7 +305,11 @@ impl Reader {
             return Err(error);
         }
         let (kind, rows) = match reading {
-            Some(Large::Events(_)) => (Kind::CloudTrail, Found::Gathered(decoder.end(object_id))),
+            Some(Large::Events(_)) => {
+                let rows = decoder.end(object_id);
+                refuse_strange(decoder, route)?;
+                (Kind::CloudTrail, Found::Gathered(rows))
+            }
             Some(Large::Flows(pieces)) => {
                 let flows = pieces.finish(object_id)?;
                 (route::of_flow_table(flows.table), Found::Own(flows))
@@ -311,6 +326,19 @@ impl Reader {
 
 fn twice() -> decode::Error {
     ErrorKind::Shape("gzip inside gzip: compressed twice".to_owned()).nowhere()
+}
+
+fn strange() -> decode::Error {
+    ErrorKind::Shape("no record has `eventVersion`, `eventTime` or `eventName`".to_owned()).nowhere()
+}
+
+/// Drops the object that was read last when its key does not say what it is and its rows are none of events.
+fn refuse_strange(decoder: &mut Decoder, route: &Route) -> Result<(), decode::Error> {
+    if route.kind == Kind::Unknown && decoder.is_strange() {
+        decoder.drop_object();
+        return Err(strange());
+    }
+    Ok(())
 }
 
 /// Whether rows have nothing of an event: any list of JSON objects can be read as records.
@@ -474,5 +502,43 @@ mod tests {
             "{}",
             (State::Quarantined, "cloudtrail_digest", None),
         );
+    }
+
+    #[test]
+    fn large_content_is_read_whatever_its_last_member_claims() {
+        let record = |name: &str| format!(r#"{{"{name}":"{}"}}"#, "x".repeat(1 << 20));
+        let list = |name: &str| {
+            let records = vec![record(name); 1 + (gzip::TRUSTED_BYTES >> 20)];
+            format!(r#"{{"Records":[{}]}}"#, records.join(","))
+        };
+        let member = |text: &[u8]| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, text).unwrap();
+            encoder.finish().unwrap()
+        };
+        let reader = Reader::new(Limits::default(), Arc::new(SystemClock));
+        let key = "AWSLogs/111122223333/CloudTrail/us-east-1/2026/03/10/x.json.gz";
+        for (key, name, expected) in [
+            (key, "eventName", State::Committed),
+            (key, "odd", State::Committed),
+            ("x", "eventName", State::Committed),
+            ("x", "odd", State::Quarantined),
+        ] {
+            let text = list(name);
+            let (most, end) = text.as_bytes().split_at(text.len() - 100);
+            let bytes = Bytes::from([member(most), member(end)].concat());
+            assert!(gzip::claims_to_be_small(&bytes));
+            let fetched = Fetched {
+                bucket: "b".to_owned(),
+                key: key.to_owned(),
+                etag: Some("e".to_owned()),
+                version_id: None,
+                announced_at: None,
+                bytes,
+            };
+            let ReadObject { record, rows } = reader.read(&fetched);
+            assert_eq!(record.state, expected, "{key} {name}: {:?}", record.reason);
+            assert_eq!(rows.map_or(0, |rows| rows.range.len()) > 64, expected == State::Committed);
+        }
     }
 }

@@ -121,7 +121,13 @@ impl Decoder {
         self.rows.end(source_object)
     }
 
-    /// Drops the rows of an object that came in pieces, the rest of which cannot be had.
+    /// Whether the last object has rows, but nothing of an event in them: any list of JSON objects can be read as
+    /// records.
+    pub fn is_strange(&self) -> bool {
+        self.rows.lacks(&["event_version", "event_time", "event_name"])
+    }
+
+    /// Drops the rows of the last object: it is something else, or the rest of its pieces cannot be had.
     pub fn drop_object(&mut self) {
         self.rows.drop_object();
     }

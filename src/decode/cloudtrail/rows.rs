@@ -81,6 +81,17 @@ struct Record {
     text: String,
 }
 
+/// A top-level field that has a column.
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    column: usize,
+    /// The level its value's own keys are looked up in.
+    level: Option<u16>,
+    key: Place,
+    /// How many empty containers are in its value.
+    inside: usize,
+}
+
 /// Where a value went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Went {
@@ -162,7 +173,14 @@ impl Rows {
         rows
     }
 
-    /// Drops the rows of the object at hand: one of its records cannot be read.
+    /// Whether the object at hand has rows, and none of them has anything in these columns.
+    pub fn lacks(&self, names: &[&str]) -> bool {
+        let rows = self.first..self.count;
+        let columns = names.iter().filter_map(|name| self.table.index_of(name));
+        !rows.is_empty() && columns.into_iter().all(|index| self.columns[index].is_null_in(rows.clone()))
+    }
+
+    /// Drops the rows of the object at hand, which may have ended: it cannot be read as a whole.
     pub fn drop_object(&mut self) {
         self.count = self.first;
         self.columns.iter_mut().for_each(|column| column.resize(self.first));
@@ -266,7 +284,8 @@ impl Rows {
             let inside = document.empties_in(value);
             match self.keys.find(0, document.key(key.node)) {
                 Some(Target { column: Some(column), level }) => {
-                    self.field(row, document, usize::from(column), level, key, inside);
+                    let field = Field { column: usize::from(column), level, key, inside };
+                    self.field(row, document, field);
                 }
                 _ => self.record.others.push(document.field_span(key, inside)),
             }
@@ -280,21 +299,14 @@ impl Rows {
 
     /// Puts a known top-level field into its column, or among the nulls or the others.
     #[inline]
-    fn field(
-        &mut self,
-        row: usize,
-        document: &Document,
-        column: usize,
-        level: Option<u16>,
-        key: Place,
-        inside: usize,
-    ) {
+    fn field(&mut self, row: usize, document: &Document, field: Field) {
+        let Field { column, key, inside, .. } = field;
         let bit = 1_u128 << column;
         let repeated = self.record.seen & bit != 0;
         if repeated {
             self.forget(row, document, column);
         }
-        let went = self.place(row, document, column, level, key, inside);
+        let went = self.place(row, document, field);
         if went == Went::Null {
             self.record.nulls.push(u16::try_from(column).unwrap_or(u16::MAX));
         }
@@ -308,15 +320,8 @@ impl Rows {
         self.record.fields[column] = (key, inside, went);
     }
 
-    fn place(
-        &mut self,
-        row: usize,
-        document: &Document,
-        column: usize,
-        level: Option<u16>,
-        key: Place,
-        inside: usize,
-    ) -> Went {
+    fn place(&mut self, row: usize, document: &Document, field: Field) -> Went {
+        let Field { column, level, key, inside } = field;
         let value = Place { node: key.node + 1, ..key };
         match (self.table.columns[column].kind, document.node(value.node), &mut self.columns[column]) {
             (_, Node::Static(StaticNode::Null), _) => Went::Null,

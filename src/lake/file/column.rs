@@ -13,6 +13,7 @@ use parquet::data_type::ByteArray;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 use super::pages::{Bounds, Chunk, PAGE_ROWS, PageOf, Pages};
 use super::text::{Source, Text, collect};
@@ -306,36 +307,15 @@ impl Stored for TimestampMicrosecondType {
 }
 
 fn numbers<T: Stored>(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, mut pages: Pages) -> Result<Chunk> {
-    let sources: Vec<Option<&PrimitiveArray<T>>> =
-        arrays.iter().map(|array| array.as_primitive_opt::<T>()).collect();
-    let value = |row: &Row| {
-        let (array, row) = (sources[row.source as usize]?, row.row as usize);
-        array.is_valid(row).then(|| T::wide(array.value(row)))
-    };
-    // Without nulls there is nothing to ask of each row.
-    let whole: Option<Vec<&[T::Native]>> = sources
-        .iter()
-        .map(|array| array.filter(|array| array.null_count() == 0).map(|array| &array.values()[..]))
-        .collect();
-    let (levels, values) = match &whole {
-        Some(whole) => {
-            let value = |row: &Row| T::wide(whole[row.source as usize][row.row as usize]);
-            (Vec::new(), rows.iter().map(value).collect())
-        }
-        None => levels(rows, value),
-    };
-    let mut distinct = if wanted.grows { None } else { Distinct::of(&values) };
+    let (levels, values) = numbers_of::<T>(arrays, rows);
+    let distinct = if wanted.grows { None } else { Distinct::of(&values) };
     if let Some(distinct) = &distinct {
         let mut plain = Vec::new();
         distinct.values.iter().for_each(|value| append_number::<T>(*value, &mut plain));
         pages.dictionary(&plain, distinct.values.len())?;
     }
-    let width = distinct
-        .as_ref()
-        .map_or(0, |distinct| bits::width_of(distinct.values.len().saturating_sub(1) as u64));
-    let mut numbers =
-        distinct.as_mut().map(|distinct| std::mem::take(&mut distinct.numbers)).unwrap_or_default();
-    let (mut rest, mut done) = (values.as_slice(), 0);
+    let encoding = if distinct.is_some() { Encoding::RLE_DICTIONARY } else { Encoding::DELTA_BINARY_PACKED };
+    let mut done = 0;
     for start in (0..rows.len()).step_by(PAGE_ROWS) {
         let in_page = (rows.len() - start).min(PAGE_ROWS);
         let levels = levels.get(start..start + in_page).unwrap_or_default();
@@ -343,31 +323,40 @@ fn numbers<T: Stored>(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, mut pa
             [] => in_page,
             levels => levels.iter().map(|level| *level as usize).sum(),
         };
-        let (page, after) = rest.split_at(there);
-        let bounds = least_and_most(page).map(|(least, most)| {
-            let bound = |value| {
-                let mut bytes = Vec::new();
-                append_number::<T>(value, &mut bytes);
-                bytes
-            };
-            (bound(least), bound(most))
+        let page = done..done + there;
+        let bounds = least_and_most(&values[page.clone()]).map(|(least, most)| {
+            let (mut low, mut high) = (Vec::new(), Vec::new());
+            append_number::<T>(least, &mut low);
+            append_number::<T>(most, &mut high);
+            (low, high)
         });
-        let encoding =
-            if numbers.is_empty() { Encoding::DELTA_BINARY_PACKED } else { Encoding::RLE_DICTIONARY };
         let of = PageOf { rows: in_page, nulls: in_page - there, bounds, encoding };
-        pages.page(of, levels, |out| {
-            if numbers.is_empty() {
-                bits::deltas(page, T::IS_NARROW, out);
-            } else {
-                out.push(width);
-                bits::hybrid(&numbers[done..done + there], width, out);
-            }
+        pages.page(of, levels, |out| match &distinct {
+            Some(distinct) => distinct.append(page, out),
+            None => bits::deltas(&values[page], T::IS_NARROW, out),
         })?;
-        rest = after;
         done += there;
     }
-    numbers.clear();
     pages.finish(Some(number_statistics::<T>(&values, rows.len() - values.len())), None)
+}
+
+/// Definition levels, empty when there are no nulls, and the numbers that are there.
+fn numbers_of<T: Stored>(arrays: &[&ArrayRef], rows: &[Row]) -> (Vec<u32>, Vec<i64>) {
+    let sources: Vec<Option<&PrimitiveArray<T>>> =
+        arrays.iter().map(|array| array.as_primitive_opt::<T>()).collect();
+    // Without nulls there is nothing to ask of each row.
+    let whole: Option<Vec<&[T::Native]>> = sources
+        .iter()
+        .map(|array| array.filter(|array| array.null_count() == 0).map(|array| &array.values()[..]))
+        .collect();
+    if let Some(whole) = whole {
+        let value = |row: &Row| T::wide(whole[row.source as usize][row.row as usize]);
+        return (Vec::new(), rows.iter().map(value).collect());
+    }
+    levels(rows, |row: &Row| {
+        let (array, row) = (sources[row.source as usize]?, row.row as usize);
+        array.is_valid(row).then(|| T::wide(array.value(row)))
+    })
 }
 
 fn least_and_most(values: &[i64]) -> Option<(i64, i64)> {
@@ -396,6 +385,13 @@ struct Distinct {
 }
 
 impl Distinct {
+    /// Appends the numbers of some of the values, as a page of a dictionary's column holds them.
+    fn append(&self, values: Range<usize>, out: &mut Vec<u8>) {
+        let width = bits::width_of(self.values.len().saturating_sub(1) as u64);
+        out.push(width);
+        bits::hybrid(&self.numbers[values], width, out);
+    }
+
     /// None when there are many.
     fn of(values: &[i64]) -> Option<Self> {
         let state = RandomState::default();
