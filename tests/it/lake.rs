@@ -146,8 +146,10 @@ async fn made_old(directory: &std::path::Path) -> Lake {
     assert_ne!(old, commit);
     std::fs::write(&first, old).expect("is written");
     let rows = object(1, 2).rows.expect("has rows").to_batch();
-    let columns =
-        OLD.columns.iter().map(|column| rows.column_by_name(column.name).expect("is there").clone());
+    let columns = OLD.columns.iter().map(|column| {
+        let gathered = rows.column_by_name(column.name).expect("is there");
+        arrow::compute::cast(gathered, &column.kind.data_type()).expect("is of the column's type")
+    });
     let file = lake::encode(&OLD, &[lake::batch(&OLD, columns.collect()).expect("fits")])
         .expect("is encoded")
         .remove(0);
