@@ -3,7 +3,6 @@
 //! Logs repeat endlessly: a name, a region, a whole identity. Whoever reads the finished columns works on the numbers.
 //! Must never keep a column without bounds of its own: who fills it watches [`Column::bytes`].
 
-use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,10 +15,9 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
 use super::columns::{Kind, Table};
+use super::numbering::Numbering;
 
 /// The number of a text that is not there.
 pub const NULL: u32 = u32::MAX;
@@ -42,25 +40,16 @@ const RETRY_BATCHES: u32 = 32;
 /// Texts by number, each kept once while that pays.
 #[derive(Debug)]
 pub struct Texts {
-    state: RandomState,
-    numbers: HashTable<u32>,
+    numbering: Numbering,
     /// Where each text ends; the first is 0, where the first text begins.
     ends: Vec<i32>,
     text: String,
-    last: u32,
     is_shared: bool,
 }
 
 impl Texts {
     fn new(is_shared: bool) -> Self {
-        Texts {
-            state: RandomState::default(),
-            numbers: HashTable::new(),
-            ends: vec![0],
-            text: String::new(),
-            last: NULL,
-            is_shared,
-        }
+        Texts { numbering: Numbering::default(), ends: vec![0], text: String::new(), is_shared }
     }
 
     /// How many texts there are.
@@ -82,34 +71,18 @@ impl Texts {
     /// The number of a text, a new one when it is not there yet.
     #[inline]
     pub fn number(&mut self, text: &str) -> u32 {
-        if !self.is_shared {
-            return self.push(text);
+        let Texts { numbering, ends, text: all, is_shared } = self;
+        let next = u32::try_from(ends.len() - 1).unwrap_or(NULL);
+        if *is_shared {
+            let (number, is_new) = numbering.number(text, next, |number| text_of(ends, all, number));
+            if !is_new {
+                return number;
+            }
         }
-        // The record before is the likeliest to have the same.
-        if self.last != NULL && self.get(self.last) == text {
-            return self.last;
-        }
-        self.last = self.look_up(text);
-        self.last
-    }
-
-    fn look_up(&mut self, text: &str) -> u32 {
-        let Texts { state, numbers, ends, text: all, .. } = self;
-        let hash = state.hash_one(text.as_bytes());
-        if let Some(number) = numbers.find(hash, |number| text_of(ends, all, *number) == text) {
-            return *number;
-        }
-        let number = self.push(text);
-        let Texts { state, numbers, ends, text: all, .. } = self;
-        numbers.insert_unique(hash, number, |number| state.hash_one(text_of(ends, all, *number).as_bytes()));
-        number
-    }
-
-    fn push(&mut self, text: &str) -> u32 {
-        self.text.push_str(text);
+        all.push_str(text);
         // Whoever fills the column stops long before 2 GiB; a number over the top would be refused by Arrow's checks.
-        self.ends.push(i32::try_from(self.text.len()).unwrap_or(i32::MAX));
-        u32::try_from(self.ends.len() - 2).unwrap_or(NULL)
+        ends.push(i32::try_from(all.len()).unwrap_or(i32::MAX));
+        next
     }
 
     fn into_array(self) -> Result<StringArray, ArrowError> {

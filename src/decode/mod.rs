@@ -7,6 +7,7 @@ pub mod columns;
 pub mod envelope;
 mod fill;
 pub mod gzip;
+pub(crate) mod numbering;
 pub mod time;
 pub mod vpc_flow;
 

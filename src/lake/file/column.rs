@@ -31,6 +31,9 @@ const FALSE_POSITIVES: f64 = 0.01;
 /// More distinct numbers than this get no dictionary.
 const MAX_DISTINCT_NUMBERS: usize = 1 << 14;
 
+/// More numbers than this that could be are looked up by hash.
+const MAX_STEPS: usize = 1 << 16;
+
 /// What a column's chunk is to have.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
@@ -149,8 +152,9 @@ impl<'a> Order<'a> {
         if self.ranks.is_empty() {
             return None;
         }
-        let rank = |number: &u32| self.ranks[*number as usize];
-        let (least, most) = (numbers.iter().map(rank).min()?, numbers.iter().map(rank).max()?);
+        let mut ranks = numbers.iter().map(|number| self.ranks[*number as usize]);
+        let first = ranks.next()?;
+        let (least, most) = ranks.fold((first, first), |(least, most), rank| (least.min(rank), most.max(rank)));
         Some((self.by_rank[least as usize], self.by_rank[most as usize]))
     }
 }
@@ -349,9 +353,13 @@ fn numbers_of<T: Stored>(arrays: &[&ArrayRef], rows: &[Row]) -> (Vec<u32>, Vec<i
         .iter()
         .map(|array| array.filter(|array| array.null_count() == 0).map(|array| &array.values()[..]))
         .collect();
-    if let Some(whole) = whole {
-        let value = |row: &Row| T::wide(whole[row.source as usize][row.row as usize]);
-        return (Vec::new(), rows.iter().map(value).collect());
+    match whole.as_deref() {
+        Some([only]) => return (Vec::new(), rows.iter().map(|row| T::wide(only[row.row as usize])).collect()),
+        Some(whole) => {
+            let value = |row: &Row| T::wide(whole[row.source as usize][row.row as usize]);
+            return (Vec::new(), rows.iter().map(value).collect());
+        }
+        None => {}
     }
     levels(rows, |row: &Row| {
         let (array, row) = (sources[row.source as usize]?, row.row as usize);
@@ -394,6 +402,29 @@ impl Distinct {
 
     /// None when there are many.
     fn of(values: &[i64]) -> Option<Self> {
+        let distinct = match Steps::of(values) {
+            Some(steps) => Distinct::of_steps(values, steps)?,
+            None => Distinct::hashed(values)?,
+        };
+        Some(distinct).filter(|distinct| !distinct.values.is_empty())
+    }
+
+    fn of_steps(values: &[i64], steps: Steps) -> Option<Self> {
+        let mut numbers_of = vec![u32::MAX; steps.count];
+        let mut distinct = Distinct { values: Vec::new(), numbers: Vec::with_capacity(values.len()) };
+        for value in values {
+            let number = &mut numbers_of[steps.step(*value)];
+            if *number == u32::MAX {
+                // At most as many as there are steps.
+                *number = u32::try_from(distinct.values.len()).unwrap_or(u32::MAX);
+                distinct.values.push(*value);
+            }
+            distinct.numbers.push(*number);
+        }
+        Some(distinct).filter(|distinct| distinct.values.len() <= (values.len() / 4).max(16))
+    }
+
+    fn hashed(values: &[i64]) -> Option<Self> {
         let state = RandomState::default();
         let mut found: HashTable<u32> = HashTable::new();
         let mut distinct = Distinct { values: Vec::new(), numbers: Vec::with_capacity(values.len()) };
@@ -422,6 +453,37 @@ impl Distinct {
                 return None;
             }
         }
-        Some(distinct).filter(|distinct| !distinct.values.is_empty())
+        Some(distinct)
     }
 }
+
+/// Few numbers that could be: ports, protocols, the seconds of some hours. What has been seen of them is a table.
+#[derive(Debug, Clone, Copy)]
+struct Steps {
+    least: i64,
+    /// 1, or a second for times in microseconds.
+    size: u64,
+    count: usize,
+}
+
+impl Steps {
+    /// None when there could be many.
+    fn of(values: &[i64]) -> Option<Self> {
+        let (least, most) = least_and_most(values)?;
+        let of_size = |size: u64| {
+            let count = usize::try_from(most.abs_diff(least) / size).ok()?.checked_add(1)?;
+            (count <= MAX_STEPS).then_some(Steps { least, size, count })
+        };
+        let is_seconds = || values.iter().all(|value| value.abs_diff(least) % MICROS == 0);
+        of_size(1).or_else(|| of_size(MICROS).filter(|_| is_seconds()))
+    }
+
+    #[inline]
+    fn step(self, value: i64) -> usize {
+        let steps = if self.size == 1 { value.abs_diff(self.least) } else { value.abs_diff(self.least) / MICROS };
+        // No more than `count`, which is one.
+        usize::try_from(steps).unwrap_or(usize::MAX)
+    }
+}
+
+const MICROS: u64 = 1_000_000;

@@ -3,11 +3,9 @@
 use arrow::array::{Array, AsArray, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, UInt32Type};
-use foldhash::fast::RandomState;
-use hashbrown::HashTable;
-use std::hash::BuildHasher;
 
 use super::Row;
+use crate::decode::numbering::Numbering;
 
 /// A dictionary beyond this is given up: it is read whole, whichever row is asked for.
 const MAX_DICTIONARY_BYTES: usize = 2 << 20;
@@ -109,29 +107,31 @@ pub fn collect<'a>(sources: &'a [Source<'a>], rows: &[Row]) -> Text<'a> {
 fn dictionary<'a>(sources: &'a [Source<'a>], rows: &[Row]) -> Option<Text<'a>> {
     let mut numbers = Vec::with_capacity(rows.len());
     let mut texts = Numbered::default();
+    let mut bytes = 0;
     // What each source's own numbers are in this dictionary; a text is looked at once for each source.
     let mut known: Vec<Vec<u32>> = sources
         .iter()
         .map(|source| vec![u32::MAX; if source.numbers.is_some() { source.len() } else { 0 }])
         .collect();
-    let mut bytes = 0;
-    for (at, row) in rows.iter().enumerate() {
-        let source = &sources[row.source as usize];
-        let Some(number) = source.number(row.row as usize) else {
-            numbers.push(u32::MAX);
-            continue;
-        };
-        let found = match known[row.source as usize].get_mut(number) {
-            Some(known) if *known != u32::MAX => *known,
-            Some(known) => {
-                *known = texts.number(source.text(number));
-                *known
-            }
-            None => texts.number(source.text(number)),
-        };
-        bytes += texts.texts[found as usize].len() + 4;
-        numbers.push(found);
-        let does_not_pay = at % TRIAL_ROWS == TRIAL_ROWS - 1 && texts.bytes * 10 > bytes * 7;
+    for rows in rows.chunks(TRIAL_ROWS) {
+        for row in rows {
+            let source = &sources[row.source as usize];
+            let Some(number) = source.number(row.row as usize) else {
+                numbers.push(u32::MAX);
+                continue;
+            };
+            let found = match known[row.source as usize].get_mut(number) {
+                Some(known) if *known != u32::MAX => *known,
+                Some(known) => {
+                    *known = texts.number(source.text(number));
+                    *known
+                }
+                None => texts.number(source.text(number)),
+            };
+            numbers.push(found);
+        }
+        bytes += plain_bytes(&texts.texts, &numbers[numbers.len() - rows.len()..]);
+        let does_not_pay = rows.len() == TRIAL_ROWS && texts.bytes * 10 > bytes * 7;
         if does_not_pay || texts.bytes > MAX_DICTIONARY_BYTES {
             return None;
         }
@@ -139,11 +139,15 @@ fn dictionary<'a>(sources: &'a [Source<'a>], rows: &[Row]) -> Option<Text<'a>> {
     Some(Text::Dictionary { texts: texts.texts, numbers })
 }
 
+/// How many bytes the texts of rows take, each with its length.
+fn plain_bytes(texts: &[&str], numbers: &[u32]) -> usize {
+    numbers.iter().filter_map(|number| texts.get(*number as usize)).map(|text| text.len() + 4).sum()
+}
+
 /// Texts with a number each.
 #[derive(Default)]
 struct Numbered<'a> {
-    state: RandomState,
-    numbers: HashTable<u32>,
+    numbering: Numbering,
     texts: Vec<&'a str>,
     bytes: usize,
 }
@@ -151,23 +155,14 @@ struct Numbered<'a> {
 impl<'a> Numbered<'a> {
     #[inline]
     fn number(&mut self, text: &'a str) -> u32 {
-        let Numbered { state, numbers, texts, bytes } = self;
-        let hash = state.hash_one(text.as_bytes());
-        let found = numbers.entry(
-            hash,
-            |number| texts[*number as usize] == text,
-            |number| state.hash_one(texts[*number as usize].as_bytes()),
-        );
-        match found {
-            hashbrown::hash_table::Entry::Occupied(found) => *found.get(),
-            hashbrown::hash_table::Entry::Vacant(place) => {
-                // Far fewer than 2^32: the texts take at most MAX_DICTIONARY_BYTES and one more.
-                let number = u32::try_from(texts.len()).unwrap_or(u32::MAX);
-                place.insert(number);
-                *bytes += text.len() + 4;
-                texts.push(text);
-                number
-            }
+        let Numbered { numbering, texts, bytes } = self;
+        // Far fewer than 2^32: the texts take at most MAX_DICTIONARY_BYTES and one more.
+        let next = u32::try_from(texts.len()).unwrap_or(u32::MAX);
+        let (number, is_new) = numbering.number(text, next, |number| texts[number as usize]);
+        if is_new {
+            *bytes += text.len() + 4;
+            texts.push(text);
         }
+        number
     }
 }
