@@ -161,6 +161,30 @@ impl TextColumn {
         }
     }
 
+    /// Appends rows of one text.
+    pub fn append_run(&mut self, text: &str, count: usize) {
+        let number = if count == 0 { NULL } else { self.texts.number(text) };
+        self.rows.resize(self.len, NULL);
+        self.len += count;
+        self.rows.resize(self.len, number);
+    }
+
+    /// Appends rows without a text.
+    pub fn append_nulls(&mut self, count: usize) {
+        self.len += count;
+    }
+
+    /// Drops the rows beyond so many.
+    pub fn truncate(&mut self, rows: usize) {
+        self.len = self.len.min(rows);
+        self.rows.truncate(rows);
+    }
+
+    /// How many bytes the texts take.
+    pub fn bytes(&self) -> usize {
+        self.texts.text.len()
+    }
+
     /// The text of a row.
     #[inline]
     pub fn get(&self, row: usize) -> Option<&str> {
@@ -281,7 +305,7 @@ impl Column {
 
     /// How many bytes of text the column holds.
     pub fn bytes(&self) -> usize {
-        if let Column::Text(column) = self { column.texts.text.len() } else { 0 }
+        if let Column::Text(column) = self { column.bytes() } else { 0 }
     }
 
     /// The rows as an array; the column is empty again.

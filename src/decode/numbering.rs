@@ -1,7 +1,8 @@
 //! Which number a text has: each text once, in the order in which they are first seen.
 //!
-//! Most texts of logs are short (names, regions, addresses): those of up to 16 bytes are compared as two numbers,
-//! without looking at the text they were numbered with. Must never keep a text: whoever numbers them holds them.
+//! Most texts of logs are short (names, regions, addresses, ids of resources): those of up to 32 bytes are compared as
+//! a few numbers, without looking at the text they were numbered with. Must never keep a text: whoever numbers them
+//! holds them.
 
 use std::hash::BuildHasher;
 
@@ -13,17 +14,22 @@ use hashbrown::hash_table::Entry;
 #[derive(Debug, Default)]
 pub struct Numbering {
     state: RandomState,
-    short: HashTable<(Short, u32)>,
+    short: Words<2>,
+    medium: Words<4>,
     long: HashTable<Long>,
-    last: Option<(Short, u32)>,
     last_long: Option<u32>,
 }
 
-/// A text of up to 16 bytes: its first and its last eight, which may overlap.
+/// Texts as words: their first bytes and their last, which may overlap.
+#[derive(Debug)]
+struct Words<const N: usize> {
+    table: HashTable<(Key<N>, u32)>,
+    last: Option<(Key<N>, u32)>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Short {
-    first: u64,
-    last: u64,
+struct Key<const N: usize> {
+    words: [u64; N],
     length: u32,
 }
 
@@ -38,20 +44,16 @@ impl Numbering {
     /// The number of a text, and whether it is new: then it is `next`. The texts before are asked for by their number.
     #[inline]
     pub fn number<'a>(&mut self, text: &str, next: u32, known: impl Fn(u32) -> &'a str) -> (u32, bool) {
-        let Some(short) = Short::of(text) else { return self.long(text, next, known) };
-        // The record before is the likeliest to have the same.
-        if let Some((last, number)) = self.last
-            && last == short
-        {
-            return (number, false);
+        let bytes = text.as_bytes();
+        // At most 32 where it is asked for.
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        if let Some(words) = short(bytes) {
+            self.short.number(Key { words, length }, next, &self.state)
+        } else if let Some(words) = medium(bytes) {
+            self.medium.number(Key { words, length }, next, &self.state)
+        } else {
+            self.long(text, next, known)
         }
-        let Numbering { state, short: table, .. } = self;
-        let hash = |short: &Short| state.hash_one((short.first, short.last));
-        let found = table.entry(hash(&short), |(known, _)| *known == short, |(known, _)| hash(known));
-        let is_new = matches!(found, Entry::Vacant(_));
-        let number = found.or_insert((short, next)).get().1;
-        self.last = Some((short, number));
-        (number, is_new)
     }
 
     fn long<'a>(&mut self, text: &str, next: u32, known: impl Fn(u32) -> &'a str) -> (u32, bool) {
@@ -70,25 +72,54 @@ impl Numbering {
     }
 }
 
-impl Short {
-    #[inline]
-    fn of(text: &str) -> Option<Self> {
-        let bytes = text.as_bytes();
-        let (first, last) = match bytes.len() {
-            8..=16 => {
-                let (first, last) = bytes.first_chunk().zip(bytes.last_chunk())?;
-                (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
-            }
-            4..8 => {
-                let (first, last) = bytes.first_chunk().zip(bytes.last_chunk())?;
-                (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)))
-            }
-            0..4 => (bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)), 0),
-            _ => return None,
-        };
-        // At most 16.
-        Some(Short { first, last, length: u32::try_from(bytes.len()).unwrap_or(u32::MAX) })
+impl<const N: usize> Default for Words<N> {
+    fn default() -> Self {
+        Words { table: HashTable::new(), last: None }
     }
+}
+
+impl<const N: usize> Words<N> {
+    #[inline]
+    fn number(&mut self, key: Key<N>, next: u32, state: &RandomState) -> (u32, bool) {
+        // The record before is the likeliest to have the same.
+        if let Some((last, number)) = self.last
+            && last == key
+        {
+            return (number, false);
+        }
+        let hash = |key: &Key<N>| state.hash_one(key.words);
+        let found = self.table.entry(hash(&key), |(known, _)| *known == key, |(known, _)| hash(known));
+        let is_new = matches!(found, Entry::Vacant(_));
+        let number = found.or_insert((key, next)).get().1;
+        self.last = Some((key, number));
+        (number, is_new)
+    }
+}
+
+/// The words of a text of up to 16 bytes.
+#[inline]
+fn short(bytes: &[u8]) -> Option<[u64; 2]> {
+    Some(match bytes.len() {
+        8..=16 => [u64::from_le_bytes(*bytes.first_chunk()?), u64::from_le_bytes(*bytes.last_chunk()?)],
+        4..8 => {
+            let (first, last) = (bytes.first_chunk()?, bytes.last_chunk()?);
+            [u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last))]
+        }
+        0..4 => [bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)), 0],
+        _ => return None,
+    })
+}
+
+/// The words of a text of 16 to 32 bytes.
+#[inline]
+fn medium(bytes: &[u8]) -> Option<[u64; 4]> {
+    if bytes.len() > 32 {
+        return None;
+    }
+    let (first, last): (&[u8; 16], &[u8; 16]) = (bytes.first_chunk()?, bytes.last_chunk()?);
+    let low = |half: &[u8; 16]| half.first_chunk().map(|word| u64::from_le_bytes(*word));
+    let high = |half: &[u8; 16]| half.last_chunk().map(|word| u64::from_le_bytes(*word));
+    Some([low(first)?, high(first)?, low(last)?, high(last)?])
 }
 
 #[cfg(test)]
@@ -97,7 +128,19 @@ mod tests {
 
     #[test]
     fn texts_have_one_number_each() {
-        let pieces = ["", "a", "b", "\0", "ab", "aaaaaaa", "aaaaaaaa", "10.0.0.1", "0123456789abcdef", "é"];
+        let pieces = [
+            "",
+            "a",
+            "b",
+            "\0",
+            "ab",
+            "aaaaaaa",
+            "aaaaaaaa",
+            "10.0.0.1",
+            "0123456789abcdef",
+            "é",
+            "0123456789abcdefghijklmnopqrstu",
+        ];
         let mut all: Vec<String> = Vec::new();
         for first in pieces {
             for second in pieces {

@@ -51,6 +51,14 @@ pub struct Reader {
 struct Buffers {
     content: Vec<u8>,
     decoder: Decoder,
+    flows: vpc_flow::Gatherer,
+}
+
+impl Buffers {
+    /// How many bytes of text the rows gathered so far take.
+    fn gathered_bytes(&self) -> usize {
+        self.decoder.gathered_bytes() + self.flows.bytes()
+    }
 }
 
 /// Buffers that have grown beyond this are not kept for the next object.
@@ -97,8 +105,15 @@ enum Found {
     None,
     /// In a batch of their own.
     Own(Decoded),
-    /// Among those that the decoder gathers.
-    Gathered(Range<usize>),
+    /// Among those that are gathered: in which batch, and which rows.
+    Gathered(Batch, Range<usize>),
+}
+
+/// A batch that is being gathered.
+#[derive(Debug, Clone, Copy)]
+enum Batch {
+    Events,
+    Flows(usize),
 }
 
 impl Reader {
@@ -117,7 +132,7 @@ impl Reader {
         let mut gathered = Gathered::default();
         let mut buffers = self.lock().pop().unwrap_or_default();
         self.read_into(&mut buffers, fetched, &mut gathered);
-        gathered.settle(&mut buffers.decoder);
+        gathered.settle(&mut buffers);
         self.give_back(buffers);
         let record = || self.record(fetched, &route::by_key(&fetched.key), fetched.bytes.len() as u64);
         gathered.objects.pop().unwrap_or_else(|| ReadObject { record: record(), rows: None })
@@ -130,11 +145,11 @@ impl Reader {
         let mut buffers = self.lock().pop().unwrap_or_default();
         for fetched in fetched {
             self.read_into(&mut buffers, &fetched, &mut gathered);
-            if buffers.decoder.gathered_bytes() > GATHERED_BYTES {
-                gathered.settle(&mut buffers.decoder);
+            if buffers.gathered_bytes() > GATHERED_BYTES {
+                gathered.settle(&mut buffers);
             }
         }
-        gathered.settle(&mut buffers.decoder);
+        gathered.settle(&mut buffers);
         self.give_back(buffers);
         gathered.objects
     }
@@ -202,7 +217,7 @@ impl Reader {
         if let Kind::Unsupported(_) = route.kind {
             return Ok(Content { kind: route.kind.clone(), bytes: 0, rows: Found::None });
         }
-        let Buffers { content, decoder } = buffers;
+        let Buffers { content, decoder, flows } = buffers;
         let text: &[u8] = if gzip::is_gzip(&fetched.bytes) {
             if !self.inflate_small(&fetched.bytes, content)? {
                 if let Some(content) = self.large(decoder, fetched, route, object_id)? {
@@ -225,7 +240,7 @@ impl Reader {
                 None => {
                     let rows = decoder.append(text, object_id)?;
                     refuse_strange(decoder, route)?;
-                    Found::Gathered(rows)
+                    Found::Gathered(Batch::Events, rows)
                 }
                 Some(messages) => {
                     let decoded = envelope::decode(&messages, decoder, object_id)?;
@@ -240,7 +255,10 @@ impl Reader {
             Kind::Digest => {
                 Found::Own(Decoded { table: &DIGESTS, batch: decoder.decode_digest(text, object_id)? })
             }
-            Kind::VpcFlow | Kind::TransitGatewayFlow => Found::Own(vpc_flow::decode_packed(text, object_id)?),
+            Kind::VpcFlow | Kind::TransitGatewayFlow => match flows.append(text, object_id)? {
+                Some(found) => Found::Gathered(Batch::Flows(found.batch), found.rows),
+                None => Found::Own(vpc_flow::decode_packed(text, object_id)?),
+            },
             Kind::Parquet => {
                 let decoded = vpc_flow::parquet::decode(text, self.limits.content_bytes, object_id)?;
                 kind =
@@ -308,7 +326,7 @@ impl Reader {
             Some(Large::Events(_)) => {
                 let rows = decoder.end(object_id);
                 refuse_strange(decoder, route)?;
-                (Kind::CloudTrail, Found::Gathered(rows))
+                (Kind::CloudTrail, Found::Gathered(Batch::Events, rows))
             }
             Some(Large::Flows(pieces)) => {
                 let flows = pieces.finish(object_id)?;
@@ -355,7 +373,7 @@ fn note(record: &mut ObjectRecord, content: Content) -> Found {
     let rows = match &content.rows {
         Found::None => 0,
         Found::Own(decoded) => decoded.batch.num_rows(),
-        Found::Gathered(range) => range.len(),
+        Found::Gathered(_, range) => range.len(),
     };
     record.row_count = i64::try_from(rows).unwrap_or(i64::MAX);
     record.state = match content.kind {
@@ -366,12 +384,12 @@ fn note(record: &mut ObjectRecord, content: Content) -> Found {
     if rows == 0 { Found::None } else { content.rows }
 }
 
-/// Objects that were read; of the last of them, the rows are still with the decoder.
+/// Objects that were read; of the last of them, the rows are still being gathered.
 #[derive(Default)]
 struct Gathered {
     objects: Vec<ReadObject>,
-    /// Which of the objects have rows with the decoder, and which rows.
-    waiting: Vec<(usize, Range<usize>)>,
+    /// Which of the objects have rows that are being gathered, in which batch, and which rows.
+    waiting: Vec<(usize, Batch, Range<usize>)>,
 }
 
 impl Gathered {
@@ -379,8 +397,8 @@ impl Gathered {
         let rows = match rows {
             Found::None => None,
             Found::Own(Decoded { table, batch }) => Some(SharedRows::all(table, batch)),
-            Found::Gathered(range) => {
-                self.waiting.push((self.objects.len(), range));
+            Found::Gathered(batch, range) => {
+                self.waiting.push((self.objects.len(), batch, range));
                 None
             }
         };
@@ -390,17 +408,25 @@ impl Gathered {
         self.objects.push(ReadObject { record, rows });
     }
 
-    /// Takes the rows from the decoder and gives each object its own.
-    fn settle(&mut self, decoder: &mut Decoder) {
+    /// Takes the rows that were gathered and gives each object its own.
+    fn settle(&mut self, buffers: &mut Buffers) {
         if self.waiting.is_empty() {
             return;
         }
-        let batch = decoder.take().map(Arc::new);
-        for (index, range) in self.waiting.drain(..) {
+        let shared = |decoded: Result<Decoded, decode::Error>| {
+            decoded.map(|Decoded { table, batch }| SharedRows::all(table, batch))
+        };
+        let events = shared(buffers.decoder.take().map(|batch| Decoded { table: &CLOUDTRAIL, batch }));
+        let flows: Vec<_> = buffers.flows.take().into_iter().map(shared).collect();
+        for (index, batch, range) in self.waiting.drain(..) {
             let ReadObject { record, rows } = &mut self.objects[index];
-            match &batch {
-                Ok(batch) => {
-                    let found = SharedRows { table: &CLOUDTRAIL, batch: Arc::clone(batch), range };
+            let found = match batch {
+                Batch::Events => &events,
+                Batch::Flows(batch) => &flows[batch],
+            };
+            match found {
+                Ok(found) => {
+                    let found = SharedRows { range, ..found.clone() };
                     note_times(record, &found);
                     *rows = Some(found);
                 }

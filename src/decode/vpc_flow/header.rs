@@ -2,7 +2,7 @@
 //!
 //! Must never refuse a name it does not know: AWS adds fields, and each flow log chooses its own.
 
-use super::lines::{Lines, Span};
+use super::lines::{self, Lines, Span};
 use crate::decode::columns::{TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
 use crate::decode::{Error, ErrorKind};
 
@@ -78,6 +78,13 @@ pub struct Header {
     pub columns: Vec<Option<usize>>,
 }
 
+impl PartialEq for Header {
+    fn eq(&self, other: &Self) -> bool {
+        // The columns follow from the rest.
+        self.table.name == other.table.name && self.names == other.names
+    }
+}
+
 impl Header {
     /// Reads the header line, or leaves the lines where they are and returns the default format when the first line
     /// is a record in it.
@@ -126,6 +133,12 @@ impl Header {
             && (self.names.first().is_some_and(|name| name == first)
                 || column_of(self.table, first).is_some())
     }
+}
+
+/// The header that [`Header::read`] reads from a text, when it reads one: it is all in the first line.
+pub fn of_text(text: &[u8]) -> Option<Header> {
+    let line = std::str::from_utf8(lines::first(text)?).ok()?;
+    Header::read(&mut Lines::new(line)).ok()
 }
 
 /// The table whose records follow a line of these fields, when they are mostly names of its fields.

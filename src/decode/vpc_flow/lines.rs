@@ -73,11 +73,16 @@ pub fn field(text: &str, (start, end): Span) -> &str {
     &text[start as usize..end as usize]
 }
 
-/// The fields of the first line that is not blank, of a text that may be cut off or be something else altogether.
-pub fn first_fields(text: &[u8]) -> Option<Vec<&str>> {
+/// The first line that is not blank.
+pub fn first(text: &[u8]) -> Option<&[u8]> {
     let start = text.iter().position(|byte| !is_blank(*byte) && *byte != b'\n')?;
     let rest = &text[start..text.len().min(start + MAX_LINE_BYTES)];
-    let line = std::str::from_utf8(&rest[..memchr(b'\n', rest).unwrap_or(rest.len())]).ok()?;
+    Some(&rest[..memchr(b'\n', rest).unwrap_or(rest.len())])
+}
+
+/// The fields of the first line that is not blank, of a text that may be cut off or be something else altogether.
+pub fn first_fields(text: &[u8]) -> Option<Vec<&str>> {
+    let line = std::str::from_utf8(first(text)?).ok()?;
     let mut spans = Vec::new();
     split(line.as_bytes(), 0, &mut spans);
     Some(spans.into_iter().map(|span| field(line, span)).collect())

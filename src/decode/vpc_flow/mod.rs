@@ -12,6 +12,8 @@ mod lines;
 pub mod parquet;
 mod rows;
 
+use std::ops::Range;
+
 use arrow::record_batch::RecordBatch;
 
 use super::columns::{TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
@@ -40,11 +42,20 @@ pub fn decode_packed(text: &[u8], source_object: &str) -> Result<Decoded, Error>
     pieces.finish(source_object)
 }
 
-/// The rows of one object whose content comes in pieces.
+/// The rows of objects whose content comes in pieces, one object after the other, all with the same header.
 pub struct Pieces {
-    read: Option<(Header, Rows, Chunk)>,
-    /// Bytes of the content that are done with.
+    read: Option<Read>,
+    /// Whether the header of the object at hand was read.
+    is_begun: bool,
+    /// Bytes of its content that are done with.
     offset: usize,
+}
+
+/// What was read.
+struct Read {
+    header: Header,
+    rows: Rows,
+    chunk: Chunk,
 }
 
 impl Default for Pieces {
@@ -56,7 +67,7 @@ impl Default for Pieces {
 impl Pieces {
     /// Nothing was read yet.
     pub fn new() -> Self {
-        Pieces { read: None, offset: 0 }
+        Pieces { read: None, is_begun: false, offset: 0 }
     }
 
     /// Reads the lines that end in a piece, which begins where the last one was left; returns how much of it is done
@@ -64,12 +75,17 @@ impl Pieces {
     pub fn append(&mut self, text: &[u8], is_last: bool) -> Result<usize, Error> {
         let done = if is_last { text.len() } else { memchr::memrchr(b'\n', text).map_or(0, |end| end + 1) };
         if done == 0 && text.len() > lines::MAX_LINE_BYTES {
-            return Err(lines::too_long(self.read.as_ref().map(|(_, rows, _)| rows.count()), self.offset));
+            return Err(lines::too_long(self.record(), self.offset));
         }
         let offset = self.offset;
         self.whole_lines(&text[..done]).map_err(|error| error.shifted(offset))?;
         self.offset += done;
         Ok(done)
+    }
+
+    /// The number of the next record of the object at hand.
+    fn record(&self) -> Option<usize> {
+        self.read.as_ref().filter(|_| self.is_begun).map(|read| read.rows.of_object())
     }
 
     /// Reads lines that may not be text; what is wrong before the byte that is none comes first.
@@ -80,34 +96,131 @@ impl Pieces {
         };
         let before = memchr::memrchr(b'\n', &text[..valid_bytes]).map_or(0, |end| end + 1);
         self.lines(std::str::from_utf8(&text[..before]).unwrap_or_default())?;
-        Err(ErrorKind::Utf8.at(self.read.as_ref().map(|(_, rows, _)| rows.count()), valid_bytes))
+        Err(ErrorKind::Utf8.at(self.record(), valid_bytes))
     }
 
     fn lines(&mut self, text: &str) -> Result<(), Error> {
         let mut lines = Lines::new(text);
-        if self.read.is_none() && text.trim_ascii().is_empty() {
-            return Ok(());
-        }
-        let (header, rows, chunk) = if let Some(read) = &mut self.read {
-            read
-        } else {
+        if !self.is_begun {
+            if text.trim_ascii().is_empty() {
+                return Ok(());
+            }
             let header = Header::read(&mut lines)?;
-            let (rows, chunk) = (Rows::new(&header, text.len()), Chunk::new(header.names.len()));
-            self.read.insert((header, rows, chunk))
-        };
-        while chunk.fill(&mut lines, header, rows.count())? {
+            self.is_begun = true;
+            match &self.read {
+                Some(read) if read.header != header => {
+                    let what = "a header that differs from that of the rows it would be added to".to_owned();
+                    return Err(ErrorKind::Shape(what).at(None, 0));
+                }
+                Some(_) => {}
+                None => {
+                    let (rows, chunk) = (Rows::new(&header, text.len()), Chunk::new(header.names.len()));
+                    self.read = Some(Read { header, rows, chunk });
+                }
+            }
+        }
+        let Some(Read { header, rows, chunk }) = &mut self.read else { return Ok(()) };
+        while chunk.fill(&mut lines, header, rows.of_object())? {
             rows.append(text, chunk)?;
         }
         Ok(())
     }
 
-    /// All rows, text as dictionaries and columns without values of no type.
-    pub fn finish(self, source_object: &str) -> Result<Decoded, Error> {
-        let (table, rows) = match self.read {
-            Some((header, rows, _)) => (header.table, rows),
-            None => (&VPC_FLOW, Rows::new(&Header::of(&VPC_FLOW, &[]), 0)),
+    /// Ends the object at hand; returns which rows it has. The next piece begins another.
+    fn end(&mut self, source_object: &str) -> Range<usize> {
+        self.offset = 0;
+        match &mut self.read {
+            Some(read) if std::mem::take(&mut self.is_begun) => read.rows.end(source_object),
+            _ => 0..0,
+        }
+    }
+
+    /// Drops the rows of the object at hand.
+    fn drop_object(&mut self) {
+        (self.offset, self.is_begun) = (0, false);
+        if let Some(read) = &mut self.read {
+            read.rows.drop_object();
+        }
+    }
+
+    /// The rows of the object at hand, text as dictionaries and columns without values of no type.
+    pub fn finish(mut self, source_object: &str) -> Result<Decoded, Error> {
+        self.end(source_object);
+        self.take()
+    }
+
+    fn take(&mut self) -> Result<Decoded, Error> {
+        let (table, batch) = match &mut self.read {
+            Some(Read { header, rows, .. }) => (header.table, rows.finish()?),
+            None => (&VPC_FLOW, Rows::new(&Header::of(&VPC_FLOW, &[]), 0).finish()?),
         };
-        Ok(Decoded { table, batch: rows.finish(source_object)? })
+        Ok(Decoded { table, batch })
+    }
+}
+
+/// Headers whose rows are gathered at the same time, at most.
+const GATHERED_HEADERS: usize = 4;
+
+/// Gathers the rows of many objects: those with the same header share a batch.
+#[derive(Default)]
+pub struct Gatherer {
+    by_header: Vec<Pieces>,
+}
+
+impl std::fmt::Debug for Gatherer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gatherer").field("headers", &self.by_header.len()).finish_non_exhaustive()
+    }
+}
+
+/// Where the rows of an object are.
+#[derive(Debug)]
+pub struct Gathered {
+    /// Which of the batches that [`Gatherer::take`] gives.
+    pub batch: usize,
+    /// Which of its rows.
+    pub rows: Range<usize>,
+}
+
+impl Gatherer {
+    /// Adds the rows of an object, all or none, see [`decode_any`]; none when there are too many different headers,
+    /// until those that are gathered are taken.
+    pub fn append(&mut self, text: &[u8], source_object: &str) -> Result<Option<Gathered>, Error> {
+        check_offsets(text.len())?;
+        let header = header::of_text(text);
+        let is_same = |pieces: &Pieces| {
+            header.as_ref().is_some_and(|header| pieces.read.as_ref().is_some_and(|r| r.header == *header))
+        };
+        let batch = match self.by_header.iter().position(is_same) {
+            Some(batch) => batch,
+            None if self.by_header.len() >= GATHERED_HEADERS => return Ok(None),
+            None => {
+                self.by_header.push(Pieces::new());
+                self.by_header.len() - 1
+            }
+        };
+        let pieces = &mut self.by_header[batch];
+        let outcome = pieces.append(text, true);
+        if outcome.is_err() {
+            pieces.drop_object();
+        }
+        let rows = pieces.end(source_object);
+        if pieces.read.is_none() {
+            // Of an object without a header, nothing is left to be taken.
+            self.by_header.pop();
+        }
+        outcome.map(|_| Some(Gathered { batch, rows }))
+    }
+
+    /// How many bytes of text the rows gathered so far take.
+    pub fn bytes(&self) -> usize {
+        self.by_header.iter().filter_map(|pieces| pieces.read.as_ref()).map(|read| read.rows.bytes()).sum()
+    }
+
+    /// The rows gathered so far, none of which are left, by header: text as dictionaries and columns without values
+    /// of no type.
+    pub fn take(&mut self) -> Vec<Result<Decoded, Error>> {
+        self.by_header.drain(..).map(|mut pieces| pieces.take()).collect()
     }
 }
 

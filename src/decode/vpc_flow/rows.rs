@@ -2,16 +2,15 @@
 //!
 //! Must never lose what does not fit: it goes to `other_fields`, as the source wrote it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, BooleanBufferBuilder, Date32Array, DictionaryArray, Int32Array,
-    NullArray, PrimitiveArray, StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, BooleanBufferBuilder, Date32Array, Int32Array, NullArray,
+    PrimitiveArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::{
-    ArrowNativeType, DataType, Int32Type, Int64Type, TimestampMicrosecondType, UInt32Type,
-};
+use arrow::datatypes::{ArrowNativeType, DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
@@ -28,14 +27,18 @@ const MAX_COLUMN_BYTES: usize = i32::MAX as usize;
 /// Rows to make room for at first, at most: the first line says little about the others.
 const MAX_FIRST_ROWS: usize = 1 << 20;
 
-/// The rows read so far.
+/// The rows read so far, of one object after the other.
 pub struct Rows {
     table: &'static Table,
     count: usize,
+    /// Where the rows of the object at hand begin.
+    begin: usize,
     filled: Vec<Filled>,
     /// Header positions with no column.
     unplaced: Vec<usize>,
     other_fields: OtherFields,
+    source_objects: TextColumn,
+    source_rows: Vec<i32>,
 }
 
 /// A column that the header names.
@@ -71,11 +74,16 @@ impl<T: ArrowNativeType> Numbers<T> {
         self.values.push(value.unwrap_or_default());
     }
 
+    fn truncate(&mut self, rows: usize) {
+        self.values.truncate(rows);
+        self.nulls.retain(|null| *null < rows);
+    }
+
     fn finish<A: ArrowPrimitiveType<Native = T>>(&mut self) -> PrimitiveArray<A> {
         let nulls = (!self.nulls.is_empty()).then(|| {
             let mut there = BooleanBufferBuilder::new(self.values.len());
             there.append_n(self.values.len(), true);
-            self.nulls.iter().for_each(|row| there.set_bit(*row, false));
+            self.nulls.drain(..).for_each(|row| there.set_bit(row, false));
             NullBuffer::new(there.finish())
         });
         PrimitiveArray::new(std::mem::take(&mut self.values).into(), nulls)
@@ -98,12 +106,50 @@ impl Rows {
             }
         }
         let other_fields = OtherFields::new(&header.names);
-        Rows { table: header.table, count: 0, filled, unplaced, other_fields }
+        Rows {
+            table: header.table,
+            count: 0,
+            begin: 0,
+            filled,
+            unplaced,
+            other_fields,
+            source_objects: TextColumn::new(),
+            source_rows: Vec::new(),
+        }
     }
 
-    /// How many rows there are.
-    pub fn count(&self) -> usize {
-        self.count
+    /// How many rows the object at hand has.
+    pub fn of_object(&self) -> usize {
+        self.count - self.begin
+    }
+
+    /// How many bytes of text the rows take.
+    pub fn bytes(&self) -> usize {
+        let of_column = |filled: &Filled| match &filled.values {
+            Values::Text(column) => column.bytes(),
+            _ => 0,
+        };
+        self.filled.iter().map(of_column).sum::<usize>() + self.other_fields.values.bytes()
+    }
+
+    /// Ends the object at hand; returns which rows it has.
+    pub fn end(&mut self, source_object: &str) -> Range<usize> {
+        const { assert!(MAX_RECORDS <= i32::MAX as usize) };
+        let rows = self.begin..self.count;
+        self.source_objects.append_run(source_object, rows.len());
+        self.source_rows.extend((0..i32::MAX).take(rows.len()));
+        self.begin = self.count;
+        rows
+    }
+
+    /// Drops the rows of the object at hand.
+    pub fn drop_object(&mut self) {
+        self.count = self.begin;
+        for filled in &mut self.filled {
+            filled.values.truncate(self.count);
+        }
+        self.other_fields.places.clear();
+        self.other_fields.values.truncate(self.count);
     }
 
     /// Appends the records of a chunk. More text than Arrow's offsets reach is an error.
@@ -118,13 +164,16 @@ impl Rows {
                 }
             }
         }
-        self.other_fields.append(text, chunk, self.count)?;
+        self.other_fields.append(text, chunk, self.of_object())?;
         self.count += chunk.records();
         Ok(())
     }
 
-    /// All rows: columns in the order of the table, text as dictionaries, those without values of no type.
-    pub fn finish(mut self, source_object: &str) -> Result<RecordBatch, Error> {
+    /// All rows of objects that have ended, and none are left: columns in the order of the table, text as dictionaries,
+    /// those without values of no type.
+    pub fn finish(&mut self) -> Result<RecordBatch, Error> {
+        let count = std::mem::take(&mut self.count);
+        self.begin = 0;
         let failed = |error| ErrorKind::Shape(format!("the columns make no table: {error}")).nowhere();
         let table = self.table;
         let mut arrays: Vec<Option<ArrayRef>> = vec![None; table.columns.len()];
@@ -135,18 +184,21 @@ impl Rows {
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(arrays.len());
         for (column, array) in table.columns.iter().zip(arrays) {
             let made = match column.kind {
-                Kind::OtherFields => Some(self.other_fields.finish()),
-                Kind::SourceObject => Some(constant(source_object, self.count).map_err(failed)?),
-                Kind::SourceRow => Some(numbers(self.count)),
+                Kind::OtherFields => Some(self.other_fields.values.finish().map_err(failed)?),
+                Kind::SourceObject => Some(self.source_objects.finish().map_err(failed)?),
+                Kind::SourceRow => {
+                    let rows: ArrayRef = Arc::new(Int32Array::from(std::mem::take(&mut self.source_rows)));
+                    Some(rows)
+                }
                 Kind::EventDate => {
-                    Some(dates.clone().unwrap_or_else(|| new_null_array(&DataType::Date32, self.count)))
+                    Some(dates.clone().unwrap_or_else(|| new_null_array(&DataType::Date32, count)))
                 }
                 kind if table.time_column == column.name => {
-                    Some(array.unwrap_or_else(|| new_null_array(&kind.data_type(), self.count)))
+                    Some(array.unwrap_or_else(|| new_null_array(&kind.data_type(), count)))
                 }
                 _ => array,
             };
-            columns.push(made.unwrap_or_else(|| Arc::new(NullArray::new(self.count))));
+            columns.push(made.unwrap_or_else(|| Arc::new(NullArray::new(count))));
         }
         fill::batch(table, columns).map_err(failed)
     }
@@ -159,6 +211,14 @@ impl Values {
             Kind::Int64 => Values::Int64(Numbers::new(capacity)),
             Kind::Seconds => Values::Seconds(Numbers::new(capacity)),
             _ => Values::Text(TextColumn::new()),
+        }
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        match self {
+            Values::Text(column) => column.truncate(rows),
+            Values::Int32(numbers) => numbers.truncate(rows),
+            Values::Int64(numbers) | Values::Seconds(numbers) => numbers.truncate(rows),
         }
     }
 
@@ -228,7 +288,7 @@ fn is_null(text: &str, (start, end): Span) -> bool {
 /// Like [`integer`], for up to sixteen digits that are not the first bytes of the text: eight digits at a time. None
 /// for everything else.
 #[inline]
-fn integer_at(text: &[u8], (start, end): Span) -> Option<i64> {
+pub fn integer_at(text: &[u8], (start, end): Span) -> Option<i64> {
     let (start, end) = (start as usize, end as usize);
     let length = end - start;
     if length > 1 && text[start] == b'0' {
@@ -300,13 +360,13 @@ struct OtherFields {
     /// Record and header position of what the chunk at hand adds.
     places: Vec<(usize, usize)>,
     json: Vec<u8>,
-    values: StringBuilder,
+    values: TextColumn,
 }
 
 impl OtherFields {
     fn new(names: &[String]) -> Self {
         let keys = names.iter().map(|name| format!("{}:", serde_json::Value::from(name.as_str()))).collect();
-        OtherFields { keys, places: Vec::new(), json: Vec::new(), values: StringBuilder::new() }
+        OtherFields { keys, places: Vec::new(), json: Vec::new(), values: TextColumn::new() }
     }
 
     /// Appends one value per record of the chunk, which follows `before` records, and forgets the places.
@@ -323,23 +383,19 @@ impl OtherFields {
                 append_json(field(text, chunk.span(record, *position)), &mut self.json);
             }
             self.json.push(b'}');
-            if self.values.values_slice().len() + self.json.len() > MAX_COLUMN_BYTES {
+            if self.values.bytes() + self.json.len() > MAX_COLUMN_BYTES {
                 let what = format!("fields without a column take more than {MAX_COLUMN_BYTES} bytes");
                 return Err(
                     ErrorKind::Shape(what).at(Some(before + record), chunk.span(record, 0).0 as usize)
                 );
             }
             // Keys and values are JSON in UTF-8, so nothing is ever replaced.
-            self.values.append_value(String::from_utf8_lossy(&self.json));
+            self.values.push(Some(&String::from_utf8_lossy(&self.json)));
             done = record + 1;
         }
         self.values.append_nulls(chunk.records() - done);
         self.places.clear();
         Ok(())
-    }
-
-    fn finish(&mut self) -> ArrayRef {
-        Arc::new(self.values.finish())
     }
 }
 
@@ -371,15 +427,3 @@ fn event_dates(start: &ArrayRef) -> Option<ArrayRef> {
 }
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
-
-fn constant(value: &str, count: usize) -> Result<ArrayRef, ArrowError> {
-    let texts = StringArray::from_iter_values([value]);
-    let numbers = PrimitiveArray::<UInt32Type>::from_value(0, count);
-    Ok(Arc::new(DictionaryArray::try_new(numbers, Arc::new(texts))?))
-}
-
-/// 0, 1, 2, ...
-fn numbers(count: usize) -> ArrayRef {
-    const { assert!(MAX_RECORDS <= i32::MAX as usize) };
-    Arc::new(Int32Array::from_iter_values((0..i32::MAX).take(count)))
-}

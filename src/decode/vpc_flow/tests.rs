@@ -415,3 +415,105 @@ fn pieces_give_what_the_whole_gives() {
     assert!(error.ends_with(&format!("(record 2, byte {})", text.len())), "{error}");
     assert!(Pieces::new().append(&vec![b'x'; lines::MAX_LINE_BYTES + 1], false).is_err());
 }
+
+#[test]
+fn digits_are_read_at_any_place() {
+    let mut text = String::new();
+    let numbers = [
+        "0",
+        "1",
+        "-",
+        "00",
+        "01",
+        "-1",
+        "7",
+        "10",
+        "99",
+        "65535",
+        "1234567",
+        "12345678",
+        "123456789",
+        "1418530010",
+        "999999999999999",
+        "1234567890123456",
+        "12345678901234567",
+        "9223372036854775807",
+        "9223372036854775808",
+        "0123456789",
+        "1/",
+        "1:",
+        ":1",
+        "/9",
+        "12345678:",
+        "1234a678",
+        "+1",
+        "é",
+        "00000000",
+        "10000000",
+        "100000000",
+    ];
+    for number in numbers.iter().cycle().take(numbers.len() * 3) {
+        let span = (text.len(), text.len() + number.len());
+        text.push_str(number);
+        let found = rows::integer_at(text.as_bytes(), (span.0 as u32, span.1 as u32));
+        let plain: Option<i64> = number.parse().ok().filter(|parsed: &i64| parsed.to_string() == **number);
+        let expected = plain.filter(|_| (1..=16).contains(&number.len()) && !number.starts_with('-'));
+        // What has too little before it is left to the slow way, and so is nothing else.
+        let room = if number.len() <= 8 { 8 } else { 16 };
+        assert_eq!(found, expected.filter(|_| span.1 >= room), "{number} at {}", span.0);
+        assert_eq!(rows::integer(number), plain, "{number}");
+    }
+}
+
+#[test]
+fn gathered_rows_are_those_of_each_object() {
+    let custom = "account-id start new-field srcaddr\n1 1418530010 x 10.0.0.1\n2 - - é\n";
+    let tens = (0..10).map(|number| format!("{ACCEPTED} {number}\n")).collect::<String>();
+    let wide = format!(
+        "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status odd\n{tens}"
+    );
+    let objects = [
+        ACCEPTED.to_owned(),
+        custom.to_owned(),
+        String::new(),
+        format!("{ACCEPTED}\n{ACCEPTED}\n2 1\n"),
+        " \n\n".to_owned(),
+        wide.clone(),
+        format!("{custom}1 2\n"),
+        format!("\r\n{custom}"),
+        wide.replace("20641", "x").replace("ACCEPT", "-"),
+        format!("{wide}{ACCEPTED}\n"),
+        ACCEPTED.replace("eni", "é"),
+        "not a flow log".to_owned(),
+    ];
+    let mut gatherer = Gatherer::default();
+    for _ in 0..2 {
+        let found: Vec<_> = (0..)
+            .zip(&objects)
+            .map(|(number, object)| gatherer.append(object.as_bytes(), &format!("object {number}")))
+            .collect();
+        assert!(gatherer.bytes() > 0);
+        let batches: Vec<Decoded> = gatherer.take().into_iter().map(Result::unwrap).collect();
+        assert_eq!((batches.len(), gatherer.bytes()), (3, 0));
+        for ((number, object), found) in (0..).zip(&objects).zip(found) {
+            let alone = decode_any(object.as_bytes(), &format!("object {number}"));
+            match (alone, found) {
+                (Ok(alone), Ok(Some(found))) => {
+                    if found.rows.is_empty() {
+                        assert_eq!(alone.batch.num_rows(), 0);
+                        continue;
+                    }
+                    let Decoded { table, batch } = &batches[found.batch];
+                    assert_eq!(table.name, alone.table.name);
+                    let rows = batch.slice(found.rows.start, found.rows.len());
+                    assert_eq!(fill::unpacked(table, &rows).unwrap(), alone.batch, "{object}");
+                }
+                (Err(alone), Err(found)) => assert_eq!(found.to_string(), alone.to_string()),
+                (alone, found) => panic!("{object}: {alone:?} and {found:?}"),
+            }
+        }
+    }
+    let headers = ["action", "start", "end", "packets", "bytes"].map(|name| format!("srcaddr {name}\nx 1\n"));
+    let found = headers.map(|object| gatherer.append(object.as_bytes(), "o").unwrap().is_some());
+    assert_eq!(found, [true, true, true, true, false], "the batches are so many at the most");
+}

@@ -26,7 +26,7 @@ const PAGE_BYTES: usize = 1 << 20;
 const BOUND_BYTES: usize = 64;
 
 /// How often a Bloom filter may say that a value is there which is not.
-const FALSE_POSITIVES: f64 = 0.01;
+const FALSE_POSITIVES: f64 = 0.02;
 
 /// More distinct numbers than this get no dictionary.
 const MAX_DISTINCT_NUMBERS: usize = 1 << 14;
@@ -154,7 +154,8 @@ impl<'a> Order<'a> {
         }
         let mut ranks = numbers.iter().map(|number| self.ranks[*number as usize]);
         let first = ranks.next()?;
-        let (least, most) = ranks.fold((first, first), |(least, most), rank| (least.min(rank), most.max(rank)));
+        let (least, most) =
+            ranks.fold((first, first), |(least, most), rank| (least.min(rank), most.max(rank)));
         Some((self.by_rank[least as usize], self.by_rank[most as usize]))
     }
 }
@@ -354,7 +355,9 @@ fn numbers_of<T: Stored>(arrays: &[&ArrayRef], rows: &[Row]) -> (Vec<u32>, Vec<i
         .map(|array| array.filter(|array| array.null_count() == 0).map(|array| &array.values()[..]))
         .collect();
     match whole.as_deref() {
-        Some([only]) => return (Vec::new(), rows.iter().map(|row| T::wide(only[row.row as usize])).collect()),
+        Some([only]) => {
+            return (Vec::new(), rows.iter().map(|row| T::wide(only[row.row as usize])).collect());
+        }
         Some(whole) => {
             let value = |row: &Row| T::wide(whole[row.source as usize][row.row as usize]);
             return (Vec::new(), rows.iter().map(value).collect());
@@ -480,7 +483,8 @@ impl Steps {
 
     #[inline]
     fn step(self, value: i64) -> usize {
-        let steps = if self.size == 1 { value.abs_diff(self.least) } else { value.abs_diff(self.least) / MICROS };
+        let steps =
+            if self.size == 1 { value.abs_diff(self.least) } else { value.abs_diff(self.least) / MICROS };
         // No more than `count`, which is one.
         usize::try_from(steps).unwrap_or(usize::MAX)
     }
