@@ -12,7 +12,7 @@ use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use trailhound::decode::cloudtrail::Decoder;
 use trailhound::decode::columns::CLOUDTRAIL;
-use trailhound::decode::{Error, ErrorKind, envelope, gzip as inflater, vpc_flow};
+use trailhound::decode::{Decoded, Error, ErrorKind, envelope, gzip as inflater, vpc_flow};
 use trailhound::ingest::notification::{self, Notification};
 use trailhound::ingest::route::{self, Kind};
 use trailhound::query::record;
@@ -152,6 +152,7 @@ fn by_key(object: &str) -> BTreeMap<String, Vec<Result<String, String>>> {
 pub fn flow_lines(data: &[u8]) {
     let _ = vpc_flow::looks_like(data);
     let outcome = vpc_flow::decode_any(data, "o");
+    among_neighbours(data, &outcome);
     let Ok(text) = std::str::from_utf8(data) else {
         let error = outcome.expect_err("is no text");
         return assert_inside(&error, data);
@@ -170,6 +171,37 @@ pub fn flow_lines(data: &[u8]) {
             let refused = is_ours || is_headless_gateway(text) || flow_rows(text, "o").is_err();
             assert!(refused, "refused: {error}: {text}");
         }
+    }
+}
+
+/// Gathered between two other objects, an object has the rows it has alone, and the others keep theirs.
+fn among_neighbours(data: &[u8], alone: &Result<Decoded, Error>) {
+    const NEIGHBOUR: &[u8] = b"2 1 eni-1 10.0.0.1 10.0.0.2 1 2 6 1 1 1418530010 1418530070 ACCEPT OK\n";
+    let mut gatherer = vpc_flow::Gatherer::default();
+    let mut append = |data, name| gatherer.append(data, name).map(|found| found.expect("there is room"));
+    let before = append(NEIGHBOUR, "before").expect("is read");
+    let found = append(data, "o");
+    let after = append(NEIGHBOUR, "after").expect("is read");
+    let batches: Vec<Decoded> = gatherer.take().into_iter().map(|batch| batch.expect("fits")).collect();
+    let check = |gathered: &vpc_flow::Gathered, alone: &Decoded| {
+        if gathered.rows.is_empty() {
+            return assert_eq!(alone.batch.num_rows(), 0);
+        }
+        let Decoded { table, batch } = &batches[gathered.batch];
+        assert_eq!(table.name, alone.table.name);
+        let rows = batch.slice(gathered.rows.start, gathered.rows.len());
+        for (found, expected) in rows.columns().iter().zip(alone.batch.columns()) {
+            let found = arrow::compute::cast(found, expected.data_type()).expect("is of the column's type");
+            assert_eq!(&found, expected);
+        }
+    };
+    match (&found, alone) {
+        (Ok(found), Ok(alone)) => check(found, alone),
+        (Err(found), Err(alone)) => assert_eq!(found.to_string(), alone.to_string()),
+        _ => panic!("{found:?} among others, and {alone:?} alone"),
+    }
+    for (gathered, name) in [(before, "before"), (after, "after")] {
+        check(&gathered, &vpc_flow::decode_any(NEIGHBOUR, name).expect("is read"));
     }
 }
 
