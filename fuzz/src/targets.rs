@@ -96,6 +96,7 @@ pub fn cloudtrail(data: &[u8]) {
         }
         let _ = decoder.decode_digest(data, "o");
         let outcome = decoder.decode(data, "o");
+        after_others(decoder, data, &outcome);
         let unmarked = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
         let Ok(text) = std::str::from_utf8(unmarked) else {
             let error = outcome.expect_err("is no text");
@@ -113,6 +114,28 @@ pub fn cloudtrail(data: &[u8]) {
             }
         }
     });
+}
+
+/// Gathered with objects that were read before, taken by now or refused, an object has the rows it has alone.
+fn after_others(decoder: &mut Decoder, data: &[u8], alone: &Result<RecordBatch, Error>) {
+    let rows = match (decoder.append(data, "o"), alone) {
+        (Ok(rows), Ok(_)) => rows,
+        (Err(found), Err(alone)) => {
+            assert_eq!(found.to_string(), alone.to_string());
+            0..0
+        }
+        (found, alone) => panic!("{found:?} after others, and {alone:?} alone"),
+    };
+    // Now and then, so that there are others and none, of this batch and of those before.
+    if !data.len().is_multiple_of(3) && decoder.gathered_bytes() < 1 << 20 {
+        return;
+    }
+    let batch = decoder.take().expect("fits").slice(rows.start, rows.len());
+    let Ok(alone) = alone else { return };
+    for (found, expected) in batch.columns().iter().zip(alone.columns()) {
+        let found = arrow::compute::cast(found, expected.data_type()).expect("is of the column's type");
+        assert_eq!(&found, expected);
+    }
 }
 
 /// What the decoder refuses and the reference does not.

@@ -80,7 +80,7 @@ impl Texts {
             }
         }
         all.push_str(text);
-        // Whoever fills the column stops long before 2 GiB; a number over the top would be refused by Arrow's checks.
+        // Whoever fills the column refuses what would take it to 2 GiB.
         ends.push(i32::try_from(all.len()).unwrap_or(i32::MAX));
         next
     }
@@ -197,6 +197,10 @@ impl TextColumn {
     pub fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         let len = std::mem::take(&mut self.len);
         if self.rows.is_empty() {
+            // Texts that no row has are those of rows that were dropped.
+            if self.texts.len() > 0 {
+                self.texts = Texts::new(self.texts.is_shared);
+            }
             return Ok(Arc::new(NullArray::new(len)));
         }
         self.rows.resize(len, NULL);

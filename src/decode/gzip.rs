@@ -193,7 +193,7 @@ fn grown(filled: usize, content_bytes: usize) -> usize {
 }
 
 /// The size of the content, found by inflating it into a small buffer; checks everything that [`stream`] checks.
-fn measure(input: &[u8], limits: &Limits) -> Result<usize, Error> {
+pub(super) fn measure(input: &[u8], limits: &Limits) -> Result<usize, Error> {
     let mut chunk = vec![0; CHUNK_BYTES];
     let mut content_bytes = 0;
     for_each_member(input, limits, |member| {

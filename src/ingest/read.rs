@@ -2,11 +2,12 @@
 //!
 //! Must never fail for what is in the bytes: that is a quarantined object, which is a result like any other.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -58,6 +59,11 @@ impl Buffers {
     /// How many bytes of text the rows gathered so far take.
     fn gathered_bytes(&self) -> usize {
         self.decoder.gathered_bytes() + self.flows.bytes()
+    }
+
+    /// Whether nothing was gathered, not even text of objects that were refused.
+    fn is_empty(&self) -> bool {
+        self.flows.is_empty() && self.decoder.gathered_bytes() == 0
     }
 }
 
@@ -402,15 +408,14 @@ impl Gathered {
                 None
             }
         };
-        if let Some(rows) = &rows {
-            note_times(&mut record, rows);
-        }
+        let rows = rows.and_then(|rows| checked(&mut record, rows));
         self.objects.push(ReadObject { record, rows });
     }
 
     /// Takes the rows that were gathered and gives each object its own.
     fn settle(&mut self, buffers: &mut Buffers) {
-        if self.waiting.is_empty() {
+        // Of objects that were refused no row is left, but text may be: it is taken too, and is gone.
+        if self.waiting.is_empty() && buffers.is_empty() {
             return;
         }
         let shared = |decoded: Result<Decoded, decode::Error>| {
@@ -425,20 +430,41 @@ impl Gathered {
                 Batch::Flows(batch) => &flows[batch],
             };
             match found {
-                Ok(found) => {
-                    let found = SharedRows { range, ..found.clone() };
-                    note_times(record, &found);
-                    *rows = Some(found);
-                }
-                Err(error) => {
-                    record.state = State::Quarantined;
-                    record.row_count = 0;
-                    record.reason = Some(error.to_string());
-                }
+                Ok(found) => *rows = checked(record, SharedRows { range, ..found.clone() }),
+                Err(error) => refuse(record, error.to_string()),
             }
         }
     }
 }
+
+/// Rows of more days than this are not taken from one object: each day is a file of its own.
+const MAX_DAYS: usize = 10_000;
+
+/// Notes the first and the last time of an object's rows; gives them back unless they are of too many days.
+fn checked(record: &mut ObjectRecord, rows: SharedRows) -> Option<SharedRows> {
+    note_times(record, &rows);
+    let times = record.first_event_time.zip(record.last_event_time);
+    let days = times.map_or(0, |(first, last)| last.abs_diff(first) / MICROS_PER_DAY);
+    if days >= MAX_DAYS as u64 {
+        let dates = rows.batch.column(rows.batch.num_columns() - 1).slice(rows.range.start, rows.range.len());
+        let days: HashSet<Option<i32>> = dates.as_primitive::<Date32Type>().iter().collect();
+        if days.len() > MAX_DAYS {
+            refuse(record, format!("rows of {} days, more than {MAX_DAYS}", days.len()));
+            return None;
+        }
+    }
+    Some(rows)
+}
+
+/// Makes an object that was read one that could not be.
+fn refuse(record: &mut ObjectRecord, reason: String) {
+    record.state = State::Quarantined;
+    record.row_count = 0;
+    (record.first_event_time, record.last_event_time) = (None, None);
+    record.reason = Some(reason);
+}
+
+const MICROS_PER_DAY: u64 = 86_400_000_000;
 
 /// Notes the first and the last time of an object's rows.
 fn note_times(record: &mut ObjectRecord, rows: &SharedRows) {
@@ -565,6 +591,44 @@ mod tests {
             let ReadObject { record, rows } = reader.read(&fetched);
             assert_eq!(record.state, expected, "{key} {name}: {:?}", record.reason);
             assert_eq!(rows.map_or(0, |rows| rows.range.len()) > 64, expected == State::Committed);
+        }
+    }
+
+    fn read_one(reader: &Reader, key: &str, content: &str) -> ReadObject {
+        let fetched = Fetched {
+            bucket: "bucket".to_owned(),
+            key: key.to_owned(),
+            etag: Some("etag".to_owned()),
+            version_id: None,
+            announced_at: None,
+            bytes: Bytes::copy_from_slice(content.as_bytes()),
+        };
+        reader.read(&fetched)
+    }
+
+    #[test]
+    fn objects_of_too_many_days_are_refused() {
+        let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
+        let lines = |days: i64| -> String {
+            let line = |day: i64| FLOW.replace("1418530010", &(86_400 * day).to_string()) + "\n";
+            (1..=days).map(line).collect()
+        };
+        let most = i64::try_from(MAX_DAYS).unwrap();
+        let read = read_one(&reader, "x", &lines(most));
+        assert_eq!((read.record.state, read.record.row_count), (State::Committed, most));
+        let ReadObject { record, rows } = read_one(&reader, "x", &lines(most + 1));
+        assert_eq!((record.state, record.row_count, rows.is_some()), (State::Quarantined, 0, false));
+        assert_eq!(record.reason.as_deref(), Some("rows of 10001 days, more than 10000"));
+    }
+
+    #[test]
+    fn of_refused_objects_nothing_is_kept() {
+        let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
+        let events = r#"[{"eventName":"x","requestParameters":{"a":"b"}},7]"#;
+        for content in [events, &format!("{FLOW}\n2 1\n"), &format!("account-id start\n1 2\n3\n")] {
+            let record = read_one(&reader, "x", content).record;
+            assert_eq!(record.state, State::Quarantined, "{:?}", record.reason);
+            assert!(reader.lock().iter().all(Buffers::is_empty), "{content}");
         }
     }
 }

@@ -7,7 +7,7 @@ mod column;
 mod pages;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -107,12 +107,14 @@ pub fn encode(table: &'static Table, batches: &[RecordBatch]) -> Result<Vec<Enco
 pub fn encode_parts(table: &'static Table, parts: &[Part]) -> Result<Vec<EncodedFile>, Error> {
     let time_index = table.index_of(table.time_column).unwrap_or(0);
     let mut sources: Vec<&RecordBatch> = Vec::new();
+    let mut numbers: HashMap<*const RecordBatch, u32> = HashMap::new();
     let mut days: BTreeMap<Option<i32>, Vec<Place>> = BTreeMap::new();
     for Part { batch, rows } in parts {
-        if !sources.last().is_some_and(|last| std::ptr::eq(*last, *batch)) {
+        // Objects share batches, and those of several batches may come in turns.
+        let source = *numbers.entry(std::ptr::from_ref(*batch)).or_insert_with(|| {
             sources.push(batch);
-        }
-        let source = narrow(sources.len() - 1);
+            narrow(sources.len() - 1)
+        });
         let times = batch.column(time_index).as_primitive::<TimestampMicrosecondType>();
         let dates: &Date32Array = batch.column(batch.num_columns() - 1).as_primitive::<Date32Type>();
         let mut rows = rows.clone().peekable();
@@ -144,7 +146,7 @@ fn sort(places: &mut Vec<Place>) {
     // A day has 2^37 microseconds: time and place fit into one number, which is quicker to compare.
     let span = last.abs_diff(first).saturating_add(1);
     if span >= 1 << (u64::BITS - PLACE_BITS) || places.len() > 1 << PLACE_BITS {
-        return places.sort_unstable();
+        return places.sort_by_key(|(time, _)| *time);
     }
     let key = |(place, (time, _)): (u64, &Place)| {
         let time = if *time == NO_TIME { span } else { time.abs_diff(first) };

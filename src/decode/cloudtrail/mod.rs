@@ -161,8 +161,10 @@ impl Decoder {
 
     /// Decodes a digest into the one row of the `digests` table that it is.
     pub fn decode_digest(&mut self, text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
-        self.buffers.object(text, source_object, &mut self.digests)?;
-        unpacked(&DIGESTS, &self.digests.finish()?)
+        let outcome = self.buffers.object(text, source_object, &mut self.digests);
+        // Taken in any case: of one that cannot be read, nothing stays behind.
+        let batch = self.digests.finish();
+        outcome.and_then(|_| unpacked(&DIGESTS, &batch?))
     }
 
     /// Decodes texts that each hold one document, or none; the record of an error is the number of its text.
@@ -356,7 +358,8 @@ impl ReusedBuffers {
     ) -> Result<Listed, Error> {
         let mut start = list.start;
         loop {
-            let quick = split::quick_cut(text, start, &list, PART_BYTES, MAX_RECORD_BYTES);
+            // One further away than this does not pay: it may turn out to be inside a record.
+            let quick = split::quick_cut(text, start, &list, PART_BYTES, 4 * PART_BYTES);
             let quick = quick.filter(|end| *end < text.len());
             if let Some(end) = quick
                 && self.part(&text[start..=end], offset + start, rows).is_ok()

@@ -459,3 +459,28 @@ fn pieces_give_what_the_whole_gives() {
     let at = broken.find(",7,").unwrap() + 1;
     assert_eq!(error, format!("record is not a JSON object (record 4000, byte {at})"));
 }
+
+/// What was numbered for rows that are gone must not stand for rows that come after.
+#[test]
+fn a_refused_object_leaves_nothing_to_those_after_it() {
+    let record = |name: &str| format!(r#"{{"userIdentity":{{"type":"{name}","arn":"arn {name}"}}}}"#);
+    let (a, b) = (record("A"), record("B"));
+    let mut decoder = Decoder::new();
+    for between in ["", r#"{"eventVersion":"1","eventName":"x"}"#] {
+        decoder.append(format!("[{a},{b},7]").as_bytes(), "refused").unwrap_err();
+        if !between.is_empty() {
+            decoder.append(between.as_bytes(), "without an identity").unwrap();
+        }
+        let taken = decoder.take().unwrap();
+        assert_eq!((taken.num_rows(), decoder.gathered_bytes()), (usize::from(!between.is_empty()), 0));
+        decoder.append(format!("[{b},{a}]").as_bytes(), "read").unwrap();
+        let batch = unpacked(&CLOUDTRAIL, &decoder.take().unwrap()).unwrap();
+        for column in ["actor_arn", "identity_arn"] {
+            let found = [text(&batch, column, 0), text(&batch, column, 1)];
+            assert_eq!(found, [Some("arn B".to_owned()), Some("arn A".to_owned())], "{column}");
+        }
+    }
+    decoder.decode_digest(br#"{"digestStartTime":"x","digestEndTime":7,"a":"b"} {"#, "digest").unwrap_err();
+    let digest = br#"{"digestStartTime":"x","digestEndTime":"2026-03-10T13:00:00Z","digestS3Object":"o"}"#;
+    assert_eq!(decoder.decode_digest(digest, "digest").unwrap().num_rows(), 1);
+}

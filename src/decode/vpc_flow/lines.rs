@@ -158,6 +158,12 @@ impl Chunk {
         self.spans.len() / self.width.max(1)
     }
 
+    /// How many bytes there are from the first field to the last.
+    pub fn bytes(&self) -> usize {
+        let ends = self.spans.first().zip(self.spans.last());
+        ends.map_or(0, |(first, last)| (last.1 - first.0) as usize)
+    }
+
     /// The spans of one field, record by record.
     pub fn column(&self, position: usize) -> impl Iterator<Item = Span> {
         self.spans.iter().skip(position).step_by(self.width.max(1)).copied()

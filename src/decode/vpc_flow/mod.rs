@@ -212,6 +212,11 @@ impl Gatherer {
         outcome.map(|_| Some(Gathered { batch, rows }))
     }
 
+    /// Whether there is nothing to take, not even of an object that was refused.
+    pub fn is_empty(&self) -> bool {
+        self.by_header.is_empty()
+    }
+
     /// How many bytes of text the rows gathered so far take.
     pub fn bytes(&self) -> usize {
         self.by_header.iter().filter_map(|pieces| pieces.read.as_ref()).map(|read| read.rows.bytes()).sum()

@@ -7,6 +7,8 @@
 //! Columns are named as in the text form, with underscores (`account_id`). Which null a writer uses where a field
 //! does not apply is not documented, so a null and the text `-` count alike.
 
+mod pages;
+
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,11 +18,13 @@ use arrow::array::{
     new_null_array,
 };
 use arrow::compute::{CastOptions, cast_with_options, concat_batches};
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 
 use super::header::{self, Header, MAX_FIELDS};
 use super::lines::MAX_RECORDS;
@@ -51,9 +55,9 @@ fn corrupt(what: impl std::fmt::Display) -> Error {
 }
 
 fn read(bytes: Bytes, limit_bytes: usize, source_object: &str) -> Result<Option<Decoded>, Error> {
-    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options).map_err(corrupt)?;
-    let schema = Arc::clone(builder.schema());
+    let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let metadata = ArrowReaderMetadata::load(&bytes, options()).map_err(corrupt)?;
+    let schema = Arc::clone(metadata.schema());
     if schema.fields().len() > MAX_FIELDS {
         return Err(corrupt(format!("{} columns, more than {MAX_FIELDS}", schema.fields().len())));
     }
@@ -61,11 +65,13 @@ fn read(bytes: Bytes, limit_bytes: usize, source_object: &str) -> Result<Option<
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let Some(table) = header::table_of(&names) else { return Ok(None) };
     let too_large = || ErrorKind::TooLarge { limit_bytes }.nowhere();
-    let groups = builder.metadata().row_groups().iter();
-    let claimed = groups.map(|group| u64::try_from(group.total_byte_size()).unwrap_or(u64::MAX));
-    if claimed.fold(0, u64::saturating_add) > limit_bytes as u64 {
-        return Err(too_large());
-    }
+    pages::check(&bytes, metadata.metadata(), limit_bytes).map_err(|fault| match fault {
+        pages::Fault::TooLarge => too_large(),
+        pages::Fault::Corrupt(what) => corrupt(what),
+    })?;
+    let options = options().with_schema(viewed(&schema)?);
+    let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(corrupt)?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
     let header = Header::of(table, &names);
     let mut batches = Vec::new();
     let (mut rows, mut held) = (0, 0);
@@ -73,6 +79,10 @@ fn read(bytes: Bytes, limit_bytes: usize, source_object: &str) -> Result<Option<
         let batch = batch.map_err(corrupt)?;
         if rows + batch.num_rows() > MAX_RECORDS {
             return Err(corrupt(format!("more than {MAX_RECORDS} records")));
+        }
+        // A text of a dictionary is there once, however many rows have it; a column of the table has it for each.
+        if held + batch.columns().iter().map(text_bytes).fold(0, usize::saturating_add) > limit_bytes {
+            return Err(too_large());
         }
         let converted = convert(&header, &batch, rows, source_object)?;
         rows += converted.num_rows();
@@ -84,6 +94,36 @@ fn read(bytes: Bytes, limit_bytes: usize, source_object: &str) -> Result<Option<
     }
     let batch = concat_batches(&table.schema(), &batches).map_err(corrupt)?;
     Ok(Some(Decoded { table, batch }))
+}
+
+/// The schema to read a file with: its texts are views, which take no room of their own.
+fn viewed(schema: &Schema) -> Result<SchemaRef, Error> {
+    let fields = schema.fields().iter().map(|field| {
+        let data_type = match field.data_type() {
+            DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+            DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
+            kind if kind.is_primitive() || matches!(kind, DataType::Boolean) => kind.clone(),
+            other => {
+                return Err(corrupt(format!(
+                    "column `{}` is of type {other}, which no flow log has",
+                    field.name()
+                )));
+            }
+        };
+        Ok(Field::new(field.name(), data_type, field.is_nullable()))
+    });
+    Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>, _>>()?)))
+}
+
+/// How many bytes the texts of a column take, row by row.
+fn text_bytes(array: &ArrayRef) -> usize {
+    let views = match array.data_type() {
+        DataType::Utf8View => array.as_string_view().views(),
+        DataType::BinaryView => array.as_binary_view().views(),
+        _ => return 0,
+    };
+    // The length of a view is its first four bytes.
+    views.iter().map(|view| (view & u128::from(u32::MAX)) as usize).sum()
 }
 
 /// Rows of the table out of rows of the file, which follow `before` others.
@@ -342,6 +382,46 @@ mod tests {
     #[test]
     fn sizes_are_bounded() {
         assert!(matches!(decode(&sample(), 100, "o"), Err(Error { kind: ErrorKind::TooLarge { .. }, .. })));
+    }
+
+    /// A text that is in the file once, and in every row of the table.
+    #[test]
+    fn what_rows_take_is_bounded() {
+        let long = "x".repeat(10_000);
+        let rows = 5000;
+        let texts =
+            |_| -> ArrayRef { Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&long, rows))) };
+        let columns = ["srcaddr", "dstaddr", "pkt_srcaddr", "pkt_dstaddr"];
+        let small = file(columns.map(|name| (name, texts(name))).to_vec());
+        assert!(small.len() < 100_000);
+        let held = columns.len() * rows * long.len();
+        assert!(matches!(decode(&small, held - 1, "o"), Err(Error { kind: ErrorKind::TooLarge { .. }, .. })));
+        assert_eq!(decode(&small, held * 2, "o").unwrap().unwrap().batch.num_rows(), rows);
+    }
+
+    /// A page of gzip that is longer than it says.
+    #[test]
+    fn what_pages_say_is_not_believed() {
+        let values = StringArray::from_iter_values((0..20_000).map(|row| format!("{row:010}")));
+        let whole = file(vec![("srcaddr", Arc::new(values)), ("dstaddr", text(&[None; 20_000]))]);
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = ArrowReaderMetadata::load(&Bytes::from(whole.clone()), options).unwrap();
+        let check = |file: &[u8], limit| pages::check(file, metadata.metadata(), limit);
+        let claimed: i64 = metadata.metadata().row_groups().iter().map(|g| g.total_byte_size()).sum();
+        let claimed = usize::try_from(claimed).unwrap();
+        assert_eq!(check(&whole, claimed), Ok(()));
+        assert_eq!(check(&whole, claimed / 2), Err(pages::Fault::TooLarge));
+        let start = whole.windows(2).position(|bytes| bytes == [0x1f, 0x8b]).unwrap();
+        let mut refused = 0;
+        // Somewhere in the header before the content is its size.
+        for at in start - 20..start {
+            let mut lie = whole.clone();
+            lie[at] ^= 0x02;
+            refused += usize::from(matches!(check(&lie, LIMIT), Err(pages::Fault::Corrupt(_))));
+        }
+        assert!(refused > 2, "{refused}");
+        let cut: Vec<_> = (4..start).map(|end| check(&whole[..end], LIMIT)).collect();
+        assert!(cut.iter().all(Result::is_err));
     }
 
     /// A file cut or damaged at any byte is refused or read; it never ends the program.

@@ -58,7 +58,7 @@ enum Values {
 /// Numbers, and the rows that have none.
 struct Numbers<T> {
     values: Vec<T>,
-    nulls: Vec<usize>,
+    nulls: Vec<u32>,
 }
 
 impl<T: ArrowNativeType> Numbers<T> {
@@ -69,21 +69,22 @@ impl<T: ArrowNativeType> Numbers<T> {
     #[inline]
     fn push(&mut self, value: Option<T>) {
         if value.is_none() {
-            self.nulls.push(self.values.len());
+            // A batch has far fewer than 2^32 rows.
+            self.nulls.push(u32::try_from(self.values.len()).unwrap_or(u32::MAX));
         }
         self.values.push(value.unwrap_or_default());
     }
 
     fn truncate(&mut self, rows: usize) {
         self.values.truncate(rows);
-        self.nulls.retain(|null| *null < rows);
+        self.nulls.truncate(self.nulls.partition_point(|null| (*null as usize) < rows));
     }
 
     fn finish<A: ArrowPrimitiveType<Native = T>>(&mut self) -> PrimitiveArray<A> {
         let nulls = (!self.nulls.is_empty()).then(|| {
             let mut there = BooleanBufferBuilder::new(self.values.len());
             there.append_n(self.values.len(), true);
-            self.nulls.drain(..).for_each(|row| there.set_bit(row, false));
+            self.nulls.drain(..).for_each(|row| there.set_bit(row as usize, false));
             NullBuffer::new(there.finish())
         });
         PrimitiveArray::new(std::mem::take(&mut self.values).into(), nulls)
@@ -154,6 +155,7 @@ impl Rows {
 
     /// Appends the records of a chunk. More text than Arrow's offsets reach is an error.
     pub fn append(&mut self, text: &str, chunk: &Chunk) -> Result<(), Error> {
+        self.check_room(chunk)?;
         for filled in &mut self.filled {
             filled.append(text, chunk, &mut self.other_fields.places);
         }
@@ -166,6 +168,20 @@ impl Rows {
         }
         self.other_fields.append(text, chunk, self.of_object())?;
         self.count += chunk.records();
+        Ok(())
+    }
+
+    /// Refuses a chunk that might take a column of text beyond what Arrow's offsets reach.
+    fn check_room(&self, chunk: &Chunk) -> Result<(), Error> {
+        for filled in &self.filled {
+            if let Values::Text(column) = &filled.values
+                && column.bytes() + chunk.bytes() > MAX_COLUMN_BYTES
+            {
+                let name = self.table.columns[filled.column].name;
+                let what = format!("column `{name}` takes more than {MAX_COLUMN_BYTES} bytes");
+                return Err(ErrorKind::Shape(what).at(Some(self.of_object()), chunk.span(0, 0).0 as usize));
+            }
+        }
         Ok(())
     }
 

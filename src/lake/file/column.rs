@@ -4,7 +4,7 @@
 //! lose a value: a type it does not know is an error.
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
-use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use parquet::basic::{Encoding, Type};
@@ -28,7 +28,7 @@ const BOUND_BYTES: usize = 64;
 /// How often a Bloom filter may say that a value is there which is not.
 const FALSE_POSITIVES: f64 = 0.02;
 
-/// More distinct numbers than this get no dictionary.
+/// More distinct numbers than this get no dictionary when they have to be looked up by hash.
 const MAX_DISTINCT_NUMBERS: usize = 1 << 14;
 
 /// More numbers than this that could be are looked up by hash.
@@ -52,6 +52,10 @@ pub fn encode(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, pages: Pages) 
     // Of a column that some batches have no values for, those batches do not know the type.
     let mut types = arrays.iter().map(Array::data_type).filter(|found| **found != DataType::Null);
     let data_type = types.next().unwrap_or(&DataType::Null);
+    let is_text = |of: &DataType| matches!(of, DataType::Utf8 | DataType::Dictionary(..));
+    if let Some(other) = types.find(|other| *other != data_type && !(is_text(other) && is_text(data_type))) {
+        return Err(unknown(other));
+    }
     match data_type {
         DataType::Null => nothing(rows.len(), wanted.of, pages),
         DataType::Utf8 | DataType::Dictionary(..) => {
@@ -63,7 +67,9 @@ pub fn encode(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, pages: Pages) 
         DataType::Int32 => numbers::<Int32Type>(arrays, rows, wanted, pages),
         DataType::Date32 => numbers::<Date32Type>(arrays, rows, wanted, pages),
         DataType::Int64 => numbers::<Int64Type>(arrays, rows, wanted, pages),
-        DataType::Timestamp(..) => numbers::<TimestampMicrosecondType>(arrays, rows, wanted, pages),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            numbers::<TimestampMicrosecondType>(arrays, rows, wanted, pages)
+        }
         other => Err(unknown(other)),
     }
 }

@@ -136,7 +136,12 @@ fn dictionary<'a>(sources: &'a [Source<'a>], rows: &[Row]) -> Option<Text<'a>> {
             return None;
         }
     }
-    Some(Text::Dictionary { texts: texts.texts, numbers })
+    // Rows may have none of the texts of their batches.
+    Some(if texts.texts.is_empty() {
+        Text::Nothing
+    } else {
+        Text::Dictionary { texts: texts.texts, numbers }
+    })
 }
 
 /// How many bytes the texts of rows take, each with its length.
@@ -156,7 +161,7 @@ impl<'a> Numbered<'a> {
     #[inline]
     fn number(&mut self, text: &'a str) -> u32 {
         let Numbered { numbering, texts, bytes } = self;
-        // Far fewer than 2^32: the texts take at most MAX_DICTIONARY_BYTES and one more.
+        // Far fewer than 2^32: more than MAX_DICTIONARY_BYTES of texts are given up.
         let next = u32::try_from(texts.len()).unwrap_or(u32::MAX);
         let (number, is_new) = numbering.number(text, next, |number| texts[number as usize]);
         if is_new {
