@@ -497,3 +497,26 @@ impl Steps {
 }
 
 const MICROS: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_of_long_texts_are_above_them() {
+        let letters = |count| "a".repeat(count);
+        for (text, bound) in [
+            (letters(64), Some(letters(64))),
+            (letters(65), Some(letters(63) + "b")),
+            // What is cut may end between two characters, and the last one may have none after it.
+            (letters(63) + "üx", Some(letters(62) + "b")),
+            (letters(60) + "\u{10ffff}x", Some(letters(59) + "b")),
+            (letters(63) + "\u{7f}x", Some(letters(62) + "b")),
+            (letters(61) + "\u{d7ff}x", Some(letters(61) + "\u{e000}")),
+            ("\u{10ffff}".repeat(17), None),
+        ] {
+            assert_eq!(above(&text), bound, "{text}");
+            assert!(bound.is_none_or(|bound| bound >= text && bound.len() <= BOUND_BYTES));
+        }
+    }
+}

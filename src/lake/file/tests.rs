@@ -7,7 +7,8 @@ use arrow::array::{
     TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::compute::{cast, concat_batches, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, UInt32Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
@@ -26,6 +27,7 @@ const COLUMNS: &[TableColumn] = &[
     table_column("flag", "", Kind::Bool, ""),
     table_column("small", "", Kind::Int32, ""),
     table_column("large", "", Kind::Int64, ""),
+    table_column("seconds", "", Kind::Seconds, ""),
     table_column("day", "", Kind::Date, ""),
     table_column("source_row", "", Kind::SourceRow, ""),
     table_column("event_date", "", Kind::EventDate, ""),
@@ -68,6 +70,9 @@ fn sample(random: &mut StdRng, rows: usize, is_dictionary: bool, distinct: u32) 
     let nothing: ArrayRef = arrow::array::new_null_array(&DataType::Utf8, rows);
     let narrow: Int32Array = (0..rows).map(|_| some(random).then(|| random.random())).collect();
     let large: Int64Array = (0..rows).map(|_| some(random).then(|| wide(random))).collect();
+    let second = |random: &mut StdRng| random.random_range(-3..900) * 1_000_000;
+    let seconds: TimestampMicrosecondArray =
+        (0..rows).map(|_| some(random).then(|| second(random))).collect();
     let days: Date32Array = (0..rows).map(|_| some(random).then(|| random.random_range(0..9))).collect();
     let arrays: Vec<ArrayRef> = vec![
         Arc::new(times.with_timezone("UTC")),
@@ -78,6 +83,7 @@ fn sample(random: &mut StdRng, rows: usize, is_dictionary: bool, distinct: u32) 
         Arc::new((0..rows).map(|_| some(random).then(|| random.random())).collect::<BooleanArray>()),
         Arc::new(narrow),
         Arc::new(large),
+        Arc::new(seconds.with_timezone("UTC")),
         Arc::new(days),
         Arc::new(Int32Array::from_iter_values(0..i32::try_from(rows).unwrap())),
         Arc::new(Date32Array::from(vec![0; rows])),
@@ -125,7 +131,49 @@ fn check(batches: &[RecordBatch]) -> ParquetRecordBatchReaderBuilder<Bytes> {
         assert_eq!(found.column(index), expected.column(index), "column `{}`", column.name);
     }
     bounds_hold(&found, &builder);
+    for column in ["time", "flag", "small", "large", "seconds", "day", "source_row"] {
+        bounds_are_exact(&found, column, &builder);
+    }
     builder
+}
+
+/// The bounds of pages and of chunks are the least and the greatest of their numbers.
+fn bounds_are_exact(found: &RecordBatch, name: &str, builder: &ParquetRecordBatchReaderBuilder<Bytes>) {
+    let numbers =
+        |array: &ArrayRef| cast(array, &DataType::Int64).unwrap().as_primitive::<Int64Type>().clone();
+    let values = numbers(found.column_by_name(name).unwrap());
+    let metadata = builder.metadata();
+    let converter = StatisticsConverter::try_new(name, builder.schema(), builder.parquet_schema()).unwrap();
+    let (index, offsets) = (metadata.column_index().unwrap(), metadata.offset_index().unwrap());
+    let groups: Vec<usize> = (0..metadata.num_row_groups()).collect();
+    let of_pages = [
+        numbers(&converter.data_page_mins(index, offsets, &groups).unwrap()),
+        numbers(&converter.data_page_maxes(index, offsets, &groups).unwrap()),
+    ];
+    let of_groups = [
+        numbers(&converter.row_group_mins(metadata.row_groups()).unwrap()),
+        numbers(&converter.row_group_maxes(metadata.row_groups()).unwrap()),
+    ];
+    let check = |[least, most]: &[Int64Array; 2], at: usize, rows: &Int64Array| {
+        let bounds = [least, most].map(|bounds| bounds.is_valid(at).then(|| bounds.value(at)));
+        assert_eq!(bounds, [arrow::compute::min(rows), arrow::compute::max(rows)], "`{name}` {at}");
+    };
+    let column = builder.schema().index_of(name).unwrap();
+    let (mut first, mut page) = (0, 0);
+    for (group, of_group) in metadata.row_groups().iter().enumerate() {
+        let rows = usize::try_from(of_group.num_rows()).unwrap();
+        check(&of_groups, group, &values.slice(first, rows));
+        let starts = offsets[group][column].page_locations().iter();
+        let mut starts: Vec<usize> =
+            starts.map(|page| usize::try_from(page.first_row_index).unwrap()).collect();
+        starts.push(rows);
+        for ends in starts.windows(2) {
+            check(&of_pages, page, &values.slice(first + ends[0], ends[1] - ends[0]));
+            page += 1;
+        }
+        first += rows;
+    }
+    assert_eq!(page, of_pages[0].len());
 }
 
 /// Every value lies within the bounds of its page and of its chunk, by the order of its type.
