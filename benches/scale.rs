@@ -1,97 +1,52 @@
 //! Many objects: how long listing a million keys takes, how fast a backlog is worked off, how soon rows are seen.
 //!
-//! `cargo bench --bench scale -- list`
-#![allow(missing_docs, clippy::print_stdout, clippy::expect_used)]
+//! - `cargo bench --bench scale -- list`: a million keys in memory, with the latency of S3;
+//! - `cargo bench --bench scale -- backlog [OBJECTS] [GROUP]`: two processes, each with a queue in memory, objects in a
+//!   folder, one lake in a directory; objects are decoded in groups of so many;
+//! - `cargo bench --bench scale -- emulated [OBJECTS]`: two daemons on the emulator moto, and what moto itself can do;
+//! - `cargo bench --bench scale -- fresh [RATE] [SECONDS]`: a steady stream of objects, and when their rows are there.
+//!
+//! All of them stay on this machine and end by themselves.
+#![allow(missing_docs, clippy::print_stdout, clippy::expect_used, clippy::unwrap_used, clippy::print_stderr)]
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use chrono::NaiveDate;
-use trailhound::ingest::backfill;
-use trailhound::ingest::listing::Days;
-use trailhound::ingest::progress::Progress;
-use trailhound::store::memory::MemoryBucket;
+#[path = "scale/backlog.rs"]
+mod backlog;
+#[path = "scale/emulated.rs"]
+mod emulated;
+#[path = "scale/list.rs"]
+mod list;
+#[path = "../tests/it/moto.rs"]
+#[allow(dead_code, unused_imports)]
+mod moto;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    match arguments.first().map(String::as_str) {
-        Some("list") => list(),
-        _ => println!("one of: list"),
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let number =
+        |text: Option<&&str>, usual: usize| text.map_or(usual, |text| text.parse().expect("a number"));
+    match words.as_slice() {
+        ["list"] => list::run(),
+        ["backlog", rest @ ..] => backlog::run(number(rest.first(), 100_000), number(rest.get(1), 256)),
+        ["backlog-worker", rest @ ..] => backlog::work(rest),
+        ["emulated", rest @ ..] => emulated::backlog(number(rest.first(), 4_000)),
+        ["fresh", rest @ ..] => emulated::fresh(number(rest.first(), 10), number(rest.get(1), 120)),
+        _ => println!("one of: list, backlog, emulated, fresh"),
     }
-}
-
-/// The latency of a LIST request.
-const LATENCY: Duration = Duration::from_millis(30);
-const DAYS: usize = 365;
-
-/// A million keys in three shapes, each listed with 1, 16, 32 and 64 requests at once.
-fn list() {
-    println!(
-        "LIST answers after {} ms with up to 1,000 keys; nothing is read\n\n\
-         | keys | accounts x regions x days | at once | requests | seconds | keys/s | first chunk after, s | peak, MiB |\n|---|---|---|---|---|---|---|---|",
-        LATENCY.as_millis()
-    );
-    for (accounts, regions, per_day) in [(50, 5, 11), (1, 1, 2_740), (500, 17, 1)] {
-        let bucket = Arc::new(MemoryBucket::new(keys(accounts, regions, per_day)).with_latency(LATENCY));
-        for at_once in [1, 16, 32, 64] {
-            list_once(&bucket, &format!("{accounts} x {regions} x {DAYS}"), at_once);
-        }
-    }
-}
-
-fn list_once(bucket: &Arc<MemoryBucket>, shape: &str, at_once: usize) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let progress = Arc::new(Progress::default());
-    let settings = backfill::Settings { at_once, ..backfill::Settings::default() };
-    reset_peak();
-    let before = memory("VmRSS");
-    let started = Instant::now();
-    let (mut objects, mut first) = (0, None);
-    runtime.block_on(async {
-        let mut chunks =
-            backfill::list(bucket.clone(), "AWSLogs", Days::default(), settings, Arc::clone(&progress));
-        while let Some(chunk) = chunks.recv().await {
-            objects += chunk.expect("is listed").len();
-            first.get_or_insert_with(|| started.elapsed());
-        }
-    });
-    let seconds = started.elapsed().as_secs_f64();
-    println!(
-        "| {objects} | {shape} | {at_once} | {} | {seconds:.1} | {:.0} | {:.1} | {} |",
-        progress.counts().requests,
-        objects as f64 / seconds,
-        first.unwrap_or_default().as_secs_f64(),
-        memory("VmHWM").saturating_sub(before) >> 10,
-    );
-}
-
-/// Keys as CloudTrail makes them, so many objects for each account, region and day.
-fn keys(accounts: usize, regions: usize, per_day: usize) -> impl Iterator<Item = String> {
-    let first = NaiveDate::from_ymd_opt(2025, 1, 1).expect("a day");
-    (0..accounts * regions * DAYS).flat_map(move |index| {
-        let (account, region, day) = (index / regions / DAYS, index / DAYS % regions, index % DAYS);
-        let day = first + chrono::TimeDelta::days(i64::try_from(day).expect("is small"));
-        (0..per_day).map(move |number| {
-            let minute = number * 5 % 1440;
-            format!(
-                "AWSLogs/o-exampleorgid/{account:012}/CloudTrail/region-{region}/{}/{account:012}_CloudTrail_region-{region}_{}T{:02}{:02}Z_{number:016x}.json.gz",
-                day.format("%Y/%m/%d"),
-                day.format("%Y%m%d"),
-                minute / 60,
-                minute % 60,
-            )
-        })
-    })
 }
 
 /// A line of the kernel's account of this process, in KiB.
-fn memory(name: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+pub fn memory(name: &str) -> u64 {
+    memory_of("self", name)
+}
+
+/// The same of another process.
+pub fn memory_of(process: &str, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 /// Lets the peak begin anew.
-fn reset_peak() {
+pub fn reset_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
