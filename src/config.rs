@@ -495,7 +495,9 @@ fn sort(problems: &mut [Problem]) {
 }
 
 /// The typed form of blocks that have passed every check.
-fn resolve(blocks: Vec<Block>, file: Option<PathBuf>) -> Config {
+fn resolve(mut blocks: Vec<Block>, file: Option<PathBuf>) -> Config {
+    let lake = lake(&blocks).expect("the lake has been checked");
+    read::put_defaults(&mut blocks, &lake);
     let section = |name: &str| {
         blocks.iter().find(|block| block.section.name == name).expect("single sections are always there")
     };
@@ -504,7 +506,7 @@ fn resolve(blocks: Vec<Block>, file: Option<PathBuf>) -> Config {
     let maintain = section("maintain");
     let query = section("query");
     Config {
-        lake: lake(&blocks).expect("the lake has been checked"),
+        lake,
         aws: Aws {
             endpoint: url(section("aws"), "endpoint"),
             region: section("aws").text("region").map(str::to_owned),

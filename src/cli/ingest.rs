@@ -1,17 +1,24 @@
 //! `trailhound ingest`: load once and end.
 
+use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use chrono::NaiveDate;
 use clap::Args;
 
-use super::output::{Outcome, Output, Progress, human_bytes, human_count, human_duration};
+use futures::StreamExt;
+
+use super::output::{Outcome, Output, Progress as Bar, human_bytes, human_count, human_duration};
 use super::{Failure, Global, session};
-use crate::config::{self, Config};
+use crate::config::Config;
+use crate::ingest::backfill;
 use crate::ingest::listing::{self, Days, Found};
 use crate::ingest::load::{BatchLimits, Loader, Origin, Rejected, Tally, megabytes_per_second};
+use crate::ingest::progress::{Counts, Progress};
 use crate::ingest::read::Reader;
+use crate::ingest::route;
 use crate::lake::Lake;
 use crate::store::{self, Location};
 
@@ -21,6 +28,13 @@ Examples:
   trailhound ingest ./AWSLogs --since 2026-01-01 --until 2026-01-31 --lake /data/lake
   trailhound ingest s3://my-trail-bucket/AWSLogs/111122223333
 ";
+
+/// How often a terminal is told how far a backfill is.
+const REDRAW: Duration = Duration::from_millis(500);
+/// How often anything else is.
+const LINE: Duration = Duration::from_secs(10);
+/// The time whose rate tells how long the rest takes.
+const LATELY: Duration = Duration::from_secs(60);
 
 /// At most so many rejected objects are named; all of them are in the `objects` table.
 const SHOWN_REJECTIONS: usize = 20;
@@ -50,51 +64,133 @@ impl Ingest {
             let error = format!("`--since {since}` is after `--until {until}`");
             return Err(Failure::new(Outcome::WrongUse, error));
         }
-        let mut work = Vec::new();
-        for path in &self.paths {
-            let location: Location =
-                path.parse().map_err(|error: store::Error| Failure::new(Outcome::WrongUse, error))?;
-            work.push(find(&config, &location, days, output).await?);
+        let locations = self
+            .paths
+            .iter()
+            .map(|path| path.parse().map_err(|error: store::Error| Failure::new(Outcome::WrongUse, error)));
+        let locations: Vec<Location> = locations.collect::<Result<_, _>>()?;
+        let mut files = Vec::new();
+        for location in &locations {
+            if let Location::Local(path) = location {
+                files.push(find(path, days, output)?);
+            }
         }
         let lake = Arc::new(session::create_lake(&config).await?);
         let started = Instant::now();
         let mut total = Tally::default();
-        let bytes = work.iter().flat_map(|(_, found)| found).map(|found| found.size_bytes).sum();
+        let bytes = files.iter().flatten().map(|found| found.size_bytes).sum();
         let progress = output.progress_bytes(bytes, "reading");
-        for (origin, found) in work {
-            total.add(load(&config, &lake, origin, found, &progress).await?);
+        for found in files {
+            total.add(load(&config, &lake, Origin::Files, found, &progress).await?);
         }
         progress.finish();
+        for location in &locations {
+            if let Location::S3 { bucket, prefix } = location {
+                total.add(backfill(&config, &lake, (bucket, prefix), days, output).await?);
+            }
+        }
         let seconds = started.elapsed();
         summary(&total, seconds, &lake.place(), output)?;
         Ok(if total.rejected.is_empty() { Outcome::Done } else { Outcome::Found })
     }
 }
 
-/// What there is to read at a place; the lake's own files are no logs.
-async fn find(
+/// The files at a path.
+fn find(path: &Path, days: Days, output: &Output) -> Result<Vec<Found>, Failure> {
+    let spinner = output.spinner(&format!("looking into {}", path.display()));
+    let found = listing::files(path, days)?;
+    spinner.finish();
+    if found.is_empty() {
+        output.warn(format!("found no log files in `{}`", path.display()));
+    }
+    Ok(found)
+}
+
+/// Loads the objects of a bucket while they are listed; the lake's own are no logs.
+async fn backfill(
     config: &Config,
-    location: &Location,
+    lake: &Arc<Lake>,
+    (bucket, prefix): (&str, &str),
     days: Days,
     output: &Output,
-) -> Result<(Origin, Vec<Found>), Failure> {
-    let spinner = output.spinner(&format!("looking into {location}"));
-    let (origin, mut found) = match location {
-        Location::Local(path) => (Origin::Files, listing::files(path, days)?),
-        Location::S3 { bucket, prefix } => {
-            let store = session::aws(config).bucket(bucket, object_store::RetryConfig::default()).await?;
-            let found = listing::objects(&store, prefix, days).await?;
-            (Origin::Bucket { name: bucket.clone(), store }, found)
+) -> Result<Tally, Failure> {
+    let aws = session::aws(config);
+    let pages = aws.bucket_pages(bucket, object_store::RetryConfig::default()).await?;
+    let store = aws.bucket(bucket, object_store::RetryConfig::default()).await?;
+    let progress = Arc::new(Progress::default());
+    let chunks = backfill::list(pages, prefix, days, backfill::Settings::default(), Arc::clone(&progress));
+    let chunks = futures::stream::unfold(chunks, async |mut chunks| Some((chunks.recv().await?, chunks)));
+    let chunks = chunks.map(|chunk| {
+        let mut found = chunk?;
+        found.retain(|found| !config.lake.holds_object(bucket, &found.key));
+        Ok(found)
+    });
+    let loader = loader(config, lake, Origin::Bucket { name: bucket.to_owned(), store });
+    let load = loader.load_chunks(chunks, |done| {
+        for found in done.objects {
+            let day = route::by_key(&found.key).date;
+            progress.done(day, 1, found.size_bytes, done.known);
         }
-    };
-    spinner.finish();
-    if let (Origin::Bucket { name, .. }, config::Lake::S3 { .. }) = (&origin, &config.lake) {
-        found.retain(|found| !config.lake.holds_object(name, &found.key));
+    });
+    let tally = tell_while(load, &progress, &format!("s3://{bucket}/{prefix}"), output).await?;
+    if tally.found == 0 {
+        output.warn(format!("found no log files in `s3://{bucket}/{prefix}`"));
     }
-    if found.is_empty() {
-        output.warn(format!("found no log files in `{location}`"));
+    Ok(tally)
+}
+
+/// Tells how far a backfill is until it ends: on a terminal all the time, elsewhere every now and then.
+async fn tell_while<T, E>(
+    load: impl Future<Output = Result<T, E>>,
+    progress: &Progress,
+    place: &str,
+    output: &Output,
+) -> Result<T, E> {
+    let bar = output.spinner(&format!("listing {place}"));
+    let every = if output.shows_progress() { REDRAW } else { LINE };
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+    let mut before = VecDeque::from([(Instant::now(), progress.counts())]);
+    let mut load = std::pin::pin!(load);
+    loop {
+        tokio::select! {
+            loaded = &mut load => {
+                bar.finish();
+                return loaded;
+            }
+            _ = ticks.tick() => {}
+        }
+        let (now, counts) = (Instant::now(), progress.counts());
+        let text =
+            before.front().map(|(then, earlier)| told(counts, *earlier, now - *then)).unwrap_or_default();
+        if output.shows_progress() {
+            bar.describe(&text);
+        } else {
+            output.note(text);
+        }
+        while before.front().is_some_and(|(then, _)| now - *then > LATELY) {
+            before.pop_front();
+        }
+        before.push_back((now, counts));
     }
-    Ok((origin, found))
+}
+
+/// How far a backfill is, in words.
+fn told(now: Counts, earlier: Counts, elapsed: Duration) -> String {
+    let about = if now.is_listed { "" } else { "about " };
+    let left = now.left(earlier, elapsed).map_or("no end in sight".to_owned(), |left| {
+        format!("about {} left", human_duration(Duration::from_secs(left.as_secs())))
+    });
+    format!(
+        "{} of {} days, {} of {about}{} objects listed, {} known, {} read, {}, {:.0} objects/s, {left}",
+        human_count(now.days_done),
+        human_count(now.days),
+        human_count(now.listed),
+        human_count(now.objects),
+        human_count(now.known),
+        human_count(now.read),
+        human_bytes(now.bytes),
+        now.rate(earlier, elapsed),
+    )
 }
 
 /// Loads what was found at one place.
@@ -103,8 +199,12 @@ pub(super) async fn load(
     lake: &Arc<Lake>,
     origin: Origin,
     found: Vec<Found>,
-    progress: &Progress,
+    progress: &Bar,
 ) -> Result<Tally, Failure> {
+    Ok(loader(config, lake, origin).load(found, |bytes| progress.advance(bytes)).await?)
+}
+
+fn loader(config: &Config, lake: &Arc<Lake>, origin: Origin) -> Loader {
     let reader = Reader::new(session::object_limits(config), session::clock());
     // Local files come as fast as they are decoded; a bucket needs more under way to hide its latency.
     let at_once = match origin {
@@ -112,8 +212,7 @@ pub(super) async fn load(
         Origin::Bucket { .. } => 16,
     };
     let limits = BatchLimits { bytes: config.ingest.batch_bytes, rows: config.ingest.batch_rows };
-    let loader = Loader { lake: Arc::clone(lake), reader: Arc::new(reader), origin, limits, at_once };
-    Ok(loader.load(found, |bytes| progress.advance(bytes)).await?)
+    Loader { lake: Arc::clone(lake), reader: Arc::new(reader), origin, limits, at_once }
 }
 
 /// The end of a load: what was read, what was not and why.

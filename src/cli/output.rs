@@ -242,6 +242,11 @@ impl Output {
         progress
     }
 
+    /// Whether progress is seen: not when standard error is no terminal, nor when quiet.
+    pub fn shows_progress(&self) -> bool {
+        !self.bars.is_hidden()
+    }
+
     fn bar(&self, bar: ProgressBar, template: &str, what: &str) -> Progress {
         let bar = self.bars.add(bar);
         if let Ok(style) = ProgressStyle::with_template(template) {

@@ -53,6 +53,13 @@ pub enum Default {
     EmptyList,
     /// As many as the machine has cores.
     Cores,
+    /// A number that depends on where the lake is.
+    ByLake {
+        /// For a lake in a directory.
+        directory: u64,
+        /// For a lake on S3.
+        s3: u64,
+    },
 }
 
 /// One key: its name, what it takes, what holds without it, and a line of documentation.
@@ -229,7 +236,12 @@ static INGEST: &[Key] = &[
         Default::Integer(500_000),
         "Rows after which a batch is committed.",
     ),
-    key("batch_age_seconds", range(1, 3_600), Default::Integer(60), "Age after which a batch is committed."),
+    key(
+        "batch_age_seconds",
+        range(1, 3_600),
+        Default::ByLake { directory: 5, s3: 30 },
+        "Age after which a batch is committed; up to a minute while most of it was announced more than a minute ago.",
+    ),
     key("decode_threads", range(1, 1_024), Default::Cores, "Threads that decode."),
     key(
         "max_object_bytes",
@@ -398,6 +410,7 @@ fn default(key: &Key) -> String {
         Default::Boolean(truth) => format!("`{truth}`"),
         Default::EmptyList => "`[]`".to_owned(),
         Default::Cores => "one per core".to_owned(),
+        Default::ByLake { directory, s3 } => format!("`{directory}`, with the lake on S3 `{s3}`"),
     }
 }
 
@@ -419,6 +432,9 @@ mod tests {
                 assert!(key.doc.ends_with('.'), "{}", key.name);
                 let fits = match (key.kind, key.default) {
                     (Kind::Integer { minimum, maximum }, Default::Integer(n)) => minimum <= n && n <= maximum,
+                    (Kind::Integer { minimum, maximum }, Default::ByLake { directory, s3 }) => {
+                        [directory, s3].iter().all(|n| minimum <= *n && *n <= maximum)
+                    }
                     (Kind::Choice(words), Default::Text(word)) => words.contains(&word),
                     (Kind::Integer { .. }, Default::Cores)
                     | (Kind::Boolean, Default::Boolean(_))

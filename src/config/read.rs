@@ -85,7 +85,8 @@ impl Block {
 
 fn default_setting(key: &'static Key) -> Setting {
     let value = match key.default {
-        Default::Required | Default::Unset => None,
+        // Where the lake is, is known later.
+        Default::Required | Default::Unset | Default::ByLake { .. } => None,
         Default::Text(text) => Some(Value::Text(text.to_owned())),
         Default::Integer(number) => Some(Value::Integer(number)),
         Default::Boolean(truth) => Some(Value::Boolean(truth)),
@@ -143,6 +144,16 @@ pub(super) fn read(text: &str, file: &Arc<Path>) -> (Vec<Block>, Vec<Problem>) {
     let order = |block: &Block| SECTIONS.iter().position(|section| section.name == block.section.name);
     blocks.sort_by_key(order);
     (blocks, problems)
+}
+
+/// Puts the defaults into force that depend on where the lake is.
+pub(super) fn put_defaults(blocks: &mut [Block], lake: &Lake) {
+    for setting in blocks.iter_mut().flat_map(|block| &mut block.settings) {
+        if let (Default::ByLake { directory, s3 }, None) = (setting.key.default, &setting.value) {
+            let number = if matches!(lake, Lake::S3 { .. }) { s3 } else { directory };
+            setting.value = Some(Value::Integer(number));
+        }
+    }
 }
 
 /// Puts a value from outside the file into force.

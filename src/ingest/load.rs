@@ -1,14 +1,15 @@
 //! Loading what there is, once: read and decode side by side, commit in batches, tell what happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use object_store::ObjectStore;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 
 use super::Error;
 use super::fetch;
@@ -99,87 +100,88 @@ pub struct Loader {
 
 /// Commits under way at once: while one waits for the disk, another is encoded.
 const COMMITS_AT_ONCE: usize = 2;
+/// The index is brought up to date after so many objects, so that the last time is not the first.
+const INDEX_OBJECTS: usize = 50_000;
+/// Chunks whose objects are looked up in the ledger ahead of their turn.
+const CHUNKS_AT_ONCE: usize = 2;
 
 impl Loader {
     /// Loads the objects; `progress` hears the stored size of each as it is done with.
     pub async fn load(&self, found: Vec<Found>, mut progress: impl FnMut(u64)) -> Result<Tally, Error> {
-        let mut tally = Tally { found: found.len(), ..Tally::default() };
-        let found = self.leave_out_known(found, &mut tally, &mut progress).await?;
-        let budget = Budget::new(self.limits.bytes);
-        let budget = &budget;
-        let mut read = futures::stream::iter(groups(found))
-            .map(|group| async move {
-                let share = budget.share_of(total(&group)).await;
-                (total(&group), share, self.read(group).await)
+        let chunks = futures::stream::iter([Ok(found)]);
+        self.load_chunks(chunks, |done| progress(total(done.objects))).await
+    }
+
+    /// Loads objects as they are found; `progress` hears of those that are done with.
+    pub async fn load_chunks(
+        &self,
+        chunks: impl Stream<Item = Result<Vec<Found>, Error>>,
+        mut progress: impl FnMut(Done<'_>),
+    ) -> Result<Tally, Error> {
+        let budget = &Budget::new(self.limits.bytes);
+        let steps = chunks
+            .map(|chunk| self.sort_out(chunk))
+            .buffered(CHUNKS_AT_ONCE)
+            .flat_map(futures::stream::iter)
+            .map(|work| async move {
+                match work? {
+                    Work::Known(found) => Ok::<_, Error>(Step::Known(found)),
+                    Work::Read(group) => {
+                        let share = budget.share_of(total(&group)).await;
+                        let outcomes = self.read(group.clone()).await?;
+                        Ok(Step::Read { group, share, outcomes })
+                    }
+                }
             })
             .buffer_unordered(self.at_once.max(1));
-        let mut batch = Batch::default();
-        let mut commits: Vec<tokio::task::JoinHandle<Result<lake::Report, lake::Error>>> = Vec::new();
-        let mut shares = Vec::new();
-        while let Some((size, share, outcomes)) = read.next().await {
-            progress(size);
-            shares.push(share);
-            for outcome in outcomes? {
-                match outcome {
-                    Outcome::Unreachable(rejected) => tally.rejected.push(rejected),
-                    Outcome::Read(object) => {
-                        tally.stored_bytes += u64::try_from(object.record.size_bytes).unwrap_or(0);
-                        tally.note(&object);
-                        batch.push(*object);
+        let mut steps = std::pin::pin!(steps);
+        let mut loading = Loading::new(self);
+        while let Some(step) = steps.next().await {
+            match step? {
+                Step::Known(found) => {
+                    loading.tally.found += found.len();
+                    loading.tally.known += found.len();
+                    progress(Done { objects: &found, known: true });
+                }
+                Step::Read { group, share, outcomes } => {
+                    progress(Done { objects: &group, known: false });
+                    loading.tally.found += group.len();
+                    loading.add(share, outcomes);
+                    if loading.batch.is_full(self.limits) || budget.is_spent_on(&loading.shares) {
+                        loading.commit().await?;
                     }
                 }
             }
-            if batch.is_full(self.limits) || budget.is_spent_on(&shares) {
-                if commits.len() >= COMMITS_AT_ONCE {
-                    tally.settle(commits.remove(0).await)?;
-                }
-                commits.push(self.commit(std::mem::take(&mut batch), std::mem::take(&mut shares)));
-            }
         }
-        if !batch.objects.is_empty() {
-            commits.push(self.commit(batch, shares));
-        }
-        for commit in commits {
-            tally.settle(commit.await)?;
-        }
-        self.lake.update_index().await?;
-        Ok(tally)
+        loading.finish().await
     }
 
-    /// Leaves out the objects of a bucket that are in the lake, by the etag of the listing, without reading them.
-    async fn leave_out_known(
-        &self,
-        found: Vec<Found>,
-        tally: &mut Tally,
-        progress: &mut impl FnMut(u64),
-    ) -> Result<Vec<Found>, Error> {
-        let Origin::Bucket { name, .. } = &self.origin else { return Ok(found) };
+    /// What is to be done about some objects: those of a bucket that are in the lake, by the etag of the listing, are
+    /// not read.
+    async fn sort_out(&self, chunk: Result<Vec<Found>, Error>) -> Vec<Result<Work, Error>> {
+        let sorted = match chunk {
+            Ok(found) => self.leave_out_known(found).await,
+            Err(error) => Err(error),
+        };
+        match sorted {
+            Ok((known, unknown)) => {
+                let known = (!known.is_empty()).then_some(Ok(Work::Known(known)));
+                known
+                    .into_iter()
+                    .chain(groups(unknown).into_iter().map(|group| Ok(Work::Read(group))))
+                    .collect()
+            }
+            Err(error) => vec![Err(error)],
+        }
+    }
+
+    async fn leave_out_known(&self, found: Vec<Found>) -> Result<(Vec<Found>, Vec<Found>), Error> {
+        let Origin::Bucket { name, .. } = &self.origin else { return Ok((Vec::new(), found)) };
         let id = |found: &Found| ObjectId::new(name, &found.key, found.etag.as_deref().unwrap_or_default());
         let ids: Vec<ObjectId> = found.iter().map(id).collect();
         let states = self.lake.states(&ids).await?;
-        let mut unknown = Vec::new();
-        for (found, state) in found.into_iter().zip(states) {
-            if state.is_some_and(State::is_final) {
-                tally.known += 1;
-                progress(found.size_bytes);
-            } else {
-                unknown.push(found);
-            }
-        }
-        Ok(unknown)
-    }
-
-    fn commit(
-        &self,
-        batch: Batch,
-        shares: Vec<Share>,
-    ) -> tokio::task::JoinHandle<Result<lake::Report, lake::Error>> {
-        let lake = Arc::clone(&self.lake);
-        tokio::spawn(async move {
-            let report = lake.commit(batch.objects).await;
-            drop(shares);
-            report
-        })
+        let mut known = states.into_iter().map(|state| state.is_some_and(State::is_final));
+        Ok(found.into_iter().partition(|_| known.next().unwrap_or(false)))
     }
 
     /// Fetches and reads some objects.
@@ -200,6 +202,115 @@ impl Loader {
                 Ok(lake::on_cpu(move || read(&reader, fetched)).await?)
             }
         }
+    }
+}
+
+/// Objects that are done with.
+#[derive(Debug, Clone, Copy)]
+pub struct Done<'a> {
+    /// Which.
+    pub objects: &'a [Found],
+    /// Whether the lake had them already; otherwise they were read, and are in the next commit if they can be.
+    pub known: bool,
+}
+
+/// What is to be done about some objects.
+enum Work {
+    Known(Vec<Found>),
+    Read(Vec<Found>),
+}
+
+/// What was done.
+enum Step {
+    Known(Vec<Found>),
+    Read { group: Vec<Found>, share: Share, outcomes: Vec<Outcome> },
+}
+
+/// A load under way: what was read and is not committed, and the commits.
+struct Loading<'a> {
+    loader: &'a Loader,
+    tally: Tally,
+    batch: Batch,
+    shares: Vec<Share>,
+    commits: VecDeque<JoinHandle<Result<lake::Report, lake::Error>>>,
+    index: Option<JoinHandle<Result<(), lake::Error>>>,
+    /// Objects that were committed since the index was last brought up to date.
+    unindexed: usize,
+}
+
+impl<'a> Loading<'a> {
+    fn new(loader: &'a Loader) -> Self {
+        Loading {
+            loader,
+            tally: Tally::default(),
+            batch: Batch::default(),
+            shares: Vec::new(),
+            commits: VecDeque::new(),
+            index: None,
+            unindexed: 0,
+        }
+    }
+
+    fn add(&mut self, share: Share, outcomes: Vec<Outcome>) {
+        self.shares.push(share);
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Unreachable(rejected) => self.tally.rejected.push(rejected),
+                Outcome::Read(object) => {
+                    self.tally.stored_bytes += u64::try_from(object.record.size_bytes).unwrap_or(0);
+                    self.tally.note(&object);
+                    self.batch.push(*object);
+                }
+            }
+        }
+    }
+
+    /// Begins to commit what was read, once not too many commits are under way.
+    async fn commit(&mut self) -> Result<(), Error> {
+        while self.commits.len() >= COMMITS_AT_ONCE {
+            self.settle().await?;
+        }
+        let (batch, shares) = (std::mem::take(&mut self.batch), std::mem::take(&mut self.shares));
+        let lake = Arc::clone(&self.loader.lake);
+        self.commits.push_back(tokio::spawn(async move {
+            let report = lake.commit(batch.objects).await;
+            drop(shares);
+            report
+        }));
+        Ok(())
+    }
+
+    /// Waits for the oldest commit.
+    async fn settle(&mut self) -> Result<(), Error> {
+        let Some(commit) = self.commits.pop_front() else { return Ok(()) };
+        let report = commit.await.map_err(|_| lake::Error::Worker)??;
+        self.unindexed += report.added.len();
+        self.tally.settle(&report);
+        let idle = self.index.as_ref().is_none_or(JoinHandle::is_finished);
+        if self.unindexed >= INDEX_OBJECTS && idle {
+            self.end_index().await?;
+            self.unindexed = 0;
+            let lake = Arc::clone(&self.loader.lake);
+            self.index = Some(tokio::spawn(async move { lake.update_index().await }));
+        }
+        Ok(())
+    }
+
+    async fn end_index(&mut self) -> Result<(), Error> {
+        let Some(index) = self.index.take() else { return Ok(()) };
+        Ok(index.await.map_err(|_| lake::Error::Worker)??)
+    }
+
+    async fn finish(mut self) -> Result<Tally, Error> {
+        if !self.batch.objects.is_empty() {
+            self.commit().await?;
+        }
+        while !self.commits.is_empty() {
+            self.settle().await?;
+        }
+        self.end_index().await?;
+        self.loader.lake.update_index().await?;
+        Ok(self.tally)
     }
 }
 
@@ -361,11 +472,7 @@ impl Tally {
         }
     }
 
-    fn settle(
-        &mut self,
-        outcome: Result<Result<lake::Report, lake::Error>, tokio::task::JoinError>,
-    ) -> Result<(), Error> {
-        let report = outcome.map_err(|_| lake::Error::Worker)??;
+    fn settle(&mut self, report: &lake::Report) {
         for record in &report.added {
             match record.state {
                 State::Committed => {
@@ -382,7 +489,6 @@ impl Tally {
         }
         // A quarantined object that is known is read again each time, and was noted when it was read.
         self.known += report.known.iter().filter(|id| report.committed.settles(**id)).count();
-        Ok(())
     }
 }
 

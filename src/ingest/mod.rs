@@ -2,11 +2,13 @@
 //!
 //! Must never import the query side; only commits leave here.
 
+pub mod backfill;
 pub mod fetch;
 pub mod lease;
 pub mod listing;
 pub mod load;
 pub mod notification;
+pub mod progress;
 pub mod read;
 pub mod route;
 pub mod stats;

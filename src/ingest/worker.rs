@@ -68,11 +68,16 @@ pub struct Settings {
     pub batch: BatchLimits,
     /// How old a batch may become.
     pub batch_age: Duration,
-    /// How many objects are read at once.
+    /// How old a batch may become of which most was announced longer ago than this: where there is a backlog, large
+    /// files matter more than another minute.
+    pub backlog_age: Duration,
+    /// How many objects are fetched at once.
     pub reads_at_once: usize,
+    /// How many objects are decoded together: their rows share batches.
+    pub group_objects: usize,
     /// How many bytes are read at once, as announced; one object of any size is always read.
     pub read_bytes: u64,
-    /// Nothing is received while so many objects are yet to be read.
+    /// Nothing is received while so many objects are yet to be fetched.
     pub unread: usize,
     /// How long messages are waited for, and what passing faults cost.
     pub pace: Pace,
@@ -84,8 +89,10 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             batch: BatchLimits::default(),
-            batch_age: Duration::from_mins(1),
+            batch_age: Duration::from_secs(5),
+            backlog_age: Duration::from_mins(1),
             reads_at_once: 16,
+            group_objects: 256,
             read_bytes: 256 << 20,
             unread: 4 * queue::MAX_BATCH,
             pace: Pace::default(),
@@ -172,6 +179,13 @@ struct Received {
     known: Committed,
 }
 
+/// What fetching an announced object gave.
+enum Answer {
+    Fetched(Box<Fetched>),
+    /// There is nothing to decode.
+    Known(Outcome),
+}
+
 /// What became of an announced object.
 enum Outcome {
     Read(Box<ReadObject>),
@@ -231,15 +245,16 @@ impl Worker {
         })
     }
 
-    /// Fetches and decodes an object.
-    async fn read(&self, announced: &Announcement, message: &MessageFacts) -> Outcome {
+    /// Fetches an object; what can be said of it without decoding is said at once.
+    async fn fetch_announced(&self, announced: &Announcement, message: &MessageFacts) -> Answer {
         let (bucket, key) = (announced.bucket.as_str(), announced.key.as_str());
         let fetched = match self.fetch(announced).await {
             Ok(fetched) => Fetched { announced_at: micros(announced), ..fetched },
             Err(fetch::Error::TooLarge { object, size_bytes, limit_bytes }) => {
                 let object = Fetched { announced_at: micros(announced), ..*object };
                 let reason = super::load::too_large(size_bytes, limit_bytes);
-                return Outcome::Read(Box::new(self.reader.quarantine(&object, size_bytes, reason)));
+                let object = self.reader.quarantine(&object, size_bytes, reason);
+                return Answer::Known(Outcome::Read(Box::new(object)));
             }
             Err(error) => {
                 let missing = matches!(error, fetch::Error::Missing(_));
@@ -247,16 +262,14 @@ impl Worker {
                 counter.add(1_u64);
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(bucket, key, message = %message.id, receives = message.receives, error, "object not fetched");
-                return Outcome::Failed;
+                return Answer::Known(Outcome::Failed);
             }
         };
         if announced.etag.is_some() && announced.etag != fetched.etag {
             self.stats.overwritten.add(1_u64);
             tracing::warn!(bucket, key, "the object was written again after it was announced");
         }
-        let outcome = self.decode(fetched, message.receives).await;
-        failpoint::pass("object_read");
-        outcome
+        Answer::Fetched(Box::new(fetched))
     }
 
     async fn fetch(&self, announced: &Announcement) -> Result<Fetched, fetch::Error> {
@@ -277,6 +290,26 @@ impl Worker {
             },
             (result, _) => result,
         }
+    }
+
+    /// Decodes objects, each with how often its message was received; their rows share batches.
+    async fn decode_all(&self, group: Vec<(Fetched, u32)>) -> Vec<Outcome> {
+        let (reader, copies) = (Arc::clone(&self.reader), group.clone());
+        let read =
+            lake::on_cpu(move || reader.read_all(copies.into_iter().map(|(fetched, _)| fetched))).await;
+        let outcomes = match read {
+            Ok(objects) => objects.into_iter().map(|object| Outcome::Read(Box::new(object))).collect(),
+            Err(_) => {
+                // One of them ended it: each for itself, the others can be read.
+                let mut outcomes = Vec::with_capacity(group.len());
+                for (fetched, receives) in group {
+                    outcomes.push(self.decode(fetched, receives).await);
+                }
+                outcomes
+            }
+        };
+        outcomes.iter().for_each(|_| failpoint::pass("object_read"));
+        outcomes
     }
 
     async fn decode(&self, fetched: Fetched, receives: u32) -> Outcome {

@@ -4,6 +4,7 @@
 
 pub mod aws;
 mod durable;
+pub mod memory;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use object_store::aws::AmazonS3;
+use object_store::list::PaginatedListStore;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, RetryConfig,
@@ -105,11 +108,22 @@ pub struct AwsSettings {
 impl AwsSettings {
     /// A bucket's store, with the SDK's chain behind it.
     pub async fn bucket(&self, bucket: &str, retry: RetryConfig) -> Result<Arc<dyn ObjectStore>, Error> {
+        Ok(Arc::new(self.s3(bucket, retry).await?))
+    }
+
+    /// A bucket's store for listing it page by page.
+    pub async fn bucket_pages(
+        &self,
+        bucket: &str,
+        retry: RetryConfig,
+    ) -> Result<Arc<dyn PaginatedListStore>, Error> {
+        Ok(Arc::new(self.s3(bucket, retry).await?))
+    }
+
+    async fn s3(&self, bucket: &str, retry: RetryConfig) -> Result<AmazonS3, Error> {
         let sdk = aws::sdk_config(self.endpoint.as_deref(), self.region.as_deref()).await;
         let options = aws::S3Options { endpoint: self.endpoint.clone(), retry, ..aws::S3Options::default() };
-        let store = aws::s3(bucket, &sdk, options)
-            .map_err(|source| Error::S3 { bucket: bucket.to_owned(), source })?;
-        Ok(Arc::new(store))
+        aws::s3(bucket, &sdk, options).map_err(|source| Error::S3 { bucket: bucket.to_owned(), source })
     }
 }
 

@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::lease::{Acknowledged, Lease, Pending, delete};
 use super::super::load::Batch;
+use super::super::read::Fetched;
 use super::{
-    Announcement, Arrived, MessageFacts, Notification, Outcome, Received, Worker, announced_id, count,
+    Announcement, Answer, Arrived, MessageFacts, Notification, Outcome, Received, Worker, announced_id, count,
 };
 use crate::failpoint;
 use crate::lake::{self, Report};
@@ -23,10 +24,20 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The size of an object whose announcement does not tell.
 const ASSUMED_BYTES: u64 = 4 << 20;
 
+/// Bytes of objects that are decoded together, as announced.
+const GROUP_BYTES: u64 = 4 << 20;
+/// How long an object waits for others to be decoded with.
+const GATHERED_FOR: Duration = Duration::from_millis(200);
+/// Groups that are decoded at once.
+const GROUPS_AT_ONCE: usize = 4;
+/// Objects that are fetched and not decoded yet, at most.
+const UNDECODED_OBJECTS: usize = 1024;
+
 /// Something that was started has ended.
 enum Event {
     Received(Result<Received, queue::Error>),
-    Read { message: u64, bytes: u64, outcome: Outcome },
+    Fetched { message: u64, receives: u32, bytes: u64, answer: Answer },
+    Decoded { objects: Vec<(u64, Outcome)>, bytes: u64 },
     Committed { messages: Vec<u64>, result: Result<Report, lake::Error> },
     Indexed,
     Told,
@@ -58,10 +69,22 @@ struct Intake {
     queue_is_empty: bool,
 }
 
+/// An object that waits to be decoded.
+struct Undecoded {
+    message: u64,
+    receives: u32,
+    bytes: u64,
+    object: Fetched,
+    /// When it was fetched.
+    since: Instant,
+}
+
 /// The objects that were read and wait for their commit.
 #[derive(Default)]
 struct OpenBatch {
     batch: Batch,
+    /// How many of them were announced long ago.
+    late: usize,
     /// The messages of the objects, one for each object.
     messages: Vec<u64>,
     /// When the first of them was read.
@@ -76,7 +99,12 @@ pub(super) struct Run {
     held: HashMap<u64, Held>,
     next_message: u64,
     unread: VecDeque<(u64, Announcement)>,
-    reading: usize,
+    fetching: usize,
+    undecoded: VecDeque<Undecoded>,
+    undecoded_bytes: u64,
+    /// Groups that are being decoded.
+    decoding: usize,
+    /// Bytes that are being fetched or decoded or wait for it.
     reading_bytes: u64,
     open: OpenBatch,
     acknowledged: Vec<Acknowledged>,
@@ -98,7 +126,10 @@ impl Run {
             held: HashMap::new(),
             next_message: 0,
             unread: VecDeque::new(),
-            reading: 0,
+            fetching: 0,
+            undecoded: VecDeque::new(),
+            undecoded_bytes: 0,
+            decoding: 0,
             reading_bytes: 0,
             open: OpenBatch::default(),
             acknowledged: Vec::new(),
@@ -146,7 +177,8 @@ impl Run {
 
     fn start_what_can_be_started(&mut self) {
         self.start_receive();
-        self.start_reads();
+        self.start_fetches();
+        self.start_decodes();
         self.start_commit();
         self.start_index();
         if !self.acknowledged.is_empty() {
@@ -173,7 +205,7 @@ impl Run {
     }
 
     fn may_receive(&self) -> bool {
-        let room = self.unread.len() + self.reading < self.worker.settings.unread;
+        let room = self.unread.len() + self.fetching < self.worker.settings.unread;
         // While the lake takes nothing, what is held decides first.
         let welcome = self.commit_failures == 0 || self.held.is_empty();
         let idle = self.intake.started.is_none() && self.deadline.is_none();
@@ -184,29 +216,68 @@ impl Run {
         self.committing && self.open.batch.is_full(self.worker.settings.batch)
     }
 
-    fn start_reads(&mut self) {
-        while self.reading < self.worker.settings.reads_at_once && !self.is_full_behind_commit() {
+    fn start_fetches(&mut self) {
+        let most = self.worker.settings.reads_at_once;
+        while self.fetching < most
+            && self.undecoded.len() < UNDECODED_OBJECTS
+            && !self.is_full_behind_commit()
+        {
             let Some((_, next)) = self.unread.front() else { return };
             let bytes = next.size.unwrap_or(ASSUMED_BYTES);
             let fits = self.reading_bytes.saturating_add(bytes) <= self.worker.settings.read_bytes;
-            if self.reading > 0 && !fits {
+            if self.reading_bytes > 0 && !fits {
                 return;
             }
             let Some((message, announced)) = self.unread.pop_front() else { return };
             let Some(held) = self.held.get(&message) else { continue };
-            self.reading += 1;
+            self.fetching += 1;
             self.reading_bytes = self.reading_bytes.saturating_add(bytes);
             let facts = MessageFacts::of(held.pending.message());
             let (worker, stop) = (Arc::clone(&self.worker), self.stop.clone());
             self.tasks.spawn(async move {
-                let outcome = tokio::select! {
+                let answer = tokio::select! {
                     biased;
-                    () = stop.cancelled() => Outcome::Interrupted,
-                    outcome = worker.read(&announced, &facts) => outcome,
+                    () = stop.cancelled() => Answer::Known(Outcome::Interrupted),
+                    answer = worker.fetch_announced(&announced, &facts) => answer,
                 };
-                Event::Read { message, bytes, outcome }
+                Event::Fetched { message, receives: facts.receives, bytes, answer }
             });
         }
+    }
+
+    fn start_decodes(&mut self) {
+        while self.decoding < GROUPS_AT_ONCE && self.decode_is_due() {
+            let (mut messages, mut group, mut bytes) = (Vec::new(), Vec::new(), 0);
+            while group.len() < self.worker.settings.group_objects.max(1)
+                && let Some(next) =
+                    self.undecoded.pop_front_if(|next| group.is_empty() || bytes + next.bytes <= GROUP_BYTES)
+            {
+                bytes += next.bytes;
+                messages.push(next.message);
+                group.push((next.object, next.receives));
+            }
+            self.undecoded_bytes = self.undecoded_bytes.saturating_sub(bytes);
+            self.decoding += 1;
+            let worker = Arc::clone(&self.worker);
+            self.tasks.spawn(async move {
+                let outcomes = worker.decode_all(group).await;
+                Event::Decoded { objects: messages.into_iter().zip(outcomes).collect(), bytes }
+            });
+        }
+    }
+
+    /// Whether no more objects are waited for, to be decoded with those that are there.
+    fn decode_is_due(&self) -> bool {
+        let Some(first) = self.undecoded.front() else { return false };
+        let nothing_comes = self.unread.is_empty() && self.fetching == 0;
+        (nothing_comes && self.nothing_to_wait_for())
+            || self.undecoded.len() >= self.worker.settings.group_objects
+            || self.undecoded_bytes >= GROUP_BYTES
+            || first.since.elapsed() >= GATHERED_FOR
+    }
+
+    fn nothing_to_wait_for(&self) -> bool {
+        self.intake.queue_is_empty || self.deadline.is_some() || self.commit_failures > 0
     }
 
     fn start_commit(&mut self) {
@@ -222,13 +293,17 @@ impl Run {
 
     fn commit_is_due(&self) -> bool {
         let Some(since) = self.open.since else { return false };
+        let idle = self.unread.is_empty() && self.fetching + self.undecoded.len() + self.decoding == 0;
+        (idle && self.nothing_to_wait_for())
+            || self.open.batch.is_full(self.worker.settings.batch)
+            || since.elapsed() >= self.batch_age()
+    }
+
+    /// How old the batch may become. What was announced long ago can wait a little longer for the sake of large files.
+    fn batch_age(&self) -> Duration {
         let settings = &self.worker.settings;
-        let nothing_to_wait_for =
-            self.intake.queue_is_empty || self.deadline.is_some() || self.commit_failures > 0;
-        let idle = self.unread.is_empty() && self.reading == 0;
-        (idle && nothing_to_wait_for)
-            || self.open.batch.is_full(settings.batch)
-            || since.elapsed() >= settings.batch_age
+        let is_backlog = self.open.late * 2 > self.open.batch.objects.len();
+        if is_backlog { settings.backlog_age.max(settings.batch_age) } else { settings.batch_age }
     }
 
     fn start_index(&mut self) {
@@ -246,19 +321,36 @@ impl Run {
     /// When something is to be done although nothing has happened.
     fn wake_at(&self) -> Instant {
         let receive = self.may_receive().then_some(self.intake.not_before);
-        let commit =
-            self.open.since.filter(|_| !self.committing).map(|since| since + self.worker.settings.batch_age);
+        let decode = self.undecoded.front().filter(|_| self.decoding < GROUPS_AT_ONCE);
+        let decode = decode.map(|first| first.since + GATHERED_FOR);
+        let commit = self.open.since.filter(|_| !self.committing).map(|since| since + self.batch_age());
         let far = Instant::now() + Duration::from_hours(1);
-        [receive, commit, self.deadline].into_iter().flatten().fold(far, Instant::min)
+        [receive, decode, commit, self.deadline].into_iter().flatten().fold(far, Instant::min)
     }
 
     fn on(&mut self, event: Event) {
         match event {
             Event::Received(received) => self.on_received(received),
-            Event::Read { message, bytes, outcome } => {
-                self.reading -= 1;
+            Event::Fetched { message, receives, bytes, answer } => {
+                self.fetching -= 1;
+                match answer {
+                    Answer::Fetched(object) => {
+                        let (object, since) = (*object, Instant::now());
+                        self.undecoded_bytes += bytes;
+                        self.undecoded.push_back(Undecoded { message, receives, bytes, object, since });
+                    }
+                    Answer::Known(outcome) => {
+                        self.reading_bytes = self.reading_bytes.saturating_sub(bytes);
+                        self.on_read(message, outcome);
+                    }
+                }
+            }
+            Event::Decoded { objects, bytes } => {
+                self.decoding -= 1;
                 self.reading_bytes = self.reading_bytes.saturating_sub(bytes);
-                self.on_read(message, outcome);
+                for (message, outcome) in objects {
+                    self.on_read(message, outcome);
+                }
             }
             Event::Committed { messages, result } => {
                 self.committing = false;
@@ -364,6 +456,12 @@ impl Run {
         match outcome {
             Outcome::Read(object) => {
                 held.pending.read(object.record.object_id);
+                let read_at = object.record.read_at;
+                let late = object.record.announced_at.is_some_and(|announced| {
+                    i128::from(read_at) - i128::from(announced)
+                        > self.worker.settings.backlog_age.as_micros().cast_signed()
+                });
+                self.open.late += usize::from(late);
                 self.open.batch.push(*object);
                 self.open.messages.push(message);
                 self.open.since.get_or_insert_with(Instant::now);

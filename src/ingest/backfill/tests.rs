@@ -1,0 +1,164 @@
+use std::collections::HashSet;
+
+use object_store::Error as StoreError;
+
+use super::*;
+use crate::store::memory::MemoryBucket;
+
+fn wanted(since: &str, until: &str) -> Days {
+    Days { since: since.parse().ok(), until: until.parse().ok() }
+}
+
+fn settings(at_once: usize) -> Settings {
+    Settings { at_once, backoff: Backoff { first: Duration::ZERO, longest: Duration::ZERO } }
+}
+
+/// All keys in the order they come, and how far the listing says it is.
+async fn keys(
+    bucket: MemoryBucket,
+    prefix: &str,
+    days: Days,
+    at_once: usize,
+) -> (Vec<String>, Arc<Progress>) {
+    let progress = Arc::new(Progress::default());
+    let mut chunks = list(Arc::new(bucket), prefix, days, settings(at_once), Arc::clone(&progress));
+    let mut keys = Vec::new();
+    while let Some(chunk) = chunks.recv().await {
+        keys.extend(chunk.expect("is listed").into_iter().map(|found| found.key));
+    }
+    (keys, progress)
+}
+
+#[tokio::test]
+async fn objects_are_selected_by_the_day_in_the_key() {
+    for (since, until, expected) in [
+        ("", "", "other c d b a"),
+        ("2024-01-01", "", "other c d b"),
+        ("", "2024-01-01", "other b a"),
+        ("2024-01-01", "2024-01-31", "other d b"),
+        ("2025-01-01", "", "other"),
+    ] {
+        let bucket = MemoryBucket::new(
+            [
+                "p/AWSLogs/o-x/111122223333/CloudTrail/us-east-1/2023/12/31/a.json.gz",
+                "p/AWSLogs/o-x/111122223333/CloudTrail/us-east-1/2024/01/01/b.json.gz",
+                "p/AWSLogs/o-x/111122223333/CloudTrail/eu-west-1/2024/02/29/c.json.gz",
+                "p/AWSLogs/aws-account-id=1/aws-service=vpcflowlogs/aws-region=x/year=2024/month=01/day=02/hour=03/d.log.gz",
+                "p/other.json",
+                "q/AWSLogs/111122223333/CloudTrail/us-east-1/2024/01/01/e.json.gz",
+            ]
+            .map(str::to_owned),
+        );
+        let (found, _) = keys(bucket, "p", wanted(since, until), 4).await;
+        let names: Vec<&str> =
+            found.iter().filter_map(|key| key.rsplit('/').next()?.split('.').next()).collect();
+        assert_eq!(names.join(" "), expected, "{since}..{until}");
+    }
+}
+
+/// Keys of accounts with so many objects a day, over two years and in part of a third.
+fn trail(per_day: &[usize]) -> Vec<String> {
+    let first = NaiveDate::from_ymd_opt(2023, 11, 20).unwrap();
+    let mut keys = Vec::new();
+    for (account, count) in per_day.iter().enumerate() {
+        for day in first.iter_days().take(80) {
+            let folder = format!("AWSLogs/{account:012}/CloudTrail/eu-west-1/{}", day.format("%Y/%m/%d"));
+            keys.extend((0..*count).map(|number| format!("{folder}/{number:04}.json.gz")));
+        }
+    }
+    keys
+}
+
+#[tokio::test]
+async fn every_object_comes_once_and_the_newest_day_first() {
+    // A page of ten: a year, a month and a day of few and of many pages.
+    for per_day in [&[0][..], &[1], &[3], &[25], &[1, 3, 25, 0, 11]] {
+        let expected = trail(per_day);
+        for (prefix, at_once) in [("", 1), ("AWSLogs", 16), ("AWSLogs/000000000000/CloudTrail/eu-west-1", 3)]
+        {
+            let bucket = MemoryBucket::new(expected.clone()).with_pages_of(10);
+            let (found, progress) = keys(bucket, prefix, Days::default(), at_once).await;
+            let below: HashSet<&String> = expected.iter().filter(|key| key.starts_with(prefix)).collect();
+            assert_eq!(found.len(), below.len(), "{per_day:?} {prefix}");
+            assert_eq!(found.iter().collect::<HashSet<_>>(), below, "{per_day:?} {prefix}");
+            let days: Vec<_> = found.iter().map(|key| route::by_key(key).date.unwrap()).collect();
+            assert!(days.is_sorted_by(|a, b| a >= b), "{per_day:?} {prefix}");
+            let counts = progress.counts();
+            assert!(counts.is_listed);
+            assert_eq!((counts.listed, counts.objects), (found.len() as u64, found.len() as u64));
+            assert_eq!(counts.days, if found.is_empty() { 0 } else { 80 }, "{per_day:?} {prefix}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn prefixes_may_end_anywhere_in_the_layout() {
+    let all = trail(&[3, 25]);
+    for (prefix, expected) in [
+        ("AWSLogs/000000000001/CloudTrail/eu-west-1/2023", 42 * 25),
+        ("AWSLogs/000000000001/CloudTrail/eu-west-1/2024/01", 31 * 25),
+        ("AWSLogs/000000000001/CloudTrail/eu-west-1/2024/01/31", 25),
+        ("AWSLogs/000000000001/CloudTrail/eu-west-1/2025", 0),
+        ("AWSLogs/00000000000", 0),
+    ] {
+        let bucket = MemoryBucket::new(all.clone()).with_pages_of(10);
+        let (found, _) = keys(bucket, prefix, Days::default(), 4).await;
+        assert_eq!(found.len(), expected, "{prefix}");
+    }
+}
+
+#[tokio::test]
+async fn other_layouts_are_taken_as_they_come() {
+    let all: Vec<String> = (0..500).map(|n| format!("a/b/c/d/e/{}/f/{n}.json", n % 7)).collect();
+    let bucket = MemoryBucket::new(all.clone()).with_pages_of(10);
+    let (mut found, progress) = keys(bucket, "a", Days::default(), 4).await;
+    found.sort_unstable();
+    let mut expected = all;
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    assert!(progress.counts().requests < 100, "{:?}", progress.counts());
+}
+
+fn passing() -> StoreError {
+    StoreError::Generic { store: "S3", source: "503 Slow Down".into() }
+}
+
+#[tokio::test]
+async fn passing_faults_are_repeated_and_others_end_the_listing() {
+    let refused = || StoreError::PermissionDenied { path: "AWSLogs".to_owned(), source: "403".into() };
+    for (faults, is_whole) in [
+        ((0..4).map(|_| passing()).collect(), true),
+        ((0..5).map(|_| passing()).collect(), false),
+        (vec![refused()], false),
+    ] {
+        let count = faults.len() as u64;
+        let bucket = MemoryBucket::new(trail(&[2])).with_faults(faults);
+        let progress = Arc::new(Progress::default());
+        let mut chunks = list(Arc::new(bucket), "", Days::default(), settings(1), Arc::clone(&progress));
+        let first = chunks.recv().await.expect("an answer");
+        if is_whole {
+            assert_eq!(first.expect("is listed").len(), 160);
+            assert_eq!(progress.counts().repeated, count);
+        } else {
+            assert!(matches!(first, Err(Error::List { .. })));
+        }
+        assert!(chunks.recv().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_listed_for_nobody() {
+    let bucket = Arc::new(MemoryBucket::new(trail(&[10_000])).with_pages_of(1));
+    let chunks = list(bucket.clone(), "", Days::default(), settings(2), Arc::default());
+    drop(chunks);
+    let mut before = 0;
+    // The task ends by itself: the requests cease.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+        if Arc::strong_count(&bucket) == 1 {
+            return;
+        }
+        before = bucket.requests();
+    }
+    assert!(Arc::strong_count(&bucket) == 1, "still listing after {before} requests");
+}
