@@ -82,6 +82,8 @@ pub struct Tally {
 enum Outcome {
     Read(Box<ReadObject>),
     Unreachable(Rejected),
+    /// There was enough to commit before it: it is to be read after that.
+    Later(Found),
 }
 
 /// A loader of one origin into one lake.
@@ -118,40 +120,11 @@ impl Loader {
         chunks: impl Stream<Item = Result<Vec<Found>, Error>>,
         mut progress: impl FnMut(Done<'_>),
     ) -> Result<Tally, Error> {
-        let budget = &Budget::new(self.limits.bytes);
-        let steps = chunks
-            .map(|chunk| self.sort_out(chunk))
-            .buffered(CHUNKS_AT_ONCE)
-            .flat_map(futures::stream::iter)
-            .map(|work| async move {
-                match work? {
-                    Work::Known(found) => Ok::<_, Error>(Step::Known(found)),
-                    Work::Read(group) => {
-                        let share = budget.share_of(total(&group)).await;
-                        let outcomes = self.read(group.clone()).await?;
-                        Ok(Step::Read { group, share, outcomes })
-                    }
-                }
-            })
-            .buffer_unordered(self.at_once.max(1));
-        let mut steps = std::pin::pin!(steps);
         let mut loading = Loading::new(self);
-        while let Some(step) = steps.next().await {
-            match step? {
-                Step::Known(found) => {
-                    loading.tally.found += found.len();
-                    loading.tally.known += found.len();
-                    progress(Done { objects: &found, known: true });
-                }
-                Step::Read { group, share, outcomes } => {
-                    progress(Done { objects: &group, known: false });
-                    loading.tally.found += group.len();
-                    loading.add(share, outcomes);
-                    if loading.batch.is_full(self.limits) || budget.is_spent_on(&loading.shares) {
-                        loading.commit().await?;
-                    }
-                }
-            }
+        loading.chunks(chunks, &mut progress).await?;
+        while !loading.later.is_empty() {
+            let later = std::mem::take(&mut loading.later);
+            loading.chunks(futures::stream::iter([Ok(later)]), &mut progress).await?;
         }
         loading.finish().await
     }
@@ -190,16 +163,17 @@ impl Loader {
         let reader = Arc::clone(&self.reader);
         match &self.origin {
             Origin::Files => {
-                let fetch = move |found| (file(&found, limit), found);
-                Ok(lake::on_cpu(move || read(&reader, group.into_iter().map(fetch))).await?)
+                Ok(lake::on_cpu(move || read(&reader, group, |found| file(found, limit))).await?)
             }
             Origin::Bucket { name, store } => {
-                let fetched: Vec<_> = futures::stream::iter(group)
-                    .map(|found| async move { (object(name, store, &found, limit).await, found) })
+                let mut fetched: VecDeque<_> = futures::stream::iter(group.clone())
+                    .map(|found| async move { object(name, store, &found, limit).await })
                     .buffered(FETCHES_OF_A_GROUP)
                     .collect()
                     .await;
-                Ok(lake::on_cpu(move || read(&reader, fetched)).await?)
+                let mut next =
+                    move |_: &Found| fetched.pop_front().unwrap_or_else(|| Err("not fetched".to_owned()));
+                Ok(lake::on_cpu(move || read(&reader, group, &mut next)).await?)
             }
         }
     }
@@ -232,6 +206,8 @@ struct Loading<'a> {
     tally: Tally,
     batch: Batch,
     shares: Vec<Share>,
+    /// Objects of groups that were too much at once.
+    later: Vec<Found>,
     commits: VecDeque<JoinHandle<Result<lake::Report, lake::Error>>>,
     index: Option<JoinHandle<Result<(), lake::Error>>>,
     /// Objects that were committed since the index was last brought up to date.
@@ -245,10 +221,56 @@ impl<'a> Loading<'a> {
             tally: Tally::default(),
             batch: Batch::default(),
             shares: Vec::new(),
+            later: Vec::new(),
             commits: VecDeque::new(),
             index: None,
             unindexed: 0,
         }
+    }
+
+    /// Loads objects as they are found.
+    async fn chunks(
+        &mut self,
+        chunks: impl Stream<Item = Result<Vec<Found>, Error>>,
+        progress: &mut impl FnMut(Done<'_>),
+    ) -> Result<(), Error> {
+        let loader = self.loader;
+        let budget = &Budget::new(loader.limits.bytes);
+        let steps = chunks
+            .map(|chunk| loader.sort_out(chunk))
+            .buffered(CHUNKS_AT_ONCE)
+            .flat_map(futures::stream::iter)
+            .map(|work| async move {
+                match work? {
+                    Work::Known(found) => Ok::<_, Error>(Step::Known(found)),
+                    Work::Read(group) => {
+                        let share = budget.share_of(total(&group)).await;
+                        let outcomes = loader.read(group.clone()).await?;
+                        Ok(Step::Read { group, share, outcomes })
+                    }
+                }
+            })
+            .buffer_unordered(loader.at_once.max(1));
+        let mut steps = std::pin::pin!(steps);
+        while let Some(step) = steps.next().await {
+            match step? {
+                Step::Known(found) => {
+                    self.tally.found += found.len();
+                    self.tally.known += found.len();
+                    progress(Done { objects: &found, known: true });
+                }
+                Step::Read { group, share, outcomes } => {
+                    progress(Done { objects: &group, known: false });
+                    let later = self.later.len();
+                    self.add(share, outcomes);
+                    self.tally.found += group.len() - (self.later.len() - later);
+                    if self.batch.is_full(loader.limits) || budget.is_spent_on(&self.shares) {
+                        self.commit().await?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     fn add(&mut self, share: Share, outcomes: Vec<Outcome>) {
@@ -256,6 +278,7 @@ impl<'a> Loading<'a> {
         for outcome in outcomes {
             match outcome {
                 Outcome::Unreachable(rejected) => self.tally.rejected.push(rejected),
+                Outcome::Later(found) => self.later.push(found),
                 Outcome::Read(object) => {
                     self.tally.stored_bytes += u64::try_from(object.record.size_bytes).unwrap_or(0);
                     self.tally.note(&object);
@@ -376,22 +399,25 @@ fn total(group: &[Found]) -> u64 {
     group.iter().map(|found| found.size_bytes).sum()
 }
 
-/// Reads objects as they come, those that could be fetched.
+/// Reads objects as they come, those that can be fetched, until there is enough to commit.
 fn read(
     reader: &Reader,
-    fetched: impl IntoIterator<Item = (Result<Fetched, String>, Found)>,
+    group: Vec<Found>,
+    mut fetch: impl FnMut(&Found) -> Result<Fetched, String>,
 ) -> Vec<Outcome> {
-    let mut unreachable = Vec::new();
-    let reachable = fetched.into_iter().filter_map(|(fetched, found)| match fetched {
+    let mut outcomes = Vec::new();
+    let mut group = group.into_iter();
+    let reachable = group.by_ref().filter_map(|found| match fetch(&found) {
         Ok(fetched) => Some(fetched),
         Err(reason) => {
-            unreachable.push(Outcome::Unreachable(Rejected { key: found.key, reason }));
+            outcomes.push(Outcome::Unreachable(Rejected { key: found.key, reason }));
             None
         }
     });
     let read = reader.read_all(reachable);
-    let outcomes = read.into_iter().map(|object| Outcome::Read(Box::new(object)));
-    outcomes.chain(unreachable).collect()
+    outcomes.extend(read.into_iter().map(|object| Outcome::Read(Box::new(object))));
+    outcomes.extend(group.map(Outcome::Later));
+    outcomes
 }
 
 fn file(found: &Found, limit: usize) -> Result<Fetched, String> {

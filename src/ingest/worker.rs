@@ -292,7 +292,8 @@ impl Worker {
         }
     }
 
-    /// Decodes objects, each with how often its message was received; their rows share batches.
+    /// Decodes objects, each with how often its message was received; their rows share batches. The first of them,
+    /// when all would be more than is read at once.
     async fn decode_all(&self, group: Vec<(Fetched, u32)>) -> Vec<Outcome> {
         let (reader, copies) = (Arc::clone(&self.reader), group.clone());
         let read =

@@ -255,3 +255,37 @@ fn bombs_take_bounded_memory() {
         );
     }
 }
+
+/// Each of them is read, and would be harmless alone: together they are more rows than may be held at once.
+#[test]
+#[cfg(unix)]
+fn small_objects_of_many_rows_are_not_held_together() {
+    const OBJECTS: usize = 20;
+    const ROWS: usize = 500_000;
+    let place = Place::new();
+    let bytes = cases::many_records(ROWS);
+    assert!(bytes.len() * OBJECTS < 4 << 20, "small enough to be read together: {}", bytes.len());
+    let case = |number: usize| Case {
+        name: "many",
+        key: TRAIL.replace("x.json", &format!("{number}.json.gz")),
+        bytes: bytes.clone(),
+        expect: Expect::Committed(ROWS),
+    };
+    let cases: Vec<Case> = (0..OBJECTS).map(case).collect();
+    write(&cases, &place.path("logs"));
+    let child = Command::new(env!("CARGO_BIN_EXE_trailhound"))
+        .args(["ingest", "logs"])
+        .current_dir(place.path(""))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program runs");
+    let (code, peak) = peak_bytes(child);
+    println!("{} rows in {OBJECTS} objects: {} MiB", OBJECTS * ROWS, peak >> 20);
+    assert_eq!(code, 0);
+    assert!(peak < 512 << 20, "{} MiB", peak >> 20);
+    let counted = place.rows(
+        "select count(*) as n, count(distinct source_object) as objects from cloudtrail where event_name is null",
+    );
+    assert_eq!(counted, format!("n,objects\n{},{OBJECTS}\n", OBJECTS * ROWS));
+}

@@ -37,7 +37,7 @@ const UNDECODED_OBJECTS: usize = 1024;
 enum Event {
     Received(Result<Received, queue::Error>),
     Fetched { message: u64, receives: u32, bytes: u64, answer: Answer },
-    Decoded { objects: Vec<(u64, Outcome)>, bytes: u64 },
+    Decoded { objects: Vec<(u64, Outcome)>, left: Vec<Undecoded>, bytes: u64 },
     Committed { messages: Vec<u64>, result: Result<Report, lake::Error> },
     Indexed,
     Told,
@@ -246,24 +246,32 @@ impl Run {
     }
 
     fn start_decodes(&mut self) {
-        while self.decoding < GROUPS_AT_ONCE && self.decode_is_due() {
-            let (mut messages, mut group, mut bytes) = (Vec::new(), Vec::new(), 0);
+        while self.may_decode() && self.decode_is_due() {
+            let (mut group, mut bytes) = (Vec::new(), 0);
             while group.len() < self.worker.settings.group_objects.max(1)
                 && let Some(next) =
                     self.undecoded.pop_front_if(|next| group.is_empty() || bytes + next.bytes <= GROUP_BYTES)
             {
                 bytes += next.bytes;
-                messages.push(next.message);
-                group.push((next.object, next.receives));
+                group.push(next);
             }
             self.undecoded_bytes = self.undecoded_bytes.saturating_sub(bytes);
             self.decoding += 1;
             let worker = Arc::clone(&self.worker);
             self.tasks.spawn(async move {
-                let outcomes = worker.decode_all(group).await;
-                Event::Decoded { objects: messages.into_iter().zip(outcomes).collect(), bytes }
+                let objects = group.iter().map(|next| (next.object.clone(), next.receives)).collect();
+                let outcomes = worker.decode_all(objects).await;
+                let left = group.split_off(outcomes.len());
+                let messages = group.into_iter().map(|next| next.message);
+                Event::Decoded { objects: messages.zip(outcomes).collect(), left, bytes }
             });
         }
+    }
+
+    /// What was decoded waits for the commit under way: there is not to be much more of it than that.
+    fn may_decode(&self) -> bool {
+        let waits = self.committing && self.open.batch.is_full(self.worker.settings.batch);
+        self.decoding < GROUPS_AT_ONCE && !waits
     }
 
     /// Whether no more objects are waited for, to be decoded with those that are there.
@@ -321,7 +329,7 @@ impl Run {
     /// When something is to be done although nothing has happened.
     fn wake_at(&self) -> Instant {
         let receive = self.may_receive().then_some(self.intake.not_before);
-        let decode = self.undecoded.front().filter(|_| self.decoding < GROUPS_AT_ONCE);
+        let decode = self.undecoded.front().filter(|_| self.may_decode());
         let decode = decode.map(|first| first.since + GATHERED_FOR);
         let commit = self.open.since.filter(|_| !self.committing).map(|since| since + self.batch_age());
         let far = Instant::now() + Duration::from_hours(1);
@@ -345,9 +353,12 @@ impl Run {
                     }
                 }
             }
-            Event::Decoded { objects, bytes } => {
+            Event::Decoded { objects, left, bytes } => {
                 self.decoding -= 1;
-                self.reading_bytes = self.reading_bytes.saturating_sub(bytes);
+                let still: u64 = left.iter().map(|next| next.bytes).sum();
+                self.undecoded_bytes += still;
+                self.reading_bytes = self.reading_bytes.saturating_sub(bytes.saturating_sub(still));
+                left.into_iter().rev().for_each(|next| self.undecoded.push_front(next));
                 for (message, outcome) in objects {
                     self.on_read(message, outcome);
                 }

@@ -529,3 +529,8 @@ pub fn bombs() -> Vec<Case> {
         ),
     ]
 }
+
+/// An object of so many records in which there is nothing, gzipped.
+pub fn many_records(records: usize) -> Vec<u8> {
+    gzip(format!("{{\"Records\":[{{}}{}]}}", ",{}".repeat(records - 1)).as_bytes())
+}
