@@ -99,7 +99,7 @@ fn open_unmarked(text: &[u8]) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
 
 /// Decodes messages: each a CloudTrail document, or each a line of VPC flow logs.
 ///
-/// Errors name the message as the record; a byte offset would be one inside the message, so there is none.
+/// Errors name the message as the record, of flow logs the line that is not blank; a byte offset would be one inside the message, so there is none.
 pub fn decode(
     messages: &[Cow<'_, str>],
     decoder: &mut Decoder,

@@ -35,7 +35,13 @@ fn read(reader: &Reader, key: &str, bytes: Vec<u8>) -> ReadObject {
 /// Reads each object as expected, and after each of them, with the same buffers, a good one.
 fn check(cases: Vec<Case>) {
     let reader = reader();
-    let good = || read(&reader, TRAIL, cases::GOOD.as_bytes().to_vec()).rows.expect("has rows").to_batch();
+    let one = |key, content: &str| {
+        read(&reader, key, content.as_bytes().to_vec()).rows.expect("has rows").to_batch()
+    };
+    let flow = format!("{}\n{}", cases::FLOW_HEADER, cases::FLOW_LINE);
+    let event =
+        cases::GOOD.replace("\"neighbour\"", r#""neighbour","userIdentity":{"type":"Root","arn":"a"}"#);
+    let good = || [one(TRAIL, &event), one("x", &flow)];
     let before = good();
     let mut wrong = Vec::new();
     for Case { name, key, bytes, expect } in cases {
