@@ -95,10 +95,9 @@ pub(super) fn merge(
         .with_batch_size(batch_rows)
         .with_reservation(MemoryConsumer::new("merge").register(&pool))
         .build()?;
-    let ties = Ties::new(&schema, keys)?;
+    let mut ties = Ties::new(&schema, keys)?;
     // The last batch is followed by the end, which gives out what is held.
     let ends = merged.map(|batch| batch.map(Some)).chain(futures::stream::iter([Ok(None)]));
-    let mut ties = ties;
     let rows = ends.filter_map(move |batch| {
         let rows = batch.and_then(|batch| match batch {
             Some(batch) => ties.push(batch),

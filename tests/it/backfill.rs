@@ -4,8 +4,8 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use object_store::ObjectStore;
 use object_store::memory::InMemory;
+use object_store::{ObjectStore, PutOptions};
 use trailhound::clock::SystemClock;
 use trailhound::decode::gzip;
 use trailhound::ingest::listing::Found;
@@ -106,7 +106,7 @@ async fn what_the_ledger_knows_is_not_fetched() {
     let mut found = Vec::new();
     for number in 0..OBJECTS {
         let path = key(number).into();
-        let put = full.put_opts(&path, cloudtrail([format!("{number}")]).into(), Default::default());
+        let put = full.put_opts(&path, cloudtrail([format!("{number}")]).into(), PutOptions::default());
         let etag = put.await.unwrap().e_tag.map(|etag| etag.trim_matches('"').to_owned());
         found.push(Found { key: key(number), size_bytes: 100, etag });
     }
