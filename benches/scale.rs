@@ -7,7 +7,8 @@
 //! - `cargo bench --bench scale -- fresh [RATE] [SECONDS]`: a steady stream of objects, and when their rows are there.
 //!
 //! All of them stay on this machine and end by themselves.
-#![allow(missing_docs, clippy::print_stdout, clippy::expect_used, clippy::unwrap_used, clippy::print_stderr)]
+#![allow(missing_docs, clippy::print_stdout, clippy::print_stderr, clippy::expect_used, clippy::unwrap_used)]
+#![allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
 #[path = "scale/backlog.rs"]
 mod backlog;

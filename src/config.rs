@@ -262,10 +262,16 @@ pub struct Maintain {
     pub compact: bool,
     /// How long after its end a day counts as closed.
     pub closed_after: Duration,
+    /// Whether many small files of a closed hour are compacted while their day is open.
+    pub compact_hours: bool,
+    /// How many files that takes.
+    pub hour_files: usize,
     /// About how large files become, in bytes.
     pub target_file_bytes: u64,
     /// Memory of a sort, in bytes.
     pub memory_bytes: usize,
+    /// After how many days rows are taken out, if ever.
+    pub expire_after_days: Option<u64>,
     /// Whether files that no version in use names are deleted.
     pub vacuum: bool,
     /// How long the files of an older version stay.
@@ -530,8 +536,11 @@ fn resolve(mut blocks: Vec<Block>, file: Option<PathBuf>) -> Config {
             interval: seconds(maintain, "interval_seconds"),
             compact: maintain.boolean("compact"),
             closed_after: seconds(maintain, "closed_after_seconds"),
+            compact_hours: maintain.boolean("compact_hours"),
+            hour_files: size(maintain, "hour_files"),
             target_file_bytes: maintain.integer("target_file_bytes"),
             memory_bytes: size(maintain, "memory_mib").saturating_mul(1 << 20),
+            expire_after_days: maintain.optional_integer("expire_after_days"),
             vacuum: maintain.boolean("vacuum"),
             retain: seconds(maintain, "retain_seconds"),
         },

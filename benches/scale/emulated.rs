@@ -41,7 +41,7 @@ impl Stage {
         Stage { moto, queue_url: queue.url, directory: tempfile::tempdir().unwrap() }
     }
 
-    fn start(&self, lake: &str) -> Child {
+    fn start(&self, lake: &str) -> Daemon {
         let (endpoint, queue) = (&self.moto.endpoint, &self.queue_url);
         let config = self.directory.path().join("trailhound.toml");
         let text = format!(
@@ -50,7 +50,7 @@ impl Stage {
         );
         std::fs::write(&config, text).unwrap();
         let log = std::fs::File::create(self.directory.path().join("log")).unwrap();
-        Command::new(env!("CARGO_BIN_EXE_trailhound"))
+        let child = Command::new(env!("CARGO_BIN_EXE_trailhound"))
             .arg("--config")
             .arg(&config)
             .arg("run")
@@ -58,8 +58,18 @@ impl Stage {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
-            .spawn()
-            .unwrap()
+            .spawn();
+        Daemon(child.unwrap())
+    }
+}
+
+/// A daemon that is killed when dropped.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -79,10 +89,10 @@ fn objects(count: usize) -> impl Iterator<Item = Object> {
     .take(count)
 }
 
-fn terminate(child: &mut Child) {
-    let pid = child.id().to_string();
+fn terminate(daemon: &mut Daemon) {
+    let pid = daemon.0.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-    assert!(child.wait().unwrap().success());
+    assert!(daemon.0.wait().unwrap().success());
 }
 
 pub fn backlog(count: usize) {
@@ -96,6 +106,7 @@ pub fn backlog(count: usize) {
             .for_each_concurrent(AT_ONCE, |object| stage.moto.put_object("logs", &object.key, &object.body))
             .await;
     });
+    let count = all.len();
     let (taken, seconds) = runtime.block_on(trial(&stage));
     for object in &all {
         records += object.records;
@@ -109,7 +120,7 @@ pub fn backlog(count: usize) {
     while runtime.block_on(stage.moto.queue_counts(&stage.queue_url)) != (0, 0) {
         assert!(started.elapsed() < Duration::from_mins(10), "it takes too long");
         for (daemon, samples) in daemons.iter().zip(&mut resident) {
-            samples.push(crate::memory_of(&daemon.id().to_string(), "VmRSS") >> 10);
+            samples.push(crate::memory_of(&daemon.0.id().to_string(), "VmRSS") >> 10);
         }
         std::thread::sleep(Duration::from_secs(1));
     }
@@ -213,11 +224,13 @@ async fn stream(stage: &Stage, lake: &str, rate: usize, seconds: usize) -> (Vec<
         assert!(opened.elapsed() < Duration::from_mins(1), "{}", log(stage.directory.path()));
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
-    let count = rate * seconds;
+    // The generator may make a few less.
+    let all: Vec<Object> = objects(rate * seconds).collect();
+    let count = all.len();
     let sent = Mutex::new(HashMap::new());
     let send = async {
         let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate as f64));
-        for object in objects(count) {
+        for object in &all {
             ticks.tick().await;
             sent.lock().unwrap().insert(object.key.clone(), Instant::now());
             stage.moto.put_object("logs", &object.key, &object.body).await;

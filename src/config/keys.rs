@@ -284,6 +284,18 @@ static MAINTAIN: &[Key] = &[
         "How long after its end (UTC) a day counts as closed.",
     ),
     key(
+        "compact_hours",
+        Kind::Boolean,
+        Default::Boolean(true),
+        "Whether the many small files of an hour that ended are made into one while their day is not closed.",
+    ),
+    key(
+        "hour_files",
+        range(2, 10_000),
+        Default::Integer(20),
+        "How many files of an hour that takes, of together less than `target_file_bytes`.",
+    ),
+    key(
         "target_file_bytes",
         range(MIB, 4 * GIB),
         Default::Integer(384 * MIB),
@@ -294,6 +306,12 @@ static MAINTAIN: &[Key] = &[
         range(64, 1_048_576),
         Default::Integer(512),
         "Memory of a sort in MiB; beyond it the sort spills to disk.",
+    ),
+    key(
+        "expire_after_days",
+        range(1, 36_500),
+        Default::Unset,
+        "Days after which rows of log objects are taken out for good, by the day of the event; not set, they stay.",
     ),
     key(
         "vacuum",
@@ -450,7 +468,7 @@ mod tests {
 
     #[test]
     fn integers_name_their_unit() {
-        let units = ["_seconds", "_bytes", "_rows", "_mib", "_threads", "workers"];
+        let units = ["_seconds", "_bytes", "_rows", "_mib", "_threads", "_files", "_days", "workers"];
         for key in SECTIONS.iter().flat_map(|section| section.keys) {
             if matches!(key.kind, Kind::Integer { .. }) {
                 assert!(units.iter().any(|unit| key.name.ends_with(unit)), "{}", key.name);

@@ -71,6 +71,10 @@ impl Block {
         }
     }
 
+    pub fn optional_integer(&self, name: &str) -> Option<u64> {
+        self.setting(name).value.as_ref().map(|_| self.integer(name))
+    }
+
     pub fn boolean(&self, name: &str) -> bool {
         matches!(self.setting(name).value, Some(Value::Boolean(true)))
     }

@@ -114,6 +114,28 @@ fn every_key_reaches_its_field() {
 }
 
 #[test]
+fn batches_may_be_older_on_s3() {
+    for (text, expected) in [
+        ("", 5),
+        ("lake = 's3://lake-bucket/x'", 30),
+        ("lake = 's3://lake-bucket/x'\n[ingest]\nbatch_age_seconds = 7", 7),
+    ] {
+        let config = config(text);
+        assert_eq!(config.ingest.batch_age, seconds(expected), "{text}");
+        assert!(config.show().contains(&format!("\nbatch_age_seconds = {expected}  # ")), "{text}");
+    }
+}
+
+#[test]
+fn maintenance_is_as_it_is_told() {
+    let Maintain { compact_hours, hour_files, expire_after_days, .. } = config("").maintain;
+    assert_eq!((compact_hours, hour_files, expire_after_days), (true, 20, None));
+    let told = "[maintain]\ncompact_hours = false\nhour_files = 7\nexpire_after_days = 400";
+    let Maintain { compact_hours, hour_files, expire_after_days, .. } = config(told).maintain;
+    assert_eq!((compact_hours, hour_files, expire_after_days), (false, 7, Some(400)));
+}
+
+#[test]
 fn shows_what_is_in_force() {
     let config = config(FULL);
     insta::assert_snapshot!(settle(&config.show(), &config));

@@ -29,7 +29,7 @@ pub use reader::FileReader;
 pub use rewrite::{Removal, Rewrite, Rewritten, removals};
 pub use rows::ObjectRows;
 pub use tables::{ALERTS, DATA_TABLES, LATER_TABLES, OBJECTS, TABLES, delta_schema, table};
-pub use write::{COMPACTED, DayWriter};
+pub use write::{COMPACTED, DayWriter, HOURLY, prefix_of};
 
 use crate::clock::Clock;
 use crate::decode::columns::Table;

@@ -24,8 +24,17 @@ use crate::decode::columns::Table;
 
 /// How the names of files begin that hold sorted rows of a day without duplicates.
 pub const COMPACTED: &str = "compact-";
+/// How the names of files begin that hold the sorted rows of about an hour: they are not compacted again before their
+/// day is.
+pub const HOURLY: &str = "hour-";
 /// How the names of other files begin.
 const PLAIN: &str = "part-";
+
+/// How the name of a file begins that takes the place of another: what was done to its rows is still so.
+pub fn prefix_of(path: &str) -> &'static str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    [COMPACTED, HOURLY].into_iter().find(|prefix| name.starts_with(prefix)).unwrap_or(PLAIN)
+}
 /// A part of an upload. S3 takes ten thousand: files of 80 GB.
 const PART_BYTES: usize = 8 << 20;
 /// Parts under way at once.
@@ -62,15 +71,14 @@ struct OpenFile {
 }
 
 impl<'a> DayWriter<'a> {
-    /// A writer of files of about `target_bytes`; `compacted` when the rows are sorted and without duplicates.
+    /// A writer of files of about `target_bytes`, with names that begin with `prefix`.
     pub fn new(
         log: &'a TableLog,
         day: Option<NaiveDate>,
         target_bytes: u64,
-        compacted: bool,
+        prefix: &'static str,
         now_millis: i64,
     ) -> Self {
-        let prefix = if compacted { COMPACTED } else { PLAIN };
         let target_bytes = usize::try_from(target_bytes).unwrap_or(usize::MAX);
         DayWriter { log, day, target_bytes, prefix, now_millis, open: None, done: Vec::new() }
     }

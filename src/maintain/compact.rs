@@ -1,20 +1,27 @@
 //! Compaction: the files of a closed day become few, sorted by time, without events that were delivered twice.
 //!
+//! While a day is open, the many small files of an hour of it may become one, so that a row is written again twice at
+//! the most: with its hour, and with its day.
+//!
 //! Must never drop a record that differs from the one that stays, nor commit when the number of rows is not right.
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, DurationRound, NaiveDate, TimeDelta, Utc};
 use datafusion::common::Column;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr, SortExpr};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::Expr;
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use super::duplicates::Duplicates;
-use super::{Error, day_name};
+use super::{Error, day_name, merge};
 use crate::decode::columns::Table;
 use crate::lake::{
-    ALERTS, COMPACTED, DataFile, DayWriter, Lake, ObjectRows, Removal, Rewrite, Rewritten, TABLES, TableLog,
+    self, ALERTS, COMPACTED, DataFile, DayWriter, HOURLY, Lake, ObjectRows, Removal, Rewrite, Rewritten,
+    TABLES, TableLog,
 };
 use crate::query::{Limits, Session};
 
@@ -23,26 +30,50 @@ const BATCH_ROWS: usize = 1024;
 /// Batches between the sort and the encoder.
 const BATCHES_AHEAD: usize = 2;
 
+/// An hour is closed when it ended so long ago: CloudTrail delivers within about five minutes, mostly.
+const HOUR_CLOSED_AFTER: TimeDelta = TimeDelta::minutes(15);
+
 /// What is compacted, and how.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// A day is closed when it ended so long ago.
     pub closed_after: TimeDelta,
+    /// So many files of a closed hour are made into one while their day is open; none when open days are left alone.
+    pub hour_files: Option<usize>,
     /// About how large files become.
     pub target_bytes: u64,
+    /// Whether files that are sorted by time are merged, not sorted anew.
+    pub merge: bool,
     /// What the sort may use.
     pub limits: Limits,
 }
 
-/// A day of a table that has files to compact.
+/// A day of a table, or an hour of one, that has files to compact.
 #[derive(Debug, Clone, Copy)]
 pub struct Job {
     /// The table.
     pub table: &'static Table,
     /// The partition.
     pub day: Option<NaiveDate>,
+    /// The beginning of the hour, when only an hour of the day is meant.
+    pub hour: Option<DateTime<Utc>>,
     /// Rows in the files to read, as far as the log knows.
     pub rows: u64,
+}
+
+impl Job {
+    /// The day, or the hour of it, for a person.
+    pub fn name(&self) -> String {
+        self.hour.map_or_else(|| day_name(self.day), |hour| hour.format("%Y-%m-%d %H:00").to_string())
+    }
+
+    /// The files to read, of all that are live.
+    fn inputs(&self, files: &[DataFile], settings: &Settings) -> Vec<DataFile> {
+        match self.hour {
+            None => inputs(files, self.day),
+            Some(hour) => hours(files, self.day, settings).remove(&hour).unwrap_or_default(),
+        }
+    }
 }
 
 /// What became of a day.
@@ -50,8 +81,8 @@ pub struct Job {
 pub struct Compacted {
     /// The table.
     pub table: &'static str,
-    /// The partition.
-    pub day: Option<NaiveDate>,
+    /// The day, or the hour of it, for a person.
+    pub name: String,
     /// Files before and after.
     pub files: (usize, usize),
     /// Bytes before and after.
@@ -64,26 +95,70 @@ pub struct Compacted {
     pub version: Option<i64>,
 }
 
-/// The days that have something to compact, by table.
+/// The days that have something to compact, by table, and the hours of open ones.
 pub async fn jobs(lake: &Lake, settings: &Settings, only: Option<&str>) -> Result<Vec<Job>, Error> {
-    let closed = closed_before(lake.clock().now(), settings.closed_after);
+    let now = lake.clock().now();
     let mut jobs = Vec::new();
     // The files of `alerts` are written anew whenever one of the day changes.
     let tables = TABLES.into_iter().filter(|table| table.name != ALERTS.name);
     for table in tables.filter(|table| only.is_none_or(|only| only == table.name)) {
         let files = lake.log(table.name)?.snapshot().await?.files;
-        let mut days: Vec<Option<NaiveDate>> = files.iter().map(|file| file.event_date).collect();
-        days.sort_unstable();
-        days.dedup();
-        for day in days.into_iter().filter(|day| day.is_none_or(|day| day < closed)) {
-            let inputs = inputs(&files, day);
-            if !inputs.is_empty() {
-                let rows = inputs.iter().filter_map(|file| file.rows).sum();
-                jobs.push(Job { table, day, rows });
-            }
-        }
+        jobs.extend(jobs_of(table, &files, settings, now));
     }
     Ok(jobs)
+}
+
+fn jobs_of(table: &'static Table, files: &[DataFile], settings: &Settings, now: DateTime<Utc>) -> Vec<Job> {
+    let closed = closed_before(now, settings.closed_after);
+    let rows = |inputs: &[DataFile]| inputs.iter().filter_map(|file| file.rows).sum();
+    let days: BTreeSet<Option<NaiveDate>> = files.iter().map(|file| file.event_date).collect();
+    let mut jobs = Vec::new();
+    for day in days {
+        if day.is_none_or(|day| day < closed) {
+            let inputs = inputs(files, day);
+            if !inputs.is_empty() {
+                jobs.push(Job { table, day, hour: None, rows: rows(&inputs) });
+            }
+        } else {
+            let hours = hours(files, day, settings);
+            let closed =
+                hours.iter().filter(|(hour, _)| **hour + TimeDelta::hours(1) + HOUR_CLOSED_AFTER <= now);
+            jobs.extend(closed.map(|(hour, inputs)| Job {
+                table,
+                day,
+                hour: Some(*hour),
+                rows: rows(inputs),
+            }));
+        }
+    }
+    jobs
+}
+
+/// The files of each hour of a day, by the last time in them, where there are so many and so small ones that it pays
+/// to write them again before their day is closed. What was written by compaction is left to that of the day.
+fn hours(
+    files: &[DataFile],
+    day: Option<NaiveDate>,
+    settings: &Settings,
+) -> BTreeMap<DateTime<Utc>, Vec<DataFile>> {
+    let Some(least) = settings.hour_files else { return BTreeMap::new() };
+    let mut hours: BTreeMap<DateTime<Utc>, Vec<DataFile>> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.event_date == day && !is_rewritten(file)) {
+        let last = file.max_time.and_then(DateTime::from_timestamp_micros);
+        if let Some(hour) = last.and_then(|last| last.duration_trunc(TimeDelta::hours(1)).ok()) {
+            hours.entry(hour).or_default().push(file.clone());
+        }
+    }
+    hours.retain(|_, files| {
+        files.len() >= least.max(2)
+            && files.iter().map(|file| file.size_bytes).sum::<u64>() < settings.target_bytes
+    });
+    hours
+}
+
+/// Whether compaction wrote the file, of an hour or of a day.
+fn is_rewritten(file: &DataFile) -> bool {
+    [COMPACTED, HOURLY].contains(&lake::prefix_of(&file.path))
 }
 
 /// The first day that is not closed yet.
@@ -95,8 +170,7 @@ fn closed_before(now: DateTime<Utc>, closed_after: TimeDelta) -> NaiveDate {
 /// The files of a day that compaction reads: those it did not write, and those of its own that overlap them in time,
 /// since only there can another copy of the same event be.
 fn inputs(files: &[DataFile], day: Option<NaiveDate>) -> Vec<DataFile> {
-    let is_new =
-        |file: &DataFile| !file.path.rsplit('/').next().is_some_and(|name| name.starts_with(COMPACTED));
+    let is_new = |file: &DataFile| lake::prefix_of(&file.path) != COMPACTED;
     let of_day: Vec<&DataFile> = files.iter().filter(|file| file.event_date == day).collect();
     let new: Vec<&DataFile> = of_day.iter().copied().filter(|file| is_new(file)).collect();
     if new.is_empty() {
@@ -120,33 +194,31 @@ pub async fn run(
     let log = lake.log(job.table.name)?;
     log.check_rewritable().await?;
     let snapshot = log.snapshot().await?;
-    let inputs = inputs(&snapshot.files, job.day);
+    let inputs = job.inputs(&snapshot.files, settings);
     if inputs.is_empty() {
         return Ok(None);
     }
-    // One sort, which spills and merges by itself: several would need a merge above them, which cannot spill.
-    let limits = Limits { threads: Some(1), ..settings.limits.clone() };
-    let session = Session::empty(lake, limits)?.with_batch_rows(BATCH_ROWS);
-    let sorted = sorted(&session, lake, job.table, inputs.clone())?;
-    let mut writer =
-        DayWriter::new(log, job.day, settings.target_bytes, true, lake.clock().now().timestamp_millis());
-    let merged = match merge(job, sorted, &mut writer, &mut progress).await {
-        Ok(merged) => merged,
-        Err(error) => {
-            writer.abort().await;
-            return Err(error);
+    let (writer, merged) = match rewrite(lake, job, settings, &inputs, true, &mut progress).await {
+        Err(Error::Rows { source, .. }) if merge::is_unsorted(&source) => {
+            tracing::debug!(
+                table = job.table.name,
+                job = job.name(),
+                "files are not sorted by time: sorting"
+            );
+            rewrite(lake, job, settings, &inputs, false, &mut progress).await?
         }
+        rewritten => rewritten?,
     };
     let add = writer.finish().await?;
     let (rows, removed) = merged;
     let written: u64 = add.iter().filter_map(crate::lake::Add::rows).sum();
     let expected = log_rows(log, &inputs).await?;
     if rows != expected || written + removed.count() != rows {
-        return Err(Error::Count { table: job.table.name, day: day_name(job.day), expected, found: rows });
+        return Err(Error::Count { table: job.table.name, day: job.name(), expected, found: rows });
     }
     let mut done = Compacted {
         table: job.table.name,
-        day: job.day,
+        name: job.name(),
         files: (inputs.len(), add.len()),
         bytes: (inputs.iter().map(|file| file.size_bytes).sum(), add.iter().map(|add| add.size).sum()),
         rows,
@@ -166,6 +238,46 @@ pub async fn run(
     Ok(Some(done))
 }
 
+/// Writes the rows of files again; returns the writer, how many rows were read and which were left out. Files that are
+/// sorted by time are merged, if they may be.
+async fn rewrite<'a>(
+    lake: &'a Lake,
+    job: Job,
+    settings: &Settings,
+    inputs: &[DataFile],
+    may_merge: bool,
+    progress: &mut impl FnMut(u64),
+) -> Result<(DayWriter<'a>, (u64, ObjectRows)), Error> {
+    let failed = |error: DataFusionError| rows_failed(job, error);
+    // One sort, which spills and merges by itself: several would need a merge above them, which cannot spill.
+    let limits = Limits { threads: Some(1), ..settings.limits.clone() };
+    let session = Session::empty(lake, limits)?.with_batch_rows(BATCH_ROWS);
+    let chains = merge::chains(inputs, settings.limits.memory_bytes).filter(|_| may_merge && settings.merge);
+    let rows = match chains {
+        Some(chains) => {
+            let frame = |file| rows_of(&session, lake, job, vec![file]);
+            let chain = |files: Vec<DataFile>| files.into_iter().map(frame).collect::<Result<Vec<_>, _>>();
+            let frames = chains.into_iter().map(chain).collect::<Result<Vec<_>, _>>()?;
+            merge::merge(frames, &sort_keys(job.table), BATCH_ROWS).map_err(failed)?
+        }
+        None => {
+            let order = sort_keys(job.table).into_iter().map(|key| column(key).sort(true, false)).collect();
+            let frame = rows_of(&session, lake, job, inputs.to_vec())?.sort(order).map_err(failed)?;
+            frame.execute_stream().await.map_err(failed)?
+        }
+    };
+    let prefix = if job.hour.is_some() { HOURLY } else { COMPACTED };
+    let now = lake.clock().now().timestamp_millis();
+    let mut writer = DayWriter::new(lake.log(job.table.name)?, job.day, settings.target_bytes, prefix, now);
+    match write_rows(job, rows, &mut writer, progress).await {
+        Ok(merged) => Ok((writer, merged)),
+        Err(error) => {
+            writer.abort().await;
+            Err(error)
+        }
+    }
+}
+
 /// How many rows files hold, by the log, or by their own word where the log does not say.
 async fn log_rows(log: &TableLog, files: &[DataFile]) -> Result<u64, Error> {
     let mut rows = 0;
@@ -178,37 +290,36 @@ async fn log_rows(log: &TableLog, files: &[DataFile]) -> Result<u64, Error> {
     Ok(rows)
 }
 
-/// The rows of files by time, event id and where they come from: of two copies, always the same one comes first.
-fn sorted(
-    session: &Session,
-    lake: &Lake,
-    table: &'static Table,
-    files: Vec<DataFile>,
-) -> Result<DataFrame, Error> {
-    let frame = session.read(lake, table, files)?;
-    let column = |name: &str| Expr::Column(Column::from_name(name));
+/// By what rows are sorted: time, event id and where they come from. Of two copies, always the same one comes first.
+fn sort_keys(table: &'static Table) -> Vec<&'static str> {
     let stored = &table.columns[..table.columns.len() - 1];
     let keys = [table.time_column, "event_id", "object_id", "source_object", "source_row"];
-    let keys = keys.into_iter().filter(|key| stored.iter().any(|column| column.name == *key));
-    let order: Vec<SortExpr> = keys.map(|key| column(key).sort(true, false)).collect();
-    let columns: Vec<Expr> = stored.iter().map(|stored| column(stored.name)).collect();
-    let failed = |error: DataFusionError| rows_failed(Job { table, day: None, rows: 0 }, error);
-    frame.select(columns).map_err(failed)?.sort(order).map_err(failed)
+    keys.into_iter().filter(|key| stored.iter().any(|column| column.name == *key)).collect()
+}
+
+fn column(name: &str) -> Expr {
+    Expr::Column(Column::from_name(name))
+}
+
+/// The rows of files, with the columns that files have.
+fn rows_of(session: &Session, lake: &Lake, job: Job, files: Vec<DataFile>) -> Result<DataFrame, Error> {
+    let stored = &job.table.columns[..job.table.columns.len() - 1];
+    let frame = session.read(lake, job.table, files)?;
+    frame.select(stored.iter().map(|stored| column(stored.name))).map_err(|error| rows_failed(job, error))
 }
 
 fn rows_failed(job: Job, source: DataFusionError) -> Error {
-    Error::Rows { table: job.table.name, day: day_name(job.day), source: Box::new(source) }
+    Error::Rows { table: job.table.name, day: job.name(), source: Box::new(source) }
 }
 
 /// Writes sorted rows without their duplicates; returns how many were read and which were left out.
-async fn merge(
+async fn write_rows(
     job: Job,
-    sorted: DataFrame,
+    mut stream: SendableRecordBatchStream,
     writer: &mut DayWriter<'_>,
     progress: &mut impl FnMut(u64),
 ) -> Result<(u64, ObjectRows), Error> {
     let failed = |error| rows_failed(job, error);
-    let mut stream = sorted.execute_stream().await.map_err(failed)?;
     let schema = stream.schema();
     let mut duplicates = Duplicates::new(&schema, job.table.time_column).map_err(|e| failed(e.into()))?;
     let (sender, mut receiver) = mpsc::channel(BATCHES_AHEAD);
@@ -273,6 +384,65 @@ mod tests {
                 .collect();
             assert_eq!(names, expected);
         }
+    }
+
+    #[test]
+    fn the_files_of_a_closed_hour_are_read_where_there_are_many_small_ones() {
+        let at = |text: &str| DateTime::parse_from_rfc3339(text).unwrap().to_utc();
+        let minute = |text: &str, name: &str, size_bytes| {
+            let time = at(&format!("2026-03-10T{text}:00Z")).timestamp_micros();
+            DataFile { size_bytes, ..file(name, 10, time - 600_000_000, time) }
+        };
+        let files = [
+            minute("10:01", "part-1", 4),
+            minute("10:30", "part-2", 4),
+            minute("10:59", "part-3", 4),
+            minute("10:59", "hour-1", 4),
+            minute("11:10", "part-4", 4),
+            minute("11:20", "part-5", 4),
+            minute("12:10", "part-6", 50),
+            minute("12:20", "part-7", 50),
+            minute("12:20", "part-8", 50),
+            minute("13:10", "part-9", 4),
+        ];
+        let settings = |hour_files| Settings {
+            closed_after: TimeDelta::hours(6),
+            hour_files,
+            merge: true,
+            target_bytes: 100,
+            limits: Limits::default(),
+        };
+        let jobs = |now: &str, least| -> Vec<String> {
+            let settings = settings(least);
+            jobs_of(&lake::OBJECTS, &files, &settings, at(now))
+                .iter()
+                .map(|job| {
+                    let names = job.inputs(&files, &settings);
+                    let names = names.iter().map(|file| file.path.split(['/', '.']).nth(1).unwrap());
+                    format!("{}: {}", job.name(), names.collect::<Vec<_>>().join(" "))
+                })
+                .collect()
+        };
+        let ten = "2026-03-10 10:00: part-1 part-2 part-3".to_owned();
+        let eleven = "2026-03-10 11:00: part-4 part-5".to_owned();
+        for (now, least, expected) in [
+            ("2026-03-10T11:14:59Z", Some(3), vec![]),
+            ("2026-03-10T11:15:00Z", Some(3), vec![ten.clone()]),
+            ("2026-03-10T23:00:00Z", Some(3), vec![ten.clone()]),
+            ("2026-03-10T23:00:00Z", Some(2), vec![ten.clone(), eleven]),
+            // One file is never written again by itself, however few it may take.
+            ("2026-03-10T11:15:00Z", Some(1), vec![ten.clone()]),
+            ("2026-03-10T23:00:00Z", None, vec![]),
+            ("2026-03-11T05:59:59Z", Some(3), vec![ten]),
+        ] {
+            assert_eq!(jobs(now, least), expected, "{now} {least:?}");
+        }
+        let day = jobs("2026-03-11T06:00:00Z", Some(3));
+        assert_eq!(
+            (day.len(), day[0].split(' ').count()),
+            (1, 11),
+            "then the day with all of its files: {day:?}"
+        );
     }
 
     #[test]

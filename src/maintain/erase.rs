@@ -14,7 +14,7 @@ use futures::StreamExt;
 use super::{Error, day_name, provenance};
 use crate::decode::columns::Table;
 use crate::lake::{
-    Add, COMPACTED, DATA_TABLES, DataFile, DayWriter, Lake, ObjectRows, Removal, Rewrite, Rewritten, TableLog,
+    self, Add, DATA_TABLES, DataFile, DayWriter, Lake, ObjectRows, Removal, Rewrite, Rewritten, TableLog,
 };
 use crate::query::{Limits, Session};
 
@@ -257,9 +257,9 @@ impl<'a> Deletion<'a> {
         let frame = self.frame(file, Expr::is_not_true)?;
         let frame = frame.select_columns(&stored.collect::<Vec<_>>()).map_err(failed)?;
         let mut stream = frame.execute_stream().await.map_err(failed)?;
-        let compacted = file.path.rsplit('/').next().is_some_and(|name| name.starts_with(COMPACTED));
+        let prefix = lake::prefix_of(&file.path);
         let now = self.lake.clock().now().timestamp_millis();
-        let mut writer = DayWriter::new(log, file.event_date, u64::MAX, compacted, now);
+        let mut writer = DayWriter::new(log, file.event_date, u64::MAX, prefix, now);
         let mut kept = 0;
         while let Some(batch) = stream.next().await.transpose().map_err(failed)? {
             kept += batch.num_rows() as u64;

@@ -7,6 +7,7 @@ pub mod check;
 pub mod compact;
 mod duplicates;
 pub mod erase;
+mod merge;
 mod provenance;
 pub mod vacuum;
 

@@ -1,22 +1,26 @@
-//! Compaction and vacuum beside the ingest: on a runtime and a lake handle of their own, one step at a time.
+//! Compaction, retention and vacuum beside the ingest: on a runtime and a lake handle of their own, one step at a time.
 //!
 //! Must never hold up ingest. What is half done when the service stops is not committed, and begun again later.
 
 use std::io;
 use std::time::Duration;
 
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::supervise::{PAUSE, keep_running};
 use crate::lake::Lake;
+use crate::maintain::erase::{self, Erased};
 use crate::maintain::{self, compact, day_name, vacuum};
 
 /// Keeps a lake in order.
 pub(super) struct Maintenance {
     pub(super) interval: Duration,
     pub(super) compaction: Option<compact::Settings>,
+    /// After how many days rows are taken out, if ever.
+    pub(super) expire_after_days: Option<u64>,
     pub(super) vacuum: Option<vacuum::Settings>,
     pub(super) stop: CancellationToken,
 }
@@ -71,18 +75,13 @@ impl Maintenance {
                     Err(error) => {
                         // One day that cannot be compacted is no reason to leave the others.
                         let error: &dyn std::error::Error = &error;
-                        tracing::error!(
-                            table = job.table.name,
-                            day = day_name(job.day),
-                            error,
-                            "not compacted"
-                        );
+                        tracing::error!(table = job.table.name, day = job.name(), error, "not compacted");
                         continue;
                     }
                 };
                 tracing::info!(
                     table = done.table,
-                    day = day_name(done.day),
+                    day = done.name,
                     files_before = done.files.0,
                     files_after = done.files.1,
                     bytes_before = done.bytes.0,
@@ -92,6 +91,10 @@ impl Maintenance {
                     "compacted"
                 );
             }
+        }
+        if let Err(error) = self.expire(lake).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "not all days that are too old were taken out");
         }
         if let Some(settings) = self.vacuum {
             for done in vacuum::run(lake, settings, |_| {}).await? {
@@ -108,5 +111,38 @@ impl Maintenance {
             }
         }
         Ok(())
+    }
+
+    /// Takes out the days that are too old.
+    async fn expire(&self, lake: &Lake) -> Result<(), maintain::Error> {
+        let Some(days) = self.expire_after_days else { return Ok(()) };
+        let Some(first_kept) = first_kept(lake.clock().now(), days) else { return Ok(()) };
+        let tell = |done: &Erased| {
+            let (day, rows) = (day_name(done.day), done.rows);
+            tracing::info!(table = done.table, day, rows, bytes = done.bytes, "expired");
+        };
+        erase::expire(lake, first_kept, true, tell).await.map(drop)
+    }
+}
+
+/// The first day that is kept; none when the calendar does not go back so far.
+fn first_kept(now: DateTime<Utc>, days: u64) -> Option<NaiveDate> {
+    now.date_naive().checked_sub_days(Days::new(days))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_kept_whole() {
+        let check = |now: &str, days: u64, expected: Option<&str>| {
+            let now = DateTime::parse_from_rfc3339(now).unwrap().to_utc();
+            assert_eq!(first_kept(now, days).map(|day| day.to_string()).as_deref(), expected);
+        };
+        check("2026-03-10T00:00:00Z", 1, Some("2026-03-09"));
+        check("2026-03-10T23:59:59Z", 1, Some("2026-03-09"));
+        check("2026-03-10T12:00:00Z", 400, Some("2025-02-03"));
+        check("2026-03-10T12:00:00Z", u64::MAX, None);
     }
 }

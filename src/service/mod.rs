@@ -302,6 +302,7 @@ impl Service {
         let maintenance = Maintenance {
             interval: config.maintain.interval,
             compaction: config.maintain.compact.then(|| setup::compaction(config)),
+            expire_after_days: config.maintain.expire_after_days,
             vacuum: config.maintain.vacuum.then(|| setup::vacuum(config)),
             stop: self.stop.clone(),
         };

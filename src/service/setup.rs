@@ -114,6 +114,8 @@ pub fn compaction(config: &Config) -> compact::Settings {
     let maintain = &config.maintain;
     compact::Settings {
         closed_after: TimeDelta::from_std(maintain.closed_after).unwrap_or(TimeDelta::MAX),
+        hour_files: maintain.compact_hours.then_some(maintain.hour_files),
+        merge: true,
         target_bytes: maintain.target_file_bytes,
         limits: Limits { memory_bytes: maintain.memory_bytes, ..limits(config) },
     }

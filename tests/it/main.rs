@@ -2,6 +2,7 @@
 #![cfg(test)]
 #![allow(missing_docs)]
 
+mod backfill;
 mod cli;
 mod daemon;
 mod decode_cloudtrail;

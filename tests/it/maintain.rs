@@ -110,6 +110,8 @@ pub async fn assert_whole(lake: &Lake) {
 fn settings() -> compact::Settings {
     compact::Settings {
         closed_after: TimeDelta::hours(6),
+        hour_files: None,
+        merge: true,
         target_bytes: 64 << 20,
         limits: Limits { memory_bytes: 64 << 20, ..Limits::default() },
     }
@@ -121,6 +123,44 @@ pub async fn compact_all(lake: &Lake) -> Vec<Compacted> {
         all.extend(compact::run(lake, job, &settings(), |_| {}).await.expect("is compacted"));
     }
     all
+}
+
+#[tokio::test]
+async fn small_files_of_an_hour_become_one_before_those_of_their_day_do() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    for key in 0..4 {
+        let (first, second) = (format!("{key}-1"), format!("{key}-2"));
+        // 20 March is open: it is noon. The hour of ten is closed, that of twelve is not.
+        add(&lake, vec![object_of(&format!("ten {key}"), 20, &[(&first, 10, "x"), ("twice", 10, "x")])])
+            .await;
+        add(&lake, vec![object_of(&format!("noon {key}"), 20, &[(&second, 12, "x")])]).await;
+    }
+    let settings = compact::Settings { hour_files: Some(4), ..settings() };
+    let compact = async |lake: &Lake| {
+        let mut all = Vec::new();
+        for job in compact::jobs(lake, &settings, Some("cloudtrail")).await.expect("are found") {
+            all.extend(compact::run(lake, job, &settings, |_| {}).await.expect("is compacted"));
+        }
+        all
+    };
+    let done = compact(&lake).await;
+    assert_eq!(done.len(), 1, "{done:?}");
+    assert_eq!((done[0].files, done[0].rows, done[0].duplicates), ((4, 1), 8, 3));
+    assert!(compact(&lake).await.is_empty(), "an hour is compacted once");
+    assert_eq!(rows(&lake).await, 9);
+    assert_whole(&lake).await;
+
+    // When the day is closed, all of it is read.
+    let place = store::lake(&Location::Local(directory.path().to_owned()), &AwsSettings::default()).await;
+    let later = DateTime::parse_from_rfc3339("2026-03-21T06:00:00Z").expect("a time").to_utc();
+    let later =
+        Lake::create(place.expect("a store"), Arc::new(FixedClock::new(later))).await.expect("a lake");
+    let done = compact(&later).await;
+    assert_eq!(done.len(), 1, "{done:?}");
+    assert_eq!((done[0].files, done[0].rows, done[0].duplicates), ((5, 1), 9, 0));
+    assert_eq!(rows(&later).await, 9);
+    assert_whole(&later).await;
 }
 
 /// The files of a table below a lake's directory, as paths below the table's.

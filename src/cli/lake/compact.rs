@@ -10,7 +10,6 @@ use crate::cli::output::{Outcome, Output, human_bytes, human_count, human_durati
 use crate::cli::{Failure, Global, session};
 use crate::lake;
 use crate::maintain::compact::{self, Compacted, Settings};
-use crate::maintain::day_name;
 use crate::service::setup;
 
 const EXAMPLES: &str = "\
@@ -36,6 +35,9 @@ pub(crate) struct Compact {
     /// A day is closed when it ended so long ago [default: as configured]
     #[arg(long, value_name = "HOURS")]
     closed_after_hours: Option<u32>,
+    /// Sort all rows anew, also where files that are sorted by time could be merged
+    #[arg(long, hide = true)]
+    sort: bool,
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -48,7 +50,7 @@ impl Compact {
             return Err(Failure::new(Outcome::WrongUse, format!("there is no table `{table}`"))
                 .hint("`trailhound sql --describe` lists the tables"));
         }
-        let mut settings: Settings = setup::compaction(&config);
+        let mut settings = Settings { hour_files: None, merge: !self.sort, ..setup::compaction(&config) };
         if let Some(hours) = self.closed_after_hours {
             settings.closed_after = TimeDelta::hours(i64::from(hours));
         }
@@ -57,13 +59,7 @@ impl Compact {
         let mut data = output.data();
         if self.dry_run {
             for job in &jobs {
-                writeln!(
-                    data,
-                    "{} {}: {} rows to sort",
-                    job.table.name,
-                    day_name(job.day),
-                    human_count(job.rows)
-                )?;
+                writeln!(data, "{} {}: {} rows to sort", job.table.name, job.name(), human_count(job.rows))?;
             }
             data.flush()?;
             return Ok(Outcome::Done);
@@ -71,7 +67,7 @@ impl Compact {
         let bar = output.progress_items(jobs.iter().map(|job| job.rows).sum(), "compacting");
         let mut failed = false;
         for job in &jobs {
-            bar.describe(&format!("compacting {} {}", job.table.name, day_name(job.day)));
+            bar.describe(&format!("compacting {} {}", job.table.name, job.name()));
             let started = Instant::now();
             match compact::run(&lake, *job, &settings, |rows| bar.advance(rows)).await {
                 Ok(Some(done)) => {
@@ -96,7 +92,7 @@ impl Compact {
 }
 
 fn line(done: &Compacted) -> String {
-    let (table, day) = (done.table, day_name(done.day));
+    let (table, day) = (done.table, &done.name);
     if done.version.is_none() {
         return format!("{table} {day}: another program changed the same files; nothing was done, try again");
     }

@@ -1,0 +1,136 @@
+//! Loading a bucket: by days, in spite of ends without a warning, and without fetching what is there.
+
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, PutOptions};
+use trailhound::clock::SystemClock;
+use trailhound::decode::gzip;
+use trailhound::ingest::listing::Found;
+use trailhound::ingest::load::{BatchLimits, Loader, Origin};
+use trailhound::ingest::read::Reader;
+use trailhound::lake::Lake;
+use trailhound::store::{self, AwsSettings, Location};
+
+use crate::daemon::{gzipped, lines, trailhound};
+use crate::moto::{Moto, REGION};
+use crate::worker::cloudtrail;
+
+const OBJECTS: usize = 60;
+/// Far more than anything here takes.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+fn key(number: usize) -> String {
+    let (account, day) = (number % 3, number / 3 % 5 + 1);
+    format!("AWSLogs/{account:012}/CloudTrail/us-east-1/2026/03/{day:02}/{number}.json.gz")
+}
+
+fn wait(child: &mut Child) {
+    let started = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        assert!(started.elapsed() < PATIENCE, "it does not end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backfill_that_is_killed_goes_on_with_the_next_run() {
+    let moto = Moto::start();
+    moto.create_bucket("logs").await;
+    for number in 0..OBJECTS {
+        // Large enough that a group of objects that is read together does not hold all of them.
+        let mut content = cloudtrail([format!("{number}")]);
+        let padding = "x".repeat(300 << 10);
+        content
+            .splice(content.len() - 1..content.len() - 1, format!(",\"padding\":\"{padding}\"").into_bytes());
+        let content = if number % 2 == 0 { content } else { gzipped(&content) };
+        moto.put_object("logs", &key(number), &content).await;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let lake = directory.path().join("lake");
+    let config = directory.path().join("trailhound.toml");
+    let text = format!(
+        "lake = '{}'\n[aws]\nendpoint = '{}'\nregion = '{REGION}'\n[ingest]\nbatch_rows = 1\n",
+        lake.display(),
+        moto.endpoint
+    );
+    std::fs::write(&config, text).unwrap();
+    let start = |failpoint: Option<&str>| {
+        let mut command = trailhound(&config);
+        command.args(["ingest", "s3://logs/AWSLogs"]).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Some(failpoint) = failpoint {
+            command.env("TRAILHOUND_FAILPOINT", failpoint);
+        }
+        command.spawn().unwrap()
+    };
+    // Six tables are created first: then the first commit is in, and nobody knows of it.
+    let mut first = start(Some("after_log_put:7"));
+    wait(&mut first);
+    let mut second = start(Some("before_log_put:1"));
+    wait(&mut second);
+    let mut third = start(None);
+    let version = lake.join("cloudtrail/_delta_log/00000000000000000002.json");
+    let started = Instant::now();
+    while !version.exists() && third.try_wait().unwrap().is_none() {
+        assert!(started.elapsed() < PATIENCE, "nothing is committed");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let _ = third.kill();
+    wait(&mut third);
+
+    let last = trailhound(&config).args(["ingest", "s3://logs/AWSLogs"]).output().unwrap();
+    let told = String::from_utf8(last.stdout).unwrap();
+    assert!(last.status.success(), "{}", String::from_utf8_lossy(&last.stderr));
+    let numbers: Vec<usize> =
+        told.lines().next().unwrap().split(' ').filter_map(|word| word.parse().ok()).collect();
+    let [read, known, rejected] = numbers[..] else { panic!("{told}") };
+    assert_eq!((read + known, rejected), (OBJECTS, 0), "{told}");
+    assert!(known > 0, "the first commit was in: {told}");
+    let found = lines(&config, "select event_id from cloudtrail");
+    let mut found: Vec<usize> =
+        found.iter().map(|row| row["event_id"].as_str().unwrap().parse().unwrap()).collect();
+    found.sort_unstable();
+    assert_eq!(found, (0..OBJECTS).collect::<Vec<_>>());
+    assert_eq!(lines(&config, "select key from objects").len(), OBJECTS);
+}
+
+#[tokio::test]
+async fn what_the_ledger_knows_is_not_fetched() {
+    let directory = tempfile::tempdir().unwrap();
+    let location = Location::Local(directory.path().join("lake"));
+    let place = store::lake(&location, &AwsSettings::default()).await.unwrap();
+    let lake = Arc::new(Lake::create(place, Arc::new(SystemClock)).await.unwrap());
+    let full: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let mut found = Vec::new();
+    for number in 0..OBJECTS {
+        let path = key(number).into();
+        let put = full.put_opts(&path, cloudtrail([format!("{number}")]).into(), PutOptions::default());
+        let etag = put.await.unwrap().e_tag.map(|etag| etag.trim_matches('"').to_owned());
+        found.push(Found { key: key(number), size_bytes: 100, etag });
+    }
+    let load = async |store: Arc<dyn ObjectStore>, found: Vec<Found>| {
+        let loader = Loader {
+            lake: Arc::clone(&lake),
+            reader: Arc::new(Reader::new(gzip::Limits::default(), Arc::new(SystemClock))),
+            origin: Origin::Bucket { name: "logs".to_owned(), store },
+            limits: BatchLimits::default(),
+            at_once: 4,
+        };
+        let chunks = found.chunks(7).map(|chunk| Ok(chunk.to_vec())).collect::<Vec<_>>();
+        let mut done = (0, 0);
+        let tally = loader.load_chunks(futures::stream::iter(chunks), |step| {
+            let count = if step.known { &mut done.0 } else { &mut done.1 };
+            *count += step.objects.len();
+        });
+        (tally.await.unwrap(), done)
+    };
+    let (tally, done) = load(Arc::clone(&full), found[..40].to_vec()).await;
+    assert_eq!((tally.added, tally.known, done), (40, 0, (0, 40)));
+    // In this bucket there is nothing: whatever is fetched is not found.
+    let (tally, done) = load(Arc::new(InMemory::new()), found.clone()).await;
+    assert_eq!((tally.added, tally.known, tally.rejected.len(), done), (0, 40, 20, (40, 20)));
+    let (tally, _) = load(full, found).await;
+    assert_eq!((tally.added, tally.known, tally.rejected.len()), (20, 40, 0));
+}
