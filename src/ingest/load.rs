@@ -14,7 +14,7 @@ use super::Error;
 use super::fetch;
 use super::listing::Found;
 use super::read::{Fetched, LOCAL_BUCKET, Reader};
-use crate::lake::{self, Lake, ObjectId, ReadObject, State};
+use crate::lake::{self, Lake, ObjectName, ReadObject, State};
 
 /// When a batch is committed.
 #[derive(Debug, Clone, Copy)]
@@ -154,9 +154,11 @@ impl Loader {
         progress: &mut impl FnMut(u64),
     ) -> Result<Vec<Found>, Error> {
         let Origin::Bucket { name, .. } = &self.origin else { return Ok(found) };
-        let id = |found: &Found| ObjectId::new(name, &found.key, found.etag.as_deref().unwrap_or_default());
-        let ids: Vec<ObjectId> = found.iter().map(id).collect();
-        let states = self.lake.states(&ids).await?;
+        let names: Vec<ObjectName<'_>> = found
+            .iter()
+            .map(|found| ObjectName::new(name, &found.key, found.etag.as_deref().unwrap_or_default()))
+            .collect();
+        let states = self.lake.states(&names).await?;
         let mut unknown = Vec::new();
         for (found, state) in found.into_iter().zip(states) {
             if state.is_some_and(State::is_final) {

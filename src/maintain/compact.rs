@@ -2,6 +2,9 @@
 //!
 //! Must never drop a record that differs from the one that stays, nor commit when the number of rows is not right.
 
+mod objects;
+
+use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use datafusion::common::Column;
 use datafusion::dataframe::DataFrame;
@@ -14,7 +17,8 @@ use super::duplicates::Duplicates;
 use super::{Error, day_name};
 use crate::decode::columns::Table;
 use crate::lake::{
-    ALERTS, COMPACTED, DataFile, DayWriter, Lake, ObjectRows, Removal, Rewrite, Rewritten, TABLES, TableLog,
+    ALERTS, Add, COMPACTED, DataFile, DayWriter, Lake, OBJECTS, ObjectRows, Removal, Rewrite, Rewritten,
+    TABLES, TableLog,
 };
 use crate::query::{Limits, Session};
 
@@ -76,7 +80,7 @@ pub async fn jobs(lake: &Lake, settings: &Settings, only: Option<&str>) -> Resul
         days.sort_unstable();
         days.dedup();
         for day in days.into_iter().filter(|day| day.is_none_or(|day| day < closed)) {
-            let inputs = inputs(&files, day);
+            let inputs = inputs_of(table, &files, day);
             if !inputs.is_empty() {
                 let rows = inputs.iter().filter_map(|file| file.rows).sum();
                 jobs.push(Job { table, day, rows });
@@ -90,6 +94,14 @@ pub async fn jobs(lake: &Lake, settings: &Settings, only: Option<&str>) -> Resul
 fn closed_before(now: DateTime<Utc>, closed_after: TimeDelta) -> NaiveDate {
     // A day ends when the next begins.
     (now - closed_after).date_naive()
+}
+
+fn inputs_of(table: &Table, files: &[DataFile], day: Option<NaiveDate>) -> Vec<DataFile> {
+    if is_ledger(table) { objects::inputs(files, day) } else { inputs(files, day) }
+}
+
+fn is_ledger(table: &Table) -> bool {
+    table.name == OBJECTS.name
 }
 
 /// The files of a day that compaction reads: those it did not write, and those of its own that overlap them in time,
@@ -120,7 +132,7 @@ pub async fn run(
     let log = lake.log(job.table.name)?;
     log.check_rewritable().await?;
     let snapshot = log.snapshot().await?;
-    let inputs = inputs(&snapshot.files, job.day);
+    let inputs = inputs_of(job.table, &snapshot.files, job.day);
     if inputs.is_empty() {
         return Ok(None);
     }
@@ -128,8 +140,9 @@ pub async fn run(
     let limits = Limits { threads: Some(1), ..settings.limits.clone() };
     let session = Session::empty(lake, limits)?.with_batch_rows(BATCH_ROWS);
     let sorted = sorted(&session, lake, job.table, inputs.clone())?;
+    let now_millis = lake.clock().now().timestamp_millis();
     let mut writer =
-        DayWriter::new(log, job.day, settings.target_bytes, true, lake.clock().now().timestamp_millis());
+        Writer { log, target_bytes: settings.target_bytes, now_millis, open: None, done: Vec::new() };
     let merged = match merge(job, sorted, &mut writer, &mut progress).await {
         Ok(merged) => merged,
         Err(error) => {
@@ -139,7 +152,7 @@ pub async fn run(
     };
     let add = writer.finish().await?;
     let (rows, removed) = merged;
-    let written: u64 = add.iter().filter_map(crate::lake::Add::rows).sum();
+    let written: u64 = add.iter().filter_map(Add::rows).sum();
     let expected = log_rows(log, &inputs).await?;
     if rows != expected || written + removed.count() != rows {
         return Err(Error::Count { table: job.table.name, day: day_name(job.day), expected, found: rows });
@@ -187,12 +200,17 @@ fn sorted(
 ) -> Result<DataFrame, Error> {
     let frame = session.read(lake, table, files)?;
     let column = |name: &str| Expr::Column(Column::from_name(name));
+    let failed = |error: DataFusionError| rows_failed(Job { table, day: None, rows: 0 }, error);
     let stored = &table.columns[..table.columns.len() - 1];
+    let mut columns: Vec<Expr> = stored.iter().map(|stored| column(stored.name)).collect();
+    if is_ledger(table) {
+        let (day, order) = objects::order();
+        columns.push(day);
+        return frame.select(columns).map_err(failed)?.sort(order).map_err(failed);
+    }
     let keys = [table.time_column, "event_id", "object_id", "source_object", "source_row"];
     let keys = keys.into_iter().filter(|key| stored.iter().any(|column| column.name == *key));
     let order: Vec<SortExpr> = keys.map(|key| column(key).sort(true, false)).collect();
-    let columns: Vec<Expr> = stored.iter().map(|stored| column(stored.name)).collect();
-    let failed = |error: DataFusionError| rows_failed(Job { table, day: None, rows: 0 }, error);
     frame.select(columns).map_err(failed)?.sort(order).map_err(failed)
 }
 
@@ -204,7 +222,7 @@ fn rows_failed(job: Job, source: DataFusionError) -> Error {
 async fn merge(
     job: Job,
     sorted: DataFrame,
-    writer: &mut DayWriter<'_>,
+    writer: &mut Writer<'_>,
     progress: &mut impl FnMut(u64),
 ) -> Result<(u64, ObjectRows), Error> {
     let failed = |error| rows_failed(job, error);
@@ -229,11 +247,58 @@ async fn merge(
             Some(duplicates) => duplicates.filter(&batch).map_err(|error| failed(error.into()))?,
             None => batch,
         };
-        writer.write(batch).await?;
+        if is_ledger(job.table) {
+            for (day, rows) in objects::by_day(&batch) {
+                writer.write(day, rows).await?;
+            }
+        } else {
+            writer.write(job.day, batch).await?;
+        }
         progress(read);
     }
     reading.await.map_err(|_| crate::lake::Error::Worker)?;
     Ok((rows, duplicates.map(Duplicates::removed).unwrap_or_default()))
+}
+
+/// Writes the files of one day after the other.
+struct Writer<'a> {
+    log: &'a TableLog,
+    target_bytes: u64,
+    now_millis: i64,
+    open: Option<(Option<NaiveDate>, DayWriter<'a>)>,
+    done: Vec<Add>,
+}
+
+impl Writer<'_> {
+    async fn write(&mut self, day: Option<NaiveDate>, rows: RecordBatch) -> Result<(), Error> {
+        let mut writer = match self.open.take() {
+            Some((open, writer)) if open == day => writer,
+            other => {
+                if let Some((_, writer)) = other {
+                    self.done.extend(writer.finish().await?);
+                }
+                DayWriter::new(self.log, day, self.target_bytes, true, self.now_millis)
+            }
+        };
+        let written = writer.write(rows).await;
+        self.open = Some((day, writer));
+        Ok(written?)
+    }
+
+    /// Ends the last file and returns the actions that add all of them.
+    async fn finish(mut self) -> Result<Vec<Add>, Error> {
+        if let Some((_, writer)) = self.open.take() {
+            self.done.extend(writer.finish().await?);
+        }
+        Ok(self.done)
+    }
+
+    /// Gives up the file that is open.
+    async fn abort(self) {
+        if let Some((_, writer)) = self.open {
+            writer.abort().await;
+        }
+    }
 }
 
 #[cfg(test)]
