@@ -107,8 +107,10 @@ impl Lake {
     /// Only final states count: what was not understood before may be by now, so it is to be read again.
     pub async fn known(&self, names: &[ObjectName<'_>]) -> Result<Committed, Error> {
         let states = self.states(names).await?;
-        let known =
-            names.iter().zip(states).filter_map(|(name, state)| Some((name.id(), state.filter(|s| s.is_final())?)));
+        let known = names
+            .iter()
+            .zip(states)
+            .filter_map(|(name, state)| Some((name.id(), state.filter(|s| s.is_final())?)));
         Ok(Committed { objects: known.collect() })
     }
 
@@ -341,9 +343,7 @@ async fn unindexed(log: &TableLog, done: i64, placed: &mut Vec<Placed>) -> Resul
         version += 1;
         let rows_in = Some((log.table().name, version));
         let committed_at = actions.iter().find_map(Action::committed_at);
-        placed.extend(
-            ledger::objects_of(&actions).map(|record| Placed { record, rows_in, committed_at }),
-        );
+        placed.extend(ledger::objects_of(&actions).map(|record| Placed { record, rows_in, committed_at }));
     }
     if version > done {
         // The index must not name what the log may lose.

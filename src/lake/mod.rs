@@ -24,7 +24,8 @@ pub use commit::{Committed, ReadObject, Report, SharedRows};
 pub(crate) use file::hex;
 pub use file::{EncodedFile, batch, encode};
 pub use ledger::{
-    Ledger, LedgerLimits, ObjectId, ObjectName, ObjectRecord, State, day, index_app_id, objects_of,
+    Ledger, LedgerLimits, ObjectId, ObjectName, ObjectRecord, Placed, State, day, index_app_id, objects_of,
+    rows as object_rows,
 };
 pub use log::{Action, Add, DataFile, Remove, Snapshot, TableLog};
 pub use reader::FileReader;

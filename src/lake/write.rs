@@ -194,9 +194,8 @@ fn sorted_by_key(table: &Table, mut properties: WriterPropertiesBuilder) -> Writ
             Kind::Int64 | Kind::Timestamp => Encoding::DELTA_BINARY_PACKED,
             _ => continue,
         };
-        properties = properties
-            .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_encoding(path, encoding);
+        properties =
+            properties.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, encoding);
     }
     properties
         .set_sorting_columns(Some(vec![sorting]))

@@ -77,9 +77,7 @@ pub(super) fn by_day(batch: &RecordBatch) -> Vec<(Option<NaiveDate>, RecordBatch
     let days = days.as_primitive::<Date32Type>();
     let names: Vec<usize> = (0..columns.len()).collect();
     let Ok(rows) = batch.project(&names) else { return Vec::new() };
-    let day = |row: usize| {
-        (!days.is_null(row)).then(|| days.value(row)).and_then(NaiveDate::from_epoch_days)
-    };
+    let day = |row: usize| (!days.is_null(row)).then(|| days.value(row)).and_then(NaiveDate::from_epoch_days);
     let mut parts = Vec::new();
     let mut first = 0;
     while first < rows.num_rows() {
