@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 use std::error::Error as _;
 
 use super::Error;
-use super::log::{Action, TableLog};
+use super::log::{Action, Snapshot, TableLog};
 use super::tables::{DATA_TABLES, OBJECTS};
 use fresh::Fresh;
 use index::Index;
@@ -91,7 +91,8 @@ impl Ledger {
             };
             log.check_actions(&actions)?;
             if actions.iter().any(Action::is_vacuum) {
-                self.vacuumed.insert(name, next);
+                let newest = self.vacuumed.entry(name).or_insert(next);
+                *newest = next.max(*newest);
             }
             self.unsettled.insert(name);
             for record in objects_of(&actions) {
@@ -139,32 +140,33 @@ impl Ledger {
 
     /// Looks at the index again and lets go what it holds.
     pub async fn renew(&mut self, objects: &TableLog) -> Result<(), Error> {
-        let mut progress = HashMap::new();
-        let mut snapshot = super::Snapshot { version: -1, files: Vec::new() };
+        let mut progress: HashMap<&'static str, i64> =
+            DATA_TABLES.iter().map(|table| (table.name, -1)).collect();
+        let mut snapshot = Snapshot { version: -1, files: Vec::new() };
         if objects.actions(0).await?.is_some() {
             let app_ids: Vec<String> = DATA_TABLES.iter().map(|table| index_app_id(table.name)).collect();
             // Progress first: a later snapshot may hold more, and knowing of a commit twice changes nothing.
             let (_, found) = objects.progress(&app_ids).await?;
-            progress = DATA_TABLES.iter().zip(found).map(|(t, v)| (t.name, v.unwrap_or(-1))).collect();
+            progress.extend(DATA_TABLES.iter().zip(found).filter_map(|(table, v)| Some((table.name, v?))));
             snapshot = objects.snapshot().await?;
         }
-        let version = snapshot.version;
-        let indexed = |table: &str| match table == OBJECTS.name {
-            true => version,
-            false => progress.get(table).copied().unwrap_or(-1),
-        };
-        for (table, seen) in &mut self.seen {
-            let before =
-                if *table == OBJECTS.name { self.index.version() } else { self.index.progress(table) };
+        let indexed: Vec<(&'static str, i64)> = progress
+            .iter()
+            .map(|(table, version)| (*table, *version))
+            .chain([(OBJECTS.name, snapshot.version)])
+            .collect();
+        for (table, indexed) in &indexed {
+            let is_index = *table == OBJECTS.name;
+            let before = if is_index { self.index.version() } else { self.index.progress(table) };
             // An index that was lost and made again holds less than before: the logs say the rest.
-            if indexed(table) < before {
-                *seen = indexed(table).min(*seen);
+            if *indexed < before
+                && let Some(seen) = self.seen.get_mut(table)
+            {
+                *seen = (*indexed).min(*seen);
             }
         }
-        let tables: Vec<&'static str> = self.seen.keys().copied().collect();
-        let indexed: Vec<i64> = tables.iter().map(|table| indexed(table)).collect();
         self.index.renew(objects, snapshot, progress).await?;
-        for (table, version) in tables.into_iter().zip(indexed) {
+        for (table, version) in indexed {
             self.fresh.let_go(table, version);
         }
         self.most_fresh = self.limits.fresh_objects.max(self.fresh.len().saturating_mul(2));

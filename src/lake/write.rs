@@ -43,6 +43,10 @@ const DICTIONARY_BYTES: usize = 4 << 20;
 const KEY: &str = "key";
 /// Columns of `objects` that hold hexadecimal digits of hashes.
 const HEX_COLUMNS: [&str; 4] = ["object_id", "etag", "version_id", "sha256"];
+/// The compression level of such digits: higher ones find repetitions by chance, which cost more than they save.
+const HEX_LEVEL: i32 = 1;
+/// The compression level of keys, of which only the ends are written: 13.8 bytes each at level 6.
+const KEY_LEVEL: i32 = 9;
 /// Rows of a page of `objects`: one is read to look for an object.
 const KEY_PAGE_ROWS: usize = 8 << 10;
 /// Columns of which every row has a value of its own: a dictionary would only cost.
@@ -174,11 +178,16 @@ fn compacted_properties(table: &Table) -> Result<WriterPropertiesBuilder, Parque
     for column in DISTINCT_COLUMNS {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(column), false);
     }
-    Ok(if table.name == OBJECTS.name { sorted_by_key(table, properties) } else { properties })
+    if table.name == OBJECTS.name { sorted_by_key(table, properties) } else { Ok(properties) }
 }
 
 /// Files of `objects` are sorted by key: their pages are found by it, and what is alike stands together.
-fn sorted_by_key(table: &Table, mut properties: WriterPropertiesBuilder) -> WriterPropertiesBuilder {
+fn sorted_by_key(
+    table: &Table,
+    mut properties: WriterPropertiesBuilder,
+) -> Result<WriterPropertiesBuilder, ParquetError> {
+    let keys = Compression::ZSTD(ZstdLevel::try_new(KEY_LEVEL)?);
+    let digits = Compression::ZSTD(ZstdLevel::try_new(HEX_LEVEL)?);
     let index = table.index_of(KEY).and_then(|index| i32::try_from(index).ok()).unwrap_or(0);
     let sorting = SortingColumn { column_idx: index, descending: false, nulls_first: false };
     for column in table.columns {
@@ -188,20 +197,26 @@ fn sorted_by_key(table: &Table, mut properties: WriterPropertiesBuilder) -> Writ
             properties = properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::Chunk);
         }
         let encoding = match column.kind {
-            _ if column.name == KEY => Encoding::DELTA_BYTE_ARRAY,
-            // Without the lengths between them, digits take four bits each.
-            _ if HEX_COLUMNS.contains(&column.name) => Encoding::DELTA_LENGTH_BYTE_ARRAY,
+            _ if column.name == KEY => {
+                properties = properties.set_column_compression(path.clone(), keys);
+                Encoding::DELTA_BYTE_ARRAY
+            }
+            _ if HEX_COLUMNS.contains(&column.name) => {
+                properties = properties.set_column_compression(path.clone(), digits);
+                // Without the lengths between them, digits take four bits each.
+                Encoding::DELTA_LENGTH_BYTE_ARRAY
+            }
             Kind::Int64 | Kind::Timestamp => Encoding::DELTA_BINARY_PACKED,
             _ => continue,
         };
         properties =
             properties.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, encoding);
     }
-    properties
+    Ok(properties
         .set_sorting_columns(Some(vec![sorting]))
         .set_data_page_row_count_limit(KEY_PAGE_ROWS)
         // Keys differ late: bounds that are cut would be those of many pages.
-        .set_column_index_truncate_length(None)
+        .set_column_index_truncate_length(None))
 }
 
 impl OpenFile {

@@ -11,7 +11,8 @@ use rand::{Rng, SeedableRng};
 use trailhound::decode::gzip;
 use trailhound::ingest::read::{Fetched, Reader};
 use trailhound::lake::{
-    self, Add, Lake, LedgerLimits, OBJECTS, ObjectId, ObjectName, ReadObject, Rewrite, Rewritten, State,
+    self, Action, Add, DayWriter, Lake, LedgerLimits, OBJECTS, ObjectId, ObjectName, ObjectRecord, Placed,
+    ReadObject, Rewrite, Rewritten, State,
 };
 use trailhound::maintain::vacuum;
 
@@ -272,4 +273,72 @@ async fn old_days_are_looked_up_in_their_files_within_the_limit() {
         assert_eq!(known, [Some(State::Committed)], "{number}");
         assert!(lake.ledger_bytes().await <= limits.index_bytes, "{}", lake.ledger_bytes().await);
     }
+}
+
+/// A day of the index as compaction leaves it, with so many objects that reading it for one would not pay.
+async fn large_day(lake: &Lake, day: u32, objects: usize) -> Vec<ObjectRecord> {
+    let like = object(0, State::Committed).record;
+    let mut placed: Vec<Placed> = (0..objects)
+        .map(|number| {
+            // Every fourth key was written twice, one of each version at the end of a page and one in the next.
+            let is_again = number > 0 && number % 4 == 0;
+            let (number, etag) = if is_again { (number - 1, "again") } else { (number, "e") };
+            let key = format!("AWSLogs/111122223333/CloudTrail/us-east-1/2026/03/{day:02}/{number:08}.json");
+            let state = if number % 1000 == 999 { State::Quarantined } else { State::Committed };
+            let object_id = ObjectId::new("b", &key, etag);
+            let record = ObjectRecord { object_id, state, key, etag: etag.to_owned(), ..like.clone() };
+            Placed { record, rows_in: Some(("cloudtrail", 0)), committed_at: None }
+        })
+        .collect();
+    placed.sort_by(|a, b| a.record.key.cmp(&b.record.key));
+    let rows = lake::object_rows(&placed).expect("fits");
+    let rows = rows.project(&(0..rows.num_columns() - 1).collect::<Vec<_>>()).expect("has these columns");
+    let log = lake.log(OBJECTS.name).expect("a table");
+    let date = chrono::NaiveDate::from_ymd_opt(2026, 3, day);
+    let mut writer = DayWriter::new(log, date, 1 << 30, true, 0);
+    writer.write(rows).await.expect("is written");
+    let mut actions = vec![Action::info("WRITE", 0, serde_json::json!({ "index": true }))];
+    actions.extend(writer.finish().await.expect("is written").into_iter().map(Action::add));
+    let version = log.snapshot().await.expect("a state").version + 1;
+    log.try_commit(version, &actions).await.expect("is committed");
+    placed.into_iter().map(|placed| placed.record).collect()
+}
+
+#[tokio::test]
+async fn single_objects_of_old_days_are_found_in_their_pages() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    let records = large_day(&lake, 1, 40_000).await;
+    for day in [2, 3] {
+        large_day(&lake, day, 10).await;
+    }
+    let (mut known, mut unknown) = (0, 0);
+    for at in [0, 1, 3, 999, 8190, 8191, 8192, 8193, 16_383, 16_384, 20_000, 32_767, 32_768, 39_999] {
+        // Anew each time: after some looks the day would be read whole.
+        let lake = open(directory.path()).await;
+        let record = &records[at];
+        assert_eq!(lake.states(&[record.name()]).await.expect("is looked up"), [Some(record.state)], "{at}");
+        let others = [
+            ObjectName::new("b", &record.key, "another"),
+            ObjectName::new("another", &record.key, &record.etag),
+            ObjectName::new("b", "AWSLogs/1/CloudTrail/us-east-1/2026/03/01/first.json", "e"),
+            ObjectName::new("b", "z/2026/03/01/last.json", "e"),
+        ];
+        assert_eq!(lake.states(&others).await.expect("is looked up"), [None; 4], "{at}");
+        (known, unknown) = (known + 1, unknown + others.len());
+        let bytes = lake.ledger_bytes().await;
+        assert!(bytes < records.len() * 16, "{at}: {bytes}");
+    }
+    assert_eq!((known, unknown), (14, 56));
+    // All of them at once, which reads the day.
+    let lake = open(directory.path()).await;
+    let names: Vec<ObjectName<'_>> = records.iter().map(ObjectRecord::name).collect();
+    let states = lake.states(&names).await.expect("is looked up");
+    assert!(states.iter().zip(&records).all(|(state, record)| *state == Some(record.state)));
+    assert!(lake.ledger_bytes().await >= records.len() * 16);
+    // And where it may not be kept.
+    let lake = open_tiny(directory.path()).await;
+    assert_eq!(lake.states(&names).await.expect("is looked up"), states);
+    assert_eq!(lake.states(&names[..1]).await.expect("is looked up"), states[..1]);
+    assert!(lake.ledger_bytes().await < 200_000);
 }

@@ -21,9 +21,8 @@ use crate::lake::{Error, on_cpu};
 const FILES_AT_ONCE: usize = 8;
 /// In a day of more files, looking for single objects costs more than reading it.
 const FEW_FILES: usize = 8;
-/// Looking for an object reads pages of some thousands of rows: for each so many rows of a day, one object may be
-/// looked for before it pays to read the whole day, which costs about as much as all that looking.
-const ROWS_PER_PROBE: u64 = 16 << 10;
+/// What a look into a file costs, whatever it finds: as much as reading so many rows.
+const ROWS_PER_LOOK: u64 = 1024;
 /// The newest days are read whole at once: most lookups are about them.
 const RECENT_DAYS: usize = 2;
 
@@ -52,8 +51,8 @@ struct Day {
     part: Option<Part>,
     footers: HashMap<String, Arc<ParquetMetaData>>,
     bytes: usize,
-    /// Objects that were looked for in the files.
-    probes: u64,
+    /// Rows that were read to look for single objects.
+    looked_at: u64,
     used: u64,
 }
 
@@ -67,19 +66,13 @@ impl Day {
     fn forget(&mut self) -> usize {
         self.part = None;
         self.footers = HashMap::new();
-        self.probes = 0;
+        self.looked_at = 0;
         std::mem::take(&mut self.bytes)
     }
 
     /// Bytes of its rows in memory.
     fn part_bytes(&self) -> usize {
         usize::try_from(self.rows).map_or(usize::MAX, |rows| rows.saturating_mul(size_of::<u128>()))
-    }
-
-    /// Whether looking for so many objects in the files is cheaper than reading them.
-    fn is_probed_for(&self, wanted: usize) -> bool {
-        let probes = self.probes.saturating_add(wanted as u64);
-        self.files.len() <= FEW_FILES && probes <= self.rows / ROWS_PER_PROBE + 1
     }
 }
 
@@ -174,11 +167,13 @@ impl Index {
         day.used = uses;
         if day.part.is_none() {
             let fits = day.part_bytes() <= most_bytes / 2;
-            if !(is_recent && fits) && day.is_probed_for(wanted.len()) {
-                return self.probe(log, key, wanted).await;
+            let is_whole = (is_recent && fits) || day.files.len() > FEW_FILES;
+            if !is_whole && let Some(found) = self.probe(log, key, wanted).await? {
+                return Ok(found);
             }
             if !fits {
-                return scan(log, &day.files, wanted).await;
+                let files = self.days.get(&key).map_or(&[][..], |day| day.files.as_slice());
+                return scan(log, files, wanted).await;
             }
             self.load_day(log, key).await?;
         }
@@ -211,17 +206,18 @@ impl Index {
         Ok(())
     }
 
-    /// Looks for objects in the files of a day.
+    /// Looks for objects in the pages of a day's files that may hold them; none when it is time to read the day whole:
+    /// once as many rows were read by looking as it has. So both together cost at most twice what the better would.
     async fn probe(
         &mut self,
         log: &TableLog,
         key: Option<NaiveDate>,
         wanted: &[ObjectName<'_>],
-    ) -> Result<Vec<States>, Error> {
-        let Some(day) = self.days.get_mut(&key) else { return Ok(vec![States::default(); wanted.len()]) };
-        day.probes += wanted.len() as u64;
+    ) -> Result<Option<Vec<States>>, Error> {
+        let Some(day) = self.days.get_mut(&key) else { return Ok(None) };
         let keys: Vec<&str> = wanted.iter().map(ObjectName::key).collect();
-        let mut seen = Seen::new(wanted);
+        let mut looks = Vec::with_capacity(day.files.len());
+        let mut rows = 0;
         for file in &day.files {
             let footer = match day.footers.get(&file.path) {
                 Some(footer) => Arc::clone(footer),
@@ -233,10 +229,22 @@ impl Index {
                     footer
                 }
             };
-            read::of_keys(log, file, &footer, &keys, |id, state| seen.note(id, state)).await?;
+            let selection = read::of_keys(&footer, &keys);
+            rows += ROWS_PER_LOOK + selection.row_count() as u64;
+            looks.push((file, footer, selection));
+        }
+        // Of rows that cannot be kept, having read them once is no help the next time.
+        let before = if day.part_bytes() <= self.most_bytes / 2 { day.looked_at } else { 0 };
+        day.looked_at = before.saturating_add(rows);
+        if day.looked_at > day.rows {
+            return Ok(None);
+        }
+        let mut seen = Seen::new(wanted);
+        for (file, footer, selection) in looks {
+            read::some(log, file, &footer, selection, |id, state| seen.note(id, state)).await?;
         }
         self.make_room(0, key);
-        Ok(seen.into_states(wanted))
+        Ok(Some(seen.into_states(wanted)))
     }
 
     /// Forgets the days that were not used for the longest time, but one, until so many bytes more have room.

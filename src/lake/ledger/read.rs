@@ -43,15 +43,14 @@ pub(super) async fn all(
     rows(log, file, metadata, None, &mut each).await
 }
 
-/// What the rows say that may be of one of some keys; others may be among them.
-pub(super) async fn of_keys(
+/// What some rows of a file say.
+pub(super) async fn some(
     log: &TableLog,
     file: &DataFile,
     footer: &Arc<ParquetMetaData>,
-    keys: &[&str],
+    selection: RowSelection,
     mut each: impl FnMut(ObjectId, State),
 ) -> Result<(), Error> {
-    let selection = selection(footer, keys);
     if !selection.selects_any() {
         return Ok(());
     }
@@ -116,7 +115,7 @@ fn wrong(column: &str, problem: &str) -> Error {
 }
 
 /// The rows of the pages whose bounds say that one of the keys may be there; without bounds, all of them.
-fn selection(footer: &ParquetMetaData, keys: &[&str]) -> RowSelection {
+pub(super) fn of_keys(footer: &ParquetMetaData, keys: &[&str]) -> RowSelection {
     let columns = footer.file_metadata().schema_descr().columns();
     let column = columns.iter().position(|column| column.path().string() == KEY);
     let mut selectors: Vec<RowSelector> = Vec::new();
