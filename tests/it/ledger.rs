@@ -103,11 +103,11 @@ async fn make_legacy(lake: &Lake, directory: &Path, random: &mut StdRng) {
     }
     let file = &snapshot.files[random.random_range(0..snapshot.files.len())];
     let bytes = std::fs::read(directory.join("objects").join(&file.path)).expect("is there");
-    let path = format!("event_date=2026-03-20/part-{}.parquet", random.random::<u64>());
+    let path = format!("event_date=2026-03-18/part-{}.parquet", random.random::<u64>());
     log.put_file(&path, Bytes::from(bytes)).await.expect("is stored");
     let add = Add {
         path,
-        partition_values: serde_json::Map::from_iter([("event_date".to_owned(), "2026-03-20".into())]),
+        partition_values: serde_json::Map::from_iter([("event_date".to_owned(), "2026-03-18".into())]),
         size: file.size_bytes,
         modification_time: 0,
         data_change: false,
