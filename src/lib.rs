@@ -43,7 +43,7 @@
 //! - **object**: a log file as stored, on S3 or in a folder; identified by bucket, key and etag.
 //! - **record**: one event or flow inside an object; a **row** once it is in a table.
 //! - **announcement**: one object named by a notification. **notification**: a queue message that names objects.
-//! - **ledger**: what is known of every object. **quarantined**: could not be read; nothing of it is in the lake.
+//! - **ledger**: what is known of every object, looked up by the day its key names. **quarantined**: could not be read; nothing of it is in the lake.
 //! - **detection**, **rule**: SQL with a header that says what a result means. **finding**: what a run of it yields.
 //! - **alert**: a finding kept in the lake under an id made of rule, **entity** (what it is about) and **window** (when).
 //! - **removal**: rows a commit took out of a table, by object and number: duplicates, expired or deleted rows.

@@ -37,7 +37,7 @@ pub enum Kind {
     SourceObject,
     /// The row's number in the source object.
     SourceRow,
-    /// The partition: the UTC day of the table's time column.
+    /// The partition: the UTC day of the table's time column; of `objects`, the day in the key.
     EventDate,
 }
 

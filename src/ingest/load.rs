@@ -15,7 +15,7 @@ use super::Error;
 use super::fetch;
 use super::listing::Found;
 use super::read::{Fetched, LOCAL_BUCKET, Reader};
-use crate::lake::{self, Lake, ObjectId, ReadObject, State};
+use crate::lake::{self, Lake, ObjectName, ReadObject, State};
 
 /// When a batch is committed.
 #[derive(Debug, Clone, Copy)]
@@ -150,9 +150,11 @@ impl Loader {
 
     async fn leave_out_known(&self, found: Vec<Found>) -> Result<(Vec<Found>, Vec<Found>), Error> {
         let Origin::Bucket { name, .. } = &self.origin else { return Ok((Vec::new(), found)) };
-        let id = |found: &Found| ObjectId::new(name, &found.key, found.etag.as_deref().unwrap_or_default());
-        let ids: Vec<ObjectId> = found.iter().map(id).collect();
-        let states = self.lake.states(&ids).await?;
+        let names: Vec<ObjectName<'_>> = found
+            .iter()
+            .map(|found| ObjectName::new(name, &found.key, found.etag.as_deref().unwrap_or_default()))
+            .collect();
+        let states = self.lake.states(&names).await?;
         let mut known = states.into_iter().map(|state| state.is_some_and(State::is_final));
         Ok(found.into_iter().partition(|_| known.next().unwrap_or(false)))
     }

@@ -191,13 +191,17 @@ impl Reader {
 
     /// An object that is not read at all, and why; of `fetched`, the bytes are not looked at.
     pub fn quarantine(&self, fetched: &Fetched, size_bytes: u64, reason: String) -> ReadObject {
-        let record = self.record(fetched, &route::by_key(&fetched.key), size_bytes);
+        let mut record = self.record(fetched, &route::by_key(&fetched.key), size_bytes);
+        if fetched.bytes.len() as u64 != size_bytes {
+            record.sha256 = None;
+        }
         ReadObject { record: ObjectRecord { reason: Some(reason), ..record }, rows: None }
     }
 
     /// What is known before the content is read: quarantined until it turns out to be something.
     fn record(&self, fetched: &Fetched, route: &Route, size_bytes: u64) -> ObjectRecord {
-        let etag = fetched.etag.clone().unwrap_or_else(|| sha256_hex(&fetched.bytes));
+        let sha256 = sha256_hex(&fetched.bytes);
+        let etag = fetched.etag.clone().unwrap_or_else(|| sha256.clone());
         let object_id = ObjectId::new(&fetched.bucket, &fetched.key, &etag);
         ObjectRecord {
             object_id,
@@ -207,6 +211,7 @@ impl Reader {
             key: fetched.key.clone(),
             etag,
             version_id: fetched.version_id.clone(),
+            sha256: Some(sha256),
             size_bytes: i64::try_from(size_bytes).unwrap_or(i64::MAX),
             content_bytes: 0,
             row_count: 0,

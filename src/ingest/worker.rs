@@ -26,7 +26,7 @@ use super::read::{Fetched, Reader};
 use super::stats::Stats;
 use crate::config;
 use crate::failpoint;
-use crate::lake::{self, Committed, Lake, ObjectId, ReadObject};
+use crate::lake::{self, Committed, Lake, ObjectName, ReadObject};
 use crate::queue::{self, Message, Queue};
 
 pub use backoff::Backoff;
@@ -229,15 +229,16 @@ impl Worker {
             Ok(Notification::Objects(objects)) => Some(objects),
             _ => None,
         });
-        let ids: Vec<ObjectId> = announced.flatten().filter_map(announced_id).collect();
-        Ok(Received { answered, messages, known: self.known(&ids).await })
+        let names: Vec<ObjectName<'_>> = announced.flatten().filter_map(announced_name).collect();
+        let known = self.known(&names).await;
+        Ok(Received { answered, messages, known })
     }
 
-    async fn known(&self, ids: &[ObjectId]) -> Committed {
-        if ids.is_empty() {
+    async fn known(&self, names: &[ObjectName<'_>]) -> Committed {
+        if names.is_empty() {
             return Committed::nothing();
         }
-        self.lake.known(ids).await.unwrap_or_else(|error| {
+        self.lake.known(names).await.unwrap_or_else(|error| {
             // The commit will find out.
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "cannot tell which objects the lake has already");
@@ -351,9 +352,9 @@ impl MessageFacts {
 }
 
 /// The identity of an announced object, when the message tells it.
-fn announced_id(announced: &Announcement) -> Option<ObjectId> {
+fn announced_name(announced: &Announcement) -> Option<ObjectName<'_>> {
     let etag = announced.etag.as_deref()?;
-    Some(ObjectId::new(&announced.bucket, &announced.key, etag))
+    Some(ObjectName::new(&announced.bucket, &announced.key, etag))
 }
 
 fn micros(announced: &Announcement) -> Option<i64> {

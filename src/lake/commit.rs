@@ -13,7 +13,7 @@ use arrow::record_batch::RecordBatch;
 use serde_json::json;
 
 use super::file::{self, EncodedFile, Part};
-use super::ledger::{self, ObjectId, ObjectRecord, Placed, State};
+use super::ledger::{self, ObjectId, ObjectName, ObjectRecord, Placed, State};
 use super::log::{Action, Add, TableLog};
 use super::tables::OBJECTS;
 use super::{Error, Lake};
@@ -22,6 +22,9 @@ use crate::failpoint;
 
 /// Tries without the log moving on, after which a commit is given up and its objects are given back.
 pub(super) const FUTILE_TRIES: u32 = 6;
+
+/// Objects that one commit of the index holds, but for those of its last version: some hundred MB in memory.
+const INDEX_ROWS: usize = 100_000;
 
 /// Tries to bring the index up to date while others keep committing to it.
 const INDEX_TRIES: u32 = 30;
@@ -77,6 +80,14 @@ impl Committed {
     }
 }
 
+/// Files that no commit names yet.
+struct Stored {
+    /// Their paths below the table's directory.
+    files: Vec<(String, EncodedFile)>,
+    /// The time of the commit, in milliseconds, where rows of the files say it.
+    said_at: Option<i64>,
+}
+
 /// What a commit did.
 #[derive(Debug)]
 pub struct Report {
@@ -94,10 +105,12 @@ impl Lake {
     /// The proof for those of some objects that are in the lake already, reading the logs to their heads first.
     ///
     /// Only final states count: what was not understood before may be by now, so it is to be read again.
-    pub async fn known(&self, ids: &[ObjectId]) -> Result<Committed, Error> {
-        let states = self.states(ids).await?;
-        let known =
-            ids.iter().zip(states).filter_map(|(id, state)| Some((*id, state.filter(|s| s.is_final())?)));
+    pub async fn known(&self, names: &[ObjectName<'_>]) -> Result<Committed, Error> {
+        let states = self.states(names).await?;
+        let known = names
+            .iter()
+            .zip(states)
+            .filter_map(|(name, state)| Some((name.id(), state.filter(|s| s.is_final())?)));
         Ok(Committed { objects: known.collect() })
     }
 
@@ -113,6 +126,7 @@ impl Lake {
         for (table, group) in groups {
             self.commit_group(self.log(table)?, group, &mut report).await?;
         }
+        self.relieve_ledger().await;
         Ok(report)
     }
 
@@ -122,7 +136,7 @@ impl Lake {
         mut group: Vec<ReadObject>,
         report: &mut Report,
     ) -> Result<(), Error> {
-        let mut files: Option<Vec<(String, EncodedFile)>> = None;
+        let mut files: Option<Stored> = None;
         // The version the log was read to when they were stored.
         let mut stored_at = -1;
         let mut futile = 0;
@@ -198,42 +212,38 @@ impl Lake {
         group: Vec<ReadObject>,
         report: &mut Report,
     ) -> Result<(i64, i64, Vec<ReadObject>), Error> {
-        let mut ledger = self.ledger().await?;
-        // An object may be settled in any table: a file can turn out to be something else after an upgrade.
-        for other in self.logs() {
-            if other.table().name != log.table().name {
-                ledger.catch_up(other).await?;
-            }
-        }
-        let head = ledger.catch_up(log).await?;
+        let names: Vec<ObjectName<'_>> = group.iter().map(|object| object.record.name()).collect();
+        let known = self.look_up(log, &names).await?;
         let mut kept: Vec<ReadObject> = Vec::with_capacity(group.len());
         let mut names = HashSet::new();
-        for object in group {
-            let id = object.record.object_id;
-            if ledger.covers(&object.record) || !names.insert(id) {
-                report.committed.objects.insert(id, ledger.state(id).unwrap_or(object.record.state));
+        for (object, states) in group.into_iter().zip(known.states) {
+            let (id, state) = (object.record.object_id, object.record.state);
+            if states.cover(state) || !names.insert(id) {
+                let known = states.state().filter(|known| known.is_final());
+                report.committed.objects.insert(id, known.unwrap_or(state));
                 report.known.push(id);
             } else {
                 kept.push(object);
             }
         }
-        Ok((head, ledger.vacuumed(log.table().name), kept))
+        Ok((known.head, known.vacuumed, kept))
     }
 
     /// Encodes the rows of objects and stores the files under new names; a file no commit names is never read.
-    async fn store_files(
-        &self,
-        log: &TableLog,
-        group: &[ReadObject],
-    ) -> Result<Vec<(String, EncodedFile)>, Error> {
-        let rows: Vec<SharedRows> = if log.table().name == OBJECTS.name {
-            let placed: Vec<Placed> =
-                group.iter().map(|object| Placed { record: object.record.clone(), rows_in: None }).collect();
-            vec![SharedRows::all(&OBJECTS, ledger::rows(&placed)?)]
-        } else {
-            group.iter().filter_map(|object| object.rows.clone()).collect()
+    async fn store_files(&self, log: &TableLog, group: &[ReadObject]) -> Result<Stored, Error> {
+        if log.table().name != OBJECTS.name {
+            let rows = group.iter().filter_map(|object| object.rows.clone()).collect();
+            return Ok(Stored { files: self.encode_and_store(log, rows).await?, said_at: None });
+        }
+        let now = self.now_millis();
+        let placed = |object: &ReadObject| Placed {
+            record: object.record.clone(),
+            rows_in: None,
+            committed_at: now.checked_mul(1000),
         };
-        self.encode_and_store(log, rows).await
+        let placed: Vec<Placed> = group.iter().map(placed).collect();
+        let rows = vec![SharedRows::all(&OBJECTS, ledger::rows(&placed)?)];
+        Ok(Stored { files: self.encode_and_store(log, rows).await?, said_at: Some(now) })
     }
 
     /// Encodes rows on CPU threads and stores the files; returns their paths below the table.
@@ -258,17 +268,23 @@ impl Lake {
         Ok(stored)
     }
 
-    fn actions(&self, group: &[ReadObject], files: &[(String, EncodedFile)]) -> Vec<Action> {
-        let now = self.now_millis();
+    fn actions(&self, group: &[ReadObject], stored: &Stored) -> Vec<Action> {
+        let now = stored.said_at.unwrap_or_else(|| self.now_millis());
         let objects: Vec<&ObjectRecord> = group.iter().map(|object| &object.record).collect();
         let mut actions = vec![Action::info("WRITE", now, json!({ "objects": objects }))];
-        let adds = files.iter().map(|(path, encoded)| -> Add { encoded.add(path, now) });
+        let adds = stored.files.iter().map(|(path, encoded)| -> Add { encoded.add(path, now) });
         actions.extend(adds.map(Action::add));
         actions
     }
 
     /// Brings the `objects` table up to date with the commits of the data tables. Safe to repeat and to race.
     pub async fn update_index(&self) -> Result<(), Error> {
+        while self.index_some().await? {}
+        Ok(())
+    }
+
+    /// Adds what one commit of the index may hold; false when nothing was left to add.
+    async fn index_some(&self) -> Result<bool, Error> {
         let objects = self.log(OBJECTS.name)?;
         let data: Vec<&TableLog> = self.data_logs().collect();
         let app_ids: Vec<String> = data.iter().map(|log| ledger::index_app_id(log.table().name)).collect();
@@ -294,8 +310,9 @@ impl Lake {
                 }
             }
             if actions.len() == 1 {
-                return Ok(());
+                return Ok(false);
             }
+            let is_full = placed.len() >= INDEX_ROWS;
             failpoint::pass("before_index");
             if !placed.is_empty() {
                 let now = self.now_millis();
@@ -307,7 +324,7 @@ impl Lake {
             match objects.try_commit(version + 1, &actions).await {
                 Ok(()) => {
                     failpoint::pass("after_index_put");
-                    return Ok(());
+                    return Ok(is_full);
                 }
                 Err(error) => last_error = Some(error),
             }
@@ -316,15 +333,17 @@ impl Lake {
     }
 }
 
-/// Collects the objects of the versions after `done`; returns the newest version.
+/// Collects the objects of the versions after `done`, as far as one commit of the index may hold them; returns the
+/// newest of these versions.
 async fn unindexed(log: &TableLog, done: i64, placed: &mut Vec<Placed>) -> Result<i64, Error> {
     let mut version = done;
-    while let Some(actions) = log.actions(version + 1).await? {
+    while placed.len() < INDEX_ROWS
+        && let Some(actions) = log.actions(version + 1).await?
+    {
         version += 1;
-        placed.extend(
-            ledger::objects_of(&actions)
-                .map(|record| Placed { record, rows_in: Some((log.table().name, version)) }),
-        );
+        let rows_in = Some((log.table().name, version));
+        let committed_at = actions.iter().find_map(Action::committed_at);
+        placed.extend(ledger::objects_of(&actions).map(|record| Placed { record, rows_in, committed_at }));
     }
     if version > done {
         // The index must not name what the log may lose.

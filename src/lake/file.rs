@@ -29,7 +29,9 @@ use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
 use super::Error;
+use super::ledger::day;
 use super::log::Add;
+use super::tables::OBJECTS;
 use crate::decode::columns::{Kind, Table};
 use column::Wanted;
 use pages::{Chunk, Pages};
@@ -46,6 +48,8 @@ pub struct EncodedFile {
     pub bytes: Bytes,
     /// How many rows.
     pub rows: usize,
+    /// What the names of such files say of their rows.
+    mark: &'static str,
     stats: String,
     sha256: String,
 }
@@ -54,7 +58,7 @@ impl EncodedFile {
     /// A new unique path below the table's directory.
     pub fn new_path(&self) -> String {
         let day = self.event_date.map_or("__HIVE_DEFAULT_PARTITION__".to_owned(), |day| day.to_string());
-        format!("event_date={day}/part-{}.parquet", uuid::Uuid::new_v4())
+        format!("event_date={day}/part-{}{}.parquet", self.mark, uuid::Uuid::new_v4())
     }
 
     /// The action that adds the file at a path.
@@ -200,8 +204,15 @@ fn encode_day(
         sha256: hex(&Sha256::digest(&bytes)),
         bytes,
         rows: places.len(),
+        mark: mark(table),
         stats: statistics(table, &places),
     })
+}
+
+/// What the names of files of a table say of their rows: those of `objects`, that their partition is the day of their
+/// keys by this version's reading. Whoever writes them sees to it.
+pub(super) fn mark(table: &Table) -> &'static str {
+    if table.name == OBJECTS.name { day::RULE } else { "" }
 }
 
 /// The level of zstd for files that compaction will write again.

@@ -197,6 +197,11 @@ impl Action {
         self.commit_info.as_ref()?.get("trailhound")?.get(name)
     }
 
+    /// When the commit was made, by its own word, in microseconds since the epoch.
+    pub fn committed_at(&self) -> Option<i64> {
+        self.commit_info.as_ref()?.get("timestamp")?.as_i64()?.checked_mul(1000)
+    }
+
     /// Whether the commit says that files without a name in the log are about to be deleted: whoever stored a file
     /// before it and has not committed it must store it again.
     pub fn is_vacuum(&self) -> bool {

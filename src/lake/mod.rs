@@ -23,7 +23,10 @@ use url::Url;
 pub use commit::{Committed, ReadObject, Report, SharedRows};
 pub(crate) use file::hex;
 pub use file::{EncodedFile, batch, encode};
-pub use ledger::{Ledger, ObjectId, ObjectRecord, State, index_app_id, objects_of};
+pub use ledger::{
+    Ledger, LedgerLimits, ObjectId, ObjectName, ObjectRecord, Placed, State, day, index_app_id, objects_of,
+    rows as object_rows,
+};
 pub use log::{Action, Add, DataFile, Remove, Snapshot, TableLog};
 pub use reader::FileReader;
 pub use rewrite::{Removal, Rewrite, Rewritten, removals};
@@ -34,6 +37,7 @@ pub use write::{COMPACTED, DayWriter, HOURLY, prefix_of};
 use crate::clock::Clock;
 use crate::decode::columns::Table;
 use crate::store::LakeStore;
+use ledger::States;
 
 /// What can go wrong with the lake.
 #[derive(Debug, thiserror::Error)]
@@ -124,11 +128,24 @@ impl Error {
     }
 }
 
+/// Looks at the index, each of which finds that files of it were deleted since the one before, until a lookup fails.
+const INDEX_LOOKS: u32 = 5;
+
+/// What is known of some objects at the heads of the logs.
+struct Known {
+    states: Vec<States>,
+    /// The head of the log that was read last.
+    head: i64,
+    /// The newest version of it that announced the deletion of unnamed files.
+    vacuumed: i64,
+}
+
 /// A lake, opened.
 pub struct Lake {
     place: LakeStore,
     logs: Vec<TableLog>,
     ledger: Mutex<Option<Ledger>>,
+    ledger_limits: LedgerLimits,
     clock: Arc<dyn Clock>,
 }
 
@@ -158,7 +175,14 @@ impl Lake {
     fn at(place: LakeStore, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let logs: Result<_, _> =
             TABLES.into_iter().map(|table| TableLog::new(table, &place.store, &place.url)).collect();
-        Ok(Lake { logs: logs?, place, ledger: Mutex::new(None), clock })
+        let ledger_limits = LedgerLimits::default();
+        Ok(Lake { logs: logs?, place, ledger: Mutex::new(None), ledger_limits, clock })
+    }
+
+    /// The same lake with other limits of what its ledger holds in memory.
+    #[must_use]
+    pub fn with_ledger_limits(self, ledger_limits: LedgerLimits) -> Self {
+        Lake { ledger_limits, ..self }
     }
 
     /// The log of a table.
@@ -179,13 +203,47 @@ impl Lake {
         self.place.to_string()
     }
 
-    /// What is known of an object, reading the logs to their heads first.
-    pub async fn states(&self, ids: &[ObjectId]) -> Result<Vec<Option<State>>, Error> {
+    /// What is known of objects, reading the logs to their heads first.
+    pub async fn states(&self, names: &[ObjectName<'_>]) -> Result<Vec<Option<State>>, Error> {
+        let known = self.look_up(self.log(OBJECTS.name)?, names).await?;
+        Ok(known.states.into_iter().map(States::state).collect())
+    }
+
+    /// About how many bytes the ledger holds in memory.
+    pub async fn ledger_bytes(&self) -> usize {
+        self.ledger.lock().await.as_ref().map_or(0, Ledger::bytes)
+    }
+
+    /// Reads the logs to their heads, `last` last, and looks objects up.
+    async fn look_up(&self, last: &TableLog, names: &[ObjectName<'_>]) -> Result<Known, Error> {
+        let objects = self.log(OBJECTS.name)?;
         let mut ledger = self.ledger().await?;
-        for log in self.logs() {
-            ledger.catch_up(log).await?;
+        for _ in 0..INDEX_LOOKS {
+            // An object may be settled in any table: a file can turn out to be something else after an upgrade.
+            for log in self.logs().filter(|log| log.table().name != last.table().name) {
+                ledger.catch_up(log).await?;
+            }
+            let head = ledger.catch_up(last).await?;
+            if let Some(states) = ledger.look_up(objects, names).await? {
+                return Ok(Known { states, head, vacuumed: ledger.vacuumed(last.table().name) });
+            }
         }
-        Ok(ids.iter().map(|id| ledger.state(*id)).collect())
+        Err(Error::Contended { table: OBJECTS.name, tries: INDEX_LOOKS })
+    }
+
+    /// Lets go of what the ledger holds in memory and the index could say, once that is much.
+    async fn relieve_ledger(&self) {
+        if !self.ledger.lock().await.as_ref().is_some_and(Ledger::is_crowded) {
+            return;
+        }
+        let relieved = async {
+            self.update_index().await?;
+            self.ledger().await?.renew(self.log(OBJECTS.name)?).await
+        };
+        if let Err(error) = relieved.await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "the ledger could not let go of what the `objects` table holds");
+        }
     }
 
     /// The logs that name objects: those of the data tables and of `objects`.
@@ -200,12 +258,11 @@ impl Lake {
     async fn ledger(&self) -> Result<MappedMutexGuard<'_, Ledger>, Error> {
         let mut guard = self.ledger.lock().await;
         if guard.is_none() {
-            let data: Vec<&TableLog> = self.data_logs().collect();
             // The ledger goes on from its index: what changed in a log before is seen only here.
             for log in self.logs() {
                 log.check_writable().await?;
             }
-            *guard = Some(Ledger::load(self.log(OBJECTS.name)?, &data).await?);
+            *guard = Some(Ledger::load(self.log(OBJECTS.name)?, self.ledger_limits).await?);
         }
         MutexGuard::try_map(guard, Option::as_mut).map_err(|_| Error::Worker)
     }

@@ -11,7 +11,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result};
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
 /// Footers are mostly smaller than this: one request reads them.
 const FOOTER_BYTES: usize = 64 << 10;
@@ -34,6 +34,15 @@ impl FileReader {
     pub async fn metadata(&mut self) -> Result<Arc<ParquetMetaData>> {
         let size_bytes = self.size_bytes;
         let reader = ParquetMetaDataReader::new().with_prefetch_hint(Some(FOOTER_BYTES));
+        Ok(Arc::new(reader.load_and_finish(self, size_bytes).await?))
+    }
+
+    /// The file's own description with its page indexes, where it has them.
+    pub async fn page_index(&mut self) -> Result<Arc<ParquetMetaData>> {
+        let size_bytes = self.size_bytes;
+        let reader = ParquetMetaDataReader::new()
+            .with_prefetch_hint(Some(FOOTER_BYTES))
+            .with_page_index_policy(PageIndexPolicy::Optional);
         Ok(Arc::new(reader.load_and_finish(self, size_bytes).await?))
     }
 }

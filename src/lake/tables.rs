@@ -93,6 +93,12 @@ static OBJECTS_COLUMNS: &[Column] = &[
         "The etag of the bytes that were read; for a local file the SHA-256 of its bytes.",
     ),
     column("version_id", "", Kind::Text, "The S3 version that was read, in a versioned bucket."),
+    column(
+        "sha256",
+        "",
+        Kind::Text,
+        "The SHA-256 of the object as it was read, in hex; null where it was too large to be.",
+    ),
     column("size_bytes", "", Kind::Int64, "The size of the object as stored."),
     column("content_bytes", "", Kind::Int64, "The size of the decompressed content."),
     column("row_count", "", Kind::Int64, "How many rows it gave."),
@@ -116,7 +122,13 @@ static OBJECTS_COLUMNS: &[Column] = &[
         "When the notification said the object was written; null without one.",
     ),
     column("read_at", "", Kind::Timestamp, "When it was read."),
-    column("event_date", "", Kind::EventDate, "The UTC day the object was read: the partition."),
+    column("committed_at", "", Kind::Timestamp, "When the commit was made that says so."),
+    column(
+        "event_date",
+        "",
+        Kind::EventDate,
+        "The day in the key, as `YYYY/MM/DD` or `year=YYYY/month=MM/day=DD`, null without one: the partition.",
+    ),
 ];
 
 static ALERTS_COLUMNS: &[Column] = &[

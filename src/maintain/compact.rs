@@ -5,14 +5,17 @@
 //!
 //! Must never drop a record that differs from the one that stays, nor commit when the number of rows is not right.
 
+mod objects;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use arrow::record_batch::RecordBatch;
 use chrono::{DateTime, DurationRound, NaiveDate, TimeDelta, Utc};
 use datafusion::common::Column;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, SortExpr};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
@@ -20,8 +23,8 @@ use super::duplicates::Duplicates;
 use super::{Error, day_name, merge};
 use crate::decode::columns::Table;
 use crate::lake::{
-    self, ALERTS, COMPACTED, DataFile, DayWriter, HOURLY, Lake, ObjectRows, Removal, Rewrite, Rewritten,
-    TABLES, TableLog,
+    self, ALERTS, Add, COMPACTED, DataFile, DayWriter, HOURLY, Lake, OBJECTS, ObjectRows, Removal, Rewrite,
+    Rewritten, TABLES, TableLog,
 };
 use crate::query::{Limits, Session};
 
@@ -70,7 +73,7 @@ impl Job {
     /// The files to read, of all that are live.
     fn inputs(&self, files: &[DataFile], settings: &Settings) -> Vec<DataFile> {
         match self.hour {
-            None => inputs(files, self.day),
+            None => inputs_of(self.table, files, self.day),
             Some(hour) => hours(files, self.day, settings).remove(&hour).unwrap_or_default(),
         }
     }
@@ -115,7 +118,7 @@ fn jobs_of(table: &'static Table, files: &[DataFile], settings: &Settings, now: 
     let mut jobs = Vec::new();
     for day in days {
         if day.is_none_or(|day| day < closed) {
-            let inputs = inputs(files, day);
+            let inputs = inputs_of(table, files, day);
             if !inputs.is_empty() {
                 jobs.push(Job { table, day, hour: None, rows: rows(&inputs) });
             }
@@ -167,6 +170,14 @@ fn closed_before(now: DateTime<Utc>, closed_after: TimeDelta) -> NaiveDate {
     (now - closed_after).date_naive()
 }
 
+fn inputs_of(table: &Table, files: &[DataFile], day: Option<NaiveDate>) -> Vec<DataFile> {
+    if is_ledger(table) { objects::inputs(files, day) } else { inputs(files, day) }
+}
+
+fn is_ledger(table: &Table) -> bool {
+    table.name == OBJECTS.name
+}
+
 /// The files of a day that compaction reads: those it did not write, and those of its own that overlap them in time,
 /// since only there can another copy of the same event be.
 fn inputs(files: &[DataFile], day: Option<NaiveDate>) -> Vec<DataFile> {
@@ -211,7 +222,7 @@ pub async fn run(
     };
     let add = writer.finish().await?;
     let (rows, removed) = merged;
-    let written: u64 = add.iter().filter_map(crate::lake::Add::rows).sum();
+    let written: u64 = add.iter().filter_map(Add::rows).sum();
     let expected = log_rows(log, &inputs).await?;
     if rows != expected || written + removed.count() != rows {
         return Err(Error::Count { table: job.table.name, day: job.name(), expected, found: rows });
@@ -247,12 +258,13 @@ async fn rewrite<'a>(
     inputs: &[DataFile],
     may_merge: bool,
     progress: &mut impl FnMut(u64),
-) -> Result<(DayWriter<'a>, (u64, ObjectRows)), Error> {
+) -> Result<(Writer<'a>, (u64, ObjectRows)), Error> {
     let failed = |error: DataFusionError| rows_failed(job, error);
     // One sort, which spills and merges by itself: several would need a merge above them, which cannot spill.
     let limits = Limits { threads: Some(1), ..settings.limits.clone() };
     let session = Session::empty(lake, limits)?.with_batch_rows(BATCH_ROWS);
-    let chains = merge::chains(inputs, settings.limits.memory_bytes).filter(|_| may_merge && settings.merge);
+    let may_merge = may_merge && settings.merge && !is_ledger(job.table);
+    let chains = merge::chains(inputs, settings.limits.memory_bytes).filter(|_| may_merge);
     let rows = match chains {
         Some(chains) => {
             let frame = |file| rows_of(&session, lake, job, vec![file]);
@@ -261,14 +273,14 @@ async fn rewrite<'a>(
             merge::merge(frames, &sort_keys(job.table), BATCH_ROWS).map_err(failed)?
         }
         None => {
-            let order = sort_keys(job.table).into_iter().map(|key| column(key).sort(true, false)).collect();
-            let frame = rows_of(&session, lake, job, inputs.to_vec())?.sort(order).map_err(failed)?;
+            let frame = sorted(&session, lake, job, inputs.to_vec())?;
             frame.execute_stream().await.map_err(failed)?
         }
     };
     let prefix = if job.hour.is_some() { HOURLY } else { COMPACTED };
-    let now = lake.clock().now().timestamp_millis();
-    let mut writer = DayWriter::new(lake.log(job.table.name)?, job.day, settings.target_bytes, prefix, now);
+    let now_millis = lake.clock().now().timestamp_millis();
+    let (log, target_bytes) = (lake.log(job.table.name)?, settings.target_bytes);
+    let mut writer = Writer { log, target_bytes, prefix, now_millis, open: None, done: Vec::new() };
     match write_rows(job, rows, &mut writer, progress).await {
         Ok(merged) => Ok((writer, merged)),
         Err(error) => {
@@ -301,6 +313,19 @@ fn column(name: &str) -> Expr {
     Expr::Column(Column::from_name(name))
 }
 
+/// The rows of files in the order in which they are written.
+fn sorted(session: &Session, lake: &Lake, job: Job, files: Vec<DataFile>) -> Result<DataFrame, Error> {
+    let failed = |error: DataFusionError| rows_failed(job, error);
+    let frame = rows_of(session, lake, job, files)?;
+    if is_ledger(job.table) {
+        let (day, order) = objects::order();
+        return frame.with_column(objects::DAY, day).map_err(failed)?.sort(order).map_err(failed);
+    }
+    let order: Vec<SortExpr> =
+        sort_keys(job.table).into_iter().map(|key| column(key).sort(true, false)).collect();
+    frame.sort(order).map_err(failed)
+}
+
 /// The rows of files, with the columns that files have.
 fn rows_of(session: &Session, lake: &Lake, job: Job, files: Vec<DataFile>) -> Result<DataFrame, Error> {
     let stored = &job.table.columns[..job.table.columns.len() - 1];
@@ -316,7 +341,7 @@ fn rows_failed(job: Job, source: DataFusionError) -> Error {
 async fn write_rows(
     job: Job,
     mut stream: SendableRecordBatchStream,
-    writer: &mut DayWriter<'_>,
+    writer: &mut Writer<'_>,
     progress: &mut impl FnMut(u64),
 ) -> Result<(u64, ObjectRows), Error> {
     let failed = |error| rows_failed(job, error);
@@ -340,11 +365,59 @@ async fn write_rows(
             Some(duplicates) => duplicates.filter(&batch).map_err(|error| failed(error.into()))?,
             None => batch,
         };
-        writer.write(batch).await?;
+        if is_ledger(job.table) {
+            for (day, rows) in objects::by_day(&batch) {
+                writer.write(day, rows).await?;
+            }
+        } else {
+            writer.write(job.day, batch).await?;
+        }
         progress(read);
     }
     reading.await.map_err(|_| crate::lake::Error::Worker)?;
     Ok((rows, duplicates.map(Duplicates::removed).unwrap_or_default()))
+}
+
+/// Writes the files of one day after the other.
+struct Writer<'a> {
+    log: &'a TableLog,
+    target_bytes: u64,
+    prefix: &'static str,
+    now_millis: i64,
+    open: Option<(Option<NaiveDate>, DayWriter<'a>)>,
+    done: Vec<Add>,
+}
+
+impl Writer<'_> {
+    async fn write(&mut self, day: Option<NaiveDate>, rows: RecordBatch) -> Result<(), Error> {
+        let mut writer = match self.open.take() {
+            Some((open, writer)) if open == day => writer,
+            other => {
+                if let Some((_, writer)) = other {
+                    self.done.extend(writer.finish().await?);
+                }
+                DayWriter::new(self.log, day, self.target_bytes, self.prefix, self.now_millis)
+            }
+        };
+        let written = writer.write(rows).await;
+        self.open = Some((day, writer));
+        Ok(written?)
+    }
+
+    /// Ends the last file and returns the actions that add all of them.
+    async fn finish(mut self) -> Result<Vec<Add>, Error> {
+        if let Some((_, writer)) = self.open.take() {
+            self.done.extend(writer.finish().await?);
+        }
+        Ok(self.done)
+    }
+
+    /// Gives up the file that is open.
+    async fn abort(self) {
+        if let Some((_, writer)) = self.open {
+            writer.abort().await;
+        }
+    }
 }
 
 #[cfg(test)]

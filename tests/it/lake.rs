@@ -71,9 +71,9 @@ async fn many_commits_are_read_through_checkpoints() {
     let again = open(directory.path()).await;
     let report = again.commit((0..60).map(|at| object(at, 2)).collect()).await.expect("is committed");
     assert_eq!((report.added.len(), report.known.len()), (0, 60));
-    let known = &report.known[0];
-    assert!(report.committed.settles(*known));
-    assert_eq!(again.states(&[*known]).await.expect("is known"), [Some(State::Committed)]);
+    assert!(report.committed.settles(report.known[0]));
+    let known = object(0, 2).record;
+    assert_eq!(again.states(&[known.name()]).await.expect("is known"), [Some(State::Committed)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

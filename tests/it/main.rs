@@ -14,6 +14,7 @@ mod interop;
 mod kill;
 mod lake;
 mod layers;
+mod ledger;
 mod maintain;
 mod moto;
 mod quarantine;

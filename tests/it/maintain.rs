@@ -172,7 +172,7 @@ fn data_files(directory: &Path, table: &str) -> Vec<String> {
     below.filter(|path| !path.starts_with('_')).collect()
 }
 
-fn make_old(directory: &Path, hours: u64) {
+pub fn make_old(directory: &Path, hours: u64) {
     for entry in walkdir::WalkDir::new(directory).into_iter().filter_map(Result::ok) {
         if entry.file_type().is_file() {
             let file = std::fs::File::options().write(true).open(entry.path()).expect("is opened");
@@ -311,7 +311,9 @@ async fn a_day_becomes_one_file_without_duplicates_and_a_replay_adds_nothing() {
         add(&lake, vec![object]).await;
     }
     let done = compact_all(&lake).await;
-    assert_eq!(done.len(), 1, "{done:?}");
+    // The ledger's rows of keys that name no day are of no day that could be open.
+    let tables: Vec<_> = done.iter().map(|done| (done.table, done.name.starts_with("2026-"))).collect();
+    assert_eq!(tables, [("cloudtrail", true), ("objects", false)], "{done:?}");
     assert_eq!((done[0].files, done[0].rows, done[0].duplicates), ((3, 1), 8, 3));
     let ids =
         "select count(*) * 100 + count(distinct event_id) from cloudtrail where event_date = '2026-03-10'";
@@ -783,7 +785,7 @@ async fn a_writer_that_meets_a_vacuum_stores_its_files_again() {
     let done = compact::run(&lake, job, &settings(), |_| {}).await.expect("is tried").expect("had files");
     assert_eq!((done.version, rows(&lake).await), (None, 2));
     assert_whole(&lake).await;
-    assert_eq!(compact_all(&lake).await.len(), 1);
+    assert!(compact_all(&lake).await.iter().any(|done| done.table == "cloudtrail"));
     assert_eq!(rows(&lake).await, 2);
     assert_whole(&lake).await;
 }

@@ -12,7 +12,8 @@ use super::super::lease::{Acknowledged, Lease, Pending, delete};
 use super::super::load::Batch;
 use super::super::read::Fetched;
 use super::{
-    Announcement, Answer, Arrived, MessageFacts, Notification, Outcome, Received, Worker, announced_id, count,
+    Announcement, Answer, Arrived, MessageFacts, Notification, Outcome, Received, Worker, announced_name,
+    count,
 };
 use crate::failpoint;
 use crate::lake::{self, Report};
@@ -445,7 +446,9 @@ impl Run {
                 self.worker.stats.forbidden.add(1_u64);
                 let message = &pending.message().id;
                 tracing::error!(bucket = object.bucket, key = object.key, message, reason = %forbidden, "a message announces an object that may not be fetched; it is left to the dead-letter queue");
-            } else if let Some(id) = announced_id(&object).filter(|id| known.settles(*id)) {
+            } else if let Some(id) =
+                announced_name(&object).map(|name| name.id()).filter(|id| known.settles(*id))
+            {
                 self.worker.stats.known.add(1_u64);
                 pending.read(id);
             } else {

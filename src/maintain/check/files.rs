@@ -56,9 +56,9 @@ impl TableFiles {
         self.live.values().filter_map(Add::rows).sum()
     }
 
-    /// The paths and sizes of live files.
-    pub fn live(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.live.iter().map(|(path, add)| (path.as_str(), add.size))
+    /// The live files and their paths.
+    pub fn live(&self) -> impl Iterator<Item = (&str, &Add)> {
+        self.live.iter().map(|(path, add)| (path.as_str(), add))
     }
 
     /// Compares the state the log's commits add up to with the one its checkpoints tell; with commits gone, only

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use chrono::NaiveDate;
 
 use super::files::TableFiles;
 use super::objects::{Objects, Outcomes};
 use super::{Error, Report};
-use crate::lake::{self, DATA_TABLES, Lake, OBJECTS, ObjectId, State, TableLog};
+use crate::lake::{self, DATA_TABLES, Lake, OBJECTS, ObjectId, State, TableLog, day};
 
-const COLUMNS: [&str; 5] = ["object_id", "state", "row_count", "table_name", "table_version"];
+const COLUMNS: [&str; 6] = ["object_id", "key", "state", "row_count", "table_name", "table_version"];
 
 /// What is still to be found in the index.
 struct Wanted {
@@ -41,10 +42,15 @@ pub(super) async fn check(
         objects.all().iter().filter(|object| indexed.get(object.table).is_some_and(|v| object.version <= *v));
     let added = done.map(|object| ((object.id, object.version), (object.table, object.rows))).collect();
     let mut wanted = Wanted { added, outcomes: objects.outcomes().clone() };
-    for (path, _) in files.live() {
+    for (path, add) in files.live() {
         // A file that cannot be read was told of before.
         let Ok(batches) = log.read_file(path, &COLUMNS).await else { continue };
+        // Without its commit, a file's partition is not known.
+        let is_by_day = day::is_marked(path) && !add.partition_values.is_empty();
         for batch in &batches {
+            if is_by_day {
+                check_day(batch, log.added_file(add).event_date, report);
+            }
             wanted.take(batch, indexed, report);
         }
     }
@@ -57,6 +63,18 @@ pub(super) async fn check(
         report.error(OBJECTS.name, "index-lacks", &id, detail);
     }
     Ok(())
+}
+
+/// Tells of rows that are not where the ledger looks for them.
+fn check_day(batch: &RecordBatch, day: Option<NaiveDate>, report: &mut Report) {
+    let text = |name: &str| batch.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+    let (Some(ids), Some(keys)) = (text("object_id"), text("key")) else { return };
+    for (id, key) in ids.iter().zip(keys) {
+        if key.and_then(day::of_key) != day {
+            let detail = "its row is in the files of another day than that of its key";
+            report.error(OBJECTS.name, "index-wrong", &id.unwrap_or_default(), detail);
+        }
+    }
 }
 
 impl Wanted {

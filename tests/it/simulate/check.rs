@@ -1,6 +1,6 @@
 //! What must hold when all is done, read from the store itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::util::display::array_value_to_string;
@@ -9,7 +9,7 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use trailhound::clock::SystemClock;
-use trailhound::lake::{DATA_TABLES, Lake, ObjectId, State, TABLES, TableLog};
+use trailhound::lake::{DATA_TABLES, Lake, ObjectId, ObjectName, State, TABLES, TableLog};
 
 use super::place;
 use super::store::Durable;
@@ -21,6 +21,7 @@ pub async fn check(
     store: &Arc<InMemory>,
     durable: &Durable,
     expected: &BTreeMap<ObjectId, usize>,
+    etags: &HashMap<String, String>,
 ) {
     let fail = |what: String| world.violation(what);
     let lake = match Lake::open(place(Arc::clone(store) as _).await, Arc::new(SystemClock)).await {
@@ -63,7 +64,7 @@ pub async fn check(
     }
     check_index(world, durable, rows.remove("objects").unwrap_or_default());
     check_rows(world, &rows, expected);
-    check_states(world, &lake, expected).await;
+    check_states(world, &lake, etags).await;
 }
 
 /// Every object whole, once, and nothing else.
@@ -94,9 +95,10 @@ fn check_index(world: &World, durable: &Durable, mut indexed: Vec<String>) {
 }
 
 /// A worker that starts now knows every object.
-async fn check_states(world: &World, lake: &Lake, expected: &BTreeMap<ObjectId, usize>) {
-    let ids: Vec<ObjectId> = expected.keys().copied().collect();
-    match lake.states(&ids).await {
+async fn check_states(world: &World, lake: &Lake, etags: &HashMap<String, String>) {
+    let names: Vec<ObjectName<'_>> =
+        etags.iter().map(|(key, etag)| ObjectName::new("logs", key, etag)).collect();
+    match lake.states(&names).await {
         Err(error) => world.violation(format!("the ledger cannot be read: {error}")),
         Ok(states) => {
             let unknown = states.iter().filter(|state| !state.is_some_and(State::is_final)).count();

@@ -352,7 +352,7 @@ impl Run {
             self.on(event).await;
         }
         self.lives.clear();
-        check::check(&self.world, &self.lake, &self.durable, &self.source.rows).await;
+        check::check(&self.world, &self.lake, &self.durable, &self.source.rows, &self.source.etags).await;
         Outcome {
             seed,
             hash: self.world.hash(),

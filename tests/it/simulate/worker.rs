@@ -13,7 +13,7 @@ use trailhound::ingest::fetch;
 use trailhound::ingest::lease::{Leases, Pending, delete};
 use trailhound::ingest::notification::{self, Announcement, Notification};
 use trailhound::ingest::read::{Fetched, Reader};
-use trailhound::lake::{Lake, ObjectId, ReadObject};
+use trailhound::lake::{Lake, ObjectName, ReadObject};
 use trailhound::queue::{Message, Queue};
 use trailhound::store::LakeStore;
 
@@ -101,12 +101,13 @@ impl Worker {
         pending: &mut Pending,
         batch: &mut Vec<ReadObject>,
     ) {
-        let id =
-            |object: &Announcement| Some(ObjectId::new(&object.bucket, &object.key, object.etag.as_deref()?));
-        let ids: Vec<ObjectId> = objects.iter().filter_map(id).collect();
-        let known = lake.known(&ids).await.ok();
+        fn name(object: &Announcement) -> Option<ObjectName<'_>> {
+            Some(ObjectName::new(&object.bucket, &object.key, object.etag.as_deref()?))
+        }
+        let names: Vec<ObjectName<'_>> = objects.iter().filter_map(name).collect();
+        let known = lake.known(&names).await.ok();
         for object in objects {
-            if let (Some(id), Some(known)) = (id(&object), &known)
+            if let (Some(id), Some(known)) = (name(&object).map(|name| name.id()), &known)
                 && known.settles(id)
             {
                 pending.read(id);
