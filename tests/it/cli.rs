@@ -336,10 +336,12 @@ fn the_lake_is_checked_compacted_and_thinned_out() {
     assert_eq!(rows(), left);
 
     let objects = walkdir::WalkDir::new(place.path("lake/objects")).into_iter().filter_map(Result::ok);
-    let file = objects
+    let files: Vec<_> = objects
         .map(walkdir::DirEntry::into_path)
-        .find(|path| path.extension().is_some_and(|e| e == "parquet"));
-    std::fs::remove_file(file.expect("an index")).expect("is removed");
+        .filter(|path| path.extension().is_some_and(|e| e == "parquet"))
+        .collect();
+    assert!(!files.is_empty());
+    files.iter().for_each(|path| std::fs::remove_file(path).expect("is removed"));
     let check = place.run(&["lake", "check", "--format", "ndjson"]);
     assert_eq!(check.code, 1, "{}", check.stderr);
     assert!(check.stdout.contains(r#""problem":"file-missing""#), "{}", check.stdout);
