@@ -219,15 +219,14 @@ impl Index {
         let mut looks = Vec::with_capacity(day.files.len());
         let mut rows = 0;
         for file in &day.files {
-            let footer = match day.footers.get(&file.path) {
-                Some(footer) => Arc::clone(footer),
-                None => {
-                    let footer = read::footer(log, file).await?;
-                    day.bytes += footer.memory_size();
-                    self.bytes += footer.memory_size();
-                    day.footers.insert(file.path.clone(), Arc::clone(&footer));
-                    footer
-                }
+            let footer = if let Some(footer) = day.footers.get(&file.path) {
+                Arc::clone(footer)
+            } else {
+                let footer = read::footer(log, file).await?;
+                day.bytes += footer.memory_size();
+                self.bytes += footer.memory_size();
+                day.footers.insert(file.path.clone(), Arc::clone(&footer));
+                footer
             };
             let selection = read::of_keys(&footer, &keys);
             rows += ROWS_PER_LOOK + selection.row_count() as u64;
