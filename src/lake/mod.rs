@@ -7,6 +7,8 @@ mod file;
 mod ledger;
 mod log;
 mod reader;
+#[cfg(debug_assertions)]
+mod replay;
 mod rewrite;
 mod rows;
 mod tables;
@@ -26,6 +28,8 @@ pub use file::{EncodedFile, batch, encode};
 pub use ledger::{Ledger, ObjectId, ObjectRecord, State, index_app_id, objects_of};
 pub use log::{Action, Add, DataFile, Remove, Snapshot, TableLog};
 pub use reader::FileReader;
+#[cfg(debug_assertions)]
+pub use replay::replay_logs;
 pub use rewrite::{Removal, Rewrite, Rewritten, removals};
 pub use rows::ObjectRows;
 pub use tables::{ALERTS, DATA_TABLES, LATER_TABLES, OBJECTS, TABLES, delta_schema, table};
