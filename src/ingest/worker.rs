@@ -329,13 +329,16 @@ impl Worker {
         Outcome::Read(Box::new(self.reader.quarantine(&fetched, size_bytes, reason)))
     }
 
-    async fn update_index(&self) {
+    /// Brings the index up to date; whether that could be done.
+    async fn update_index(&self) -> bool {
         let _one_at_a_time = self.signals.indexing.lock().await;
-        if let Err(error) = self.lake.update_index().await {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "the `objects` table is behind; the next commit brings it up to date");
+        let updated = self.lake.update_index().await;
+        if let Err(error) = &updated {
+            let error: &dyn std::error::Error = error;
+            tracing::warn!(error, "the `objects` table is behind; trying again");
         }
         failpoint::pass("after_index");
+        updated.is_ok()
     }
 }
 

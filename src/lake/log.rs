@@ -22,6 +22,8 @@ use url::Url;
 
 use super::Error;
 use super::reader::FileReader;
+#[cfg(debug_assertions)]
+use super::replay::replayed;
 use super::tables::delta_schema;
 use crate::decode::columns::Table;
 use crate::failpoint;
@@ -35,6 +37,7 @@ const READER_VERSION: i32 = 1;
 const WRITER_VERSION: i32 = 2;
 
 /// The log of one table.
+#[derive(Clone)]
 pub struct TableLog {
     table: &'static Table,
     store: Arc<dyn ObjectStore>,
@@ -375,6 +378,11 @@ impl TableLog {
 
     /// The newest state of the table; before its first version when it has not been created.
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        #[cfg(debug_assertions)]
+        if let Some(state) = replayed(self).await? {
+            self.check_protocol(state.reader, WRITER_VERSION)?;
+            return Ok(state.into_snapshot());
+        }
         let table = match self.load().await {
             Ok(table) => table,
             Err(error) => {
@@ -405,6 +413,10 @@ impl TableLog {
         if self.actions(0).await?.is_none() {
             return Ok(());
         }
+        #[cfg(debug_assertions)]
+        if let Some(state) = replayed(self).await? {
+            return self.check_protocol(state.reader, state.writer);
+        }
         let table = self.load().await?;
         let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
         self.check_protocol(state.protocol().min_reader_version(), state.protocol().min_writer_version())
@@ -412,15 +424,21 @@ impl TableLog {
 
     /// Refuses a table whose rows this version would not write again whole: with columns it does not know.
     pub async fn check_rewritable(&self) -> Result<(), Error> {
+        #[cfg(debug_assertions)]
+        if let Some(state) = replayed(self).await? {
+            self.check_protocol(state.reader, state.writer)?;
+            return self.check_columns(state.columns);
+        }
         let table = self.load().await?;
         let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
         self.check_protocol(state.protocol().min_reader_version(), state.protocol().min_writer_version())?;
-        let schema = state.schema();
-        let unknown: Vec<String> = schema
-            .fields()
-            .filter(|field| self.table.index_of(field.name()).is_none())
-            .map(|field| field.name().clone())
-            .collect();
+        self.check_columns(state.schema().fields().map(|field| field.name().clone()).collect())
+    }
+
+    /// Refuses columns that this version does not know.
+    fn check_columns(&self, columns: Vec<String>) -> Result<(), Error> {
+        let unknown: Vec<String> =
+            columns.into_iter().filter(|column| self.table.index_of(column).is_none()).collect();
         if unknown.is_empty() {
             return Ok(());
         }
@@ -452,6 +470,11 @@ impl TableLog {
 
     /// How far applications have come, by their id, at the newest version.
     pub async fn progress(&self, app_ids: &[String]) -> Result<(i64, Vec<Option<i64>>), Error> {
+        #[cfg(debug_assertions)]
+        if let Some(state) = replayed(self).await? {
+            let progress = app_ids.iter().map(|app_id| state.progress.get(app_id).copied());
+            return Ok((state.version, progress.collect()));
+        }
         let table = self.load().await?;
         let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
         let mut found = Vec::with_capacity(app_ids.len());

@@ -7,6 +7,8 @@ mod file;
 mod ledger;
 mod log;
 mod reader;
+#[cfg(debug_assertions)]
+mod replay;
 mod rewrite;
 mod rows;
 mod tables;
@@ -29,6 +31,8 @@ pub use ledger::{
 };
 pub use log::{Action, Add, DataFile, Remove, Snapshot, TableLog};
 pub use reader::FileReader;
+#[cfg(debug_assertions)]
+pub use replay::replay_logs;
 pub use rewrite::{Removal, Rewrite, Rewritten, removals};
 pub use rows::ObjectRows;
 pub use tables::{ALERTS, DATA_TABLES, LATER_TABLES, OBJECTS, TABLES, delta_schema, table};

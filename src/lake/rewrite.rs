@@ -89,7 +89,7 @@ impl Lake {
         let mut futile = 0;
         while futile < FUTILE_TRIES {
             if futile > 0 {
-                tokio::time::sleep(pause(futile)).await;
+                self.clock().sleep(pause(futile)).await;
             }
             while let Some(found) = log.actions(read + 1).await? {
                 read += 1;

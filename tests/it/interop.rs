@@ -13,7 +13,7 @@ use trailhound::store::{self, AwsSettings, Location};
 use super::maintain::{assert_whole, clock, compact_all, number, object_of, open};
 use super::{moto, samples};
 
-const PACKAGES: [&str; 2] = ["deltalake==1.6.6", "polars==2.1.0"];
+pub const PACKAGES: [&str; 2] = ["deltalake==1.6.6", "polars==2.1.0"];
 
 /// `compare LAKE EXPORT` compares tables, column by column, with what this program exported; `rewrite LAKE` does what a
 /// foreign writer may do to the tables.

@@ -213,8 +213,14 @@ impl Moto {
 
     /// How many messages of a queue are visible, and how many are in flight.
     pub async fn queue_counts(&self, queue_url: &str) -> (u64, u64) {
-        let attributes = self.queue(queue_url).await.attributes().await.unwrap();
-        (attributes.visible, attributes.in_flight)
+        let queue = self.queue(queue_url).await;
+        // A machine with much else to do may let a request time out.
+        for _ in 0..10 {
+            if let Ok(attributes) = queue.attributes().await {
+                return (attributes.visible, attributes.in_flight);
+            }
+        }
+        panic!("no answer from {}", self.endpoint)
     }
 
     /// A topic that the queue subscribes to: its ARN. With `raw` the queue gets messages without envelope.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arrow::array::AsArray;
@@ -122,6 +122,12 @@ struct Faulty {
     failing: AtomicUsize,
     /// and so many after them are carried out and said to have failed.
     lying: AtomicUsize,
+    /// The index takes nothing,
+    index_fails: AtomicBool,
+    /// and refused so often,
+    index_refusals: AtomicUsize,
+    /// or was written so often.
+    index_puts: AtomicUsize,
     /// Reads of the log and of whatever is called slow wait for it.
     gate: RwLock<()>,
 }
@@ -129,7 +135,16 @@ struct Faulty {
 impl Faulty {
     fn around(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
         let none = || AtomicUsize::new(0);
-        Arc::new(Faulty { inner, fetched: none(), failing: none(), lying: none(), gate: RwLock::new(()) })
+        Arc::new(Faulty {
+            inner,
+            fetched: none(),
+            failing: none(),
+            lying: none(),
+            index_fails: AtomicBool::new(false),
+            index_refusals: none(),
+            index_puts: none(),
+            gate: RwLock::new(()),
+        })
     }
 
     fn takes_one(counter: &AtomicUsize) -> bool {
@@ -158,6 +173,13 @@ impl ObjectStore for Faulty {
         let conditional = options.mode == PutMode::Create;
         if conditional && Self::takes_one(&self.failing) {
             return Err(fault());
+        }
+        if path.as_ref().contains("objects/_delta_log") {
+            if self.index_fails.load(Ordering::SeqCst) {
+                self.index_refusals.fetch_add(1, Ordering::SeqCst);
+                return Err(fault());
+            }
+            self.index_puts.fetch_add(1, Ordering::SeqCst);
         }
         let lies = conditional && Self::takes_one(&self.lying);
         let result = self.inner.put_opts(path, payload, options).await;
@@ -377,6 +399,26 @@ async fn an_index_that_another_left_behind_is_brought_up_to_date() {
     assert!(ask(&world.lake, "select key from objects").await.is_empty(), "it died before the index");
     world.run_to_the_end(1).await;
     assert_eq!(ask(&world.lake, "select key from objects").await, ["a.json"]);
+}
+
+#[tokio::test]
+async fn an_index_that_could_not_be_written_is_tried_again_without_another_commit() {
+    let world = World::new(memory::Settings::default()).await;
+    let store = &world.lake_store;
+    store.index_fails.store(true, Ordering::SeqCst);
+    let before = store.index_puts.load(Ordering::SeqCst);
+    world.put("a.json", cloudtrail(["1".to_owned()])).await;
+    world.queue.send(announcement("logs", &["a.json"]));
+    let tries_at_once = 6;
+    world
+        .run_until(1, |told, _| {
+            if told.deleted == 1 && store.index_refusals.load(Ordering::SeqCst) > tries_at_once {
+                store.index_fails.store(false, Ordering::SeqCst);
+            }
+            store.index_puts.load(Ordering::SeqCst) > before
+        })
+        .await;
+    assert_eq!(ask(&world.lake, "select key, state from objects").await, ["a.json committed"]);
 }
 
 #[tokio::test]

@@ -37,10 +37,23 @@ const UNDECODED_OBJECTS: usize = 1024;
 /// Something that was started has ended.
 enum Event {
     Received(Result<Received, queue::Error>),
-    Fetched { message: u64, receives: u32, bytes: u64, answer: Answer },
-    Decoded { objects: Vec<(u64, Outcome)>, left: Vec<Undecoded>, bytes: u64 },
-    Committed { messages: Vec<u64>, result: Result<Report, lake::Error> },
-    Indexed,
+    Fetched {
+        message: u64,
+        receives: u32,
+        bytes: u64,
+        answer: Answer,
+    },
+    Decoded {
+        objects: Vec<(u64, Outcome)>,
+        left: Vec<Undecoded>,
+        bytes: u64,
+    },
+    Committed {
+        messages: Vec<u64>,
+        result: Result<Report, lake::Error>,
+    },
+    /// Whether it was done.
+    Indexed(bool),
     Told,
 }
 
@@ -113,6 +126,9 @@ pub(super) struct Run {
     commit_failures: u32,
     index_is_behind: bool,
     indexing: bool,
+    index_failures: u32,
+    /// When the index may be tried again.
+    index_not_before: Instant,
     intake: Intake,
     /// When to give up, once told to stop.
     deadline: Option<Instant>,
@@ -139,6 +155,8 @@ impl Run {
             // Whoever was here before may have died between a commit and its index.
             index_is_behind: true,
             indexing: false,
+            index_failures: 0,
+            index_not_before: Instant::now(),
             intake: Intake {
                 started: None,
                 not_before: Instant::now(),
@@ -316,14 +334,27 @@ impl Run {
     }
 
     fn start_index(&mut self) {
-        if self.index_is_behind && !self.indexing {
+        if self.index_is_due().is_some_and(|due| due <= Instant::now()) {
             self.index_is_behind = false;
             self.indexing = true;
             let worker = Arc::clone(&self.worker);
-            self.tasks.spawn(async move {
-                worker.update_index().await;
-                Event::Indexed
-            });
+            self.tasks.spawn(async move { Event::Indexed(worker.update_index().await) });
+        }
+    }
+
+    /// When the index is to be brought up to date, if it is behind.
+    fn index_is_due(&self) -> Option<Instant> {
+        (self.index_is_behind && !self.indexing).then_some(self.index_not_before)
+    }
+
+    /// What could not be indexed is tried again, also when no commit follows.
+    fn on_indexed(&mut self, done: bool) {
+        self.indexing = false;
+        self.index_failures = if done { 0 } else { self.index_failures.saturating_add(1) };
+        if !done {
+            self.index_is_behind = true;
+            let pause = self.worker.settings.pace.commit_fault.after(self.index_failures);
+            self.index_not_before = Instant::now() + pause;
         }
     }
 
@@ -334,7 +365,8 @@ impl Run {
         let decode = decode.map(|first| first.since + GATHERED_FOR);
         let commit = self.open.since.filter(|_| !self.committing).map(|since| since + self.batch_age());
         let far = Instant::now() + Duration::from_hours(1);
-        [receive, decode, commit, self.deadline].into_iter().flatten().fold(far, Instant::min)
+        let due = [receive, decode, commit, self.index_is_due(), self.deadline];
+        due.into_iter().flatten().fold(far, Instant::min)
     }
 
     fn on(&mut self, event: Event) {
@@ -371,7 +403,7 @@ impl Run {
                     Err(error) => self.on_commit_failed(messages, &error),
                 }
             }
-            Event::Indexed => self.indexing = false,
+            Event::Indexed(done) => self.on_indexed(done),
             Event::Told => {}
         }
     }
@@ -493,7 +525,8 @@ impl Run {
         }
         failpoint::pass("committed");
         self.worker.stats.note(report);
-        if !report.added.is_empty() {
+        // What is known only now may be of a commit whose answer was lost.
+        if !report.added.is_empty() || !report.known.is_empty() {
             self.index_is_behind = true;
             self.worker.signals.committed.notify_one();
         }
@@ -520,6 +553,8 @@ impl Run {
     fn on_commit_failed(&mut self, messages: Vec<u64>, error: &lake::Error) {
         self.worker.stats.commit_errors.add(1_u64);
         self.commit_failures = self.commit_failures.saturating_add(1);
+        // It may have landed all the same.
+        self.index_is_behind = true;
         let pause = self.worker.settings.pace.commit_fault.after(self.commit_failures);
         self.intake.not_before = self.intake.not_before.max(Instant::now() + pause);
         let error: &dyn std::error::Error = error;

@@ -23,6 +23,13 @@ use super::world::{World, WorldClock, sleep};
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Waits for a time from a range.
+pub async fn pause(world: &World, seconds: std::ops::Range<u32>, why: &str) {
+    let seconds = world.draw(|random| rand::Rng::random_range(random, seconds));
+    world.note(why);
+    sleep(world.clone(), SECOND * seconds).await;
+}
+
 /// What a life begins with: nothing that another life left behind.
 pub struct Worker {
     pub world: World,
@@ -54,9 +61,7 @@ impl Worker {
     }
 
     async fn pause(&self, seconds: std::ops::Range<u32>, why: &str) {
-        let seconds = self.world.draw(|random| rand::Rng::random_range(random, seconds));
-        self.world.note(why);
-        sleep(self.world.clone(), SECOND * seconds).await;
+        pause(&self.world, seconds, why).await;
     }
 
     /// Brings what messages announce into the lake, and deletes those of which all is there.

@@ -30,6 +30,16 @@ const SECOND: Duration = Duration::from_secs(1);
 const FAST: u64 = 40;
 /// So many of the last happenings are kept to be told.
 const TAIL: usize = 80;
+const HOUR: Duration = Duration::from_hours(1);
+
+/// What a life is spent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Brings objects into the lake.
+    Worker,
+    /// Compacts it, takes rows out, deletes files that nothing names.
+    Maintainer,
+}
 
 /// What the run is to do next.
 pub enum Event {
@@ -39,8 +49,8 @@ pub enum Event {
     Answer(Life, Box<dyn FnOnce() + Send>),
     /// A life ends.
     Crash(Life),
-    /// A worker begins a new life.
-    Start,
+    /// A worker or a maintainer begins a new life.
+    Start(Role),
     /// Something from outside.
     Outside(Box<dyn FnOnce() + Send>),
 }
@@ -72,8 +82,8 @@ pub enum Kind {
     Read,
     Put,
     ConditionalPut,
+    Delete,
     Queue,
-    Sleep,
 }
 
 struct State {
@@ -91,20 +101,13 @@ struct State {
     hasher: DefaultHasher,
     tail: VecDeque<String>,
     violations: Vec<String>,
-    pub counts: Counts,
+    counts: Counts,
+    /// When each life last had something read.
+    looked: HashMap<Life, Duration>,
 }
 
-/// What a run went through.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub requests: u64,
-    pub crashes: u64,
-    /// Requests carried out after they were said to have failed, or after the one who asked had died.
-    pub late: u64,
-    /// Conditional puts that found the version taken.
-    pub races: u64,
-    pub lies: u64,
-}
+/// What a run went through: how often what happened.
+pub type Counts = BTreeMap<&'static str, u64>;
 
 /// The world, shared by everybody in it.
 #[derive(Clone)]
@@ -134,6 +137,7 @@ impl World {
             tail: VecDeque::new(),
             violations: Vec::new(),
             counts: Counts::default(),
+            looked: HashMap::new(),
         })))
     }
 
@@ -170,11 +174,11 @@ impl World {
     }
 
     pub fn counts(&self) -> Counts {
-        self.state().counts
+        self.state().counts.clone()
     }
 
-    pub fn count(&self, count: impl FnOnce(&mut Counts)) {
-        count(&mut self.state().counts);
+    pub fn count(&self, what: &'static str) {
+        self.state().count(what);
     }
 
     pub fn nothing_is_on_its_way(&self) -> bool {
@@ -234,6 +238,7 @@ impl World {
     pub fn bury(&self, life: Life) {
         let mut state = self.state();
         state.waiting.remove(&life);
+        state.looked.remove(&life);
         state.events.retain(|_, event| match event {
             Event::Answer(of, _) | Event::Crash(of) => *of != life,
             _ => true,
@@ -256,9 +261,8 @@ impl World {
         let (sender, receiver) = oneshot::channel();
         {
             let mut state = self.state();
-            state.counts.requests += 1;
+            state.count("requests");
             *state.waiting.entry(life).or_default() += 1;
-            state.counts.lies += u64::from(plan.lie.is_some());
             let (apply_at, answer_at) = (plan.apply, plan.answer);
             if let Some(at) = apply_at {
                 state.on_their_way += 1;
@@ -266,10 +270,9 @@ impl World {
                 let late = plan.answer < at || plan.crash.is_some_and(|crash| crash < at);
                 let apply = move || {
                     world.note(&format!("{life} does {what}"));
+                    world.state().carried_out(life, kind, late);
                     *done.lock().unwrap() = Some(apply());
-                    let mut state = world.state();
-                    state.on_their_way -= 1;
-                    state.counts.late += u64::from(late);
+                    world.state().on_their_way -= 1;
                 };
                 state.push(at, Event::Apply(Box::new(apply)));
             }
@@ -300,12 +303,13 @@ impl World {
         let mut state = self.state();
         let now = state.now;
         let (honest, latency) = (state.honest, state.latency);
+        let mut happened = Vec::new();
         let random = &mut state.random;
         let mut plan = {
             let apply = now + millis(random, 1..latency);
             Plan { apply: Some(apply), answer: apply + millis(random, 1..latency), lie: None, crash: None }
         };
-        if honest || kind == Kind::Sleep {
+        if honest {
             return plan;
         }
         // A frozen process, a slow network: hours before the request is carried out, or before the answer comes.
@@ -315,29 +319,41 @@ impl World {
             if random.random_bool(0.5) {
                 plan.apply = plan.apply.map(|at| at + pause);
             }
+            happened.push(if pause > HOUR { "pauses of hours" } else { "pauses" });
         }
         let often = match kind {
             Kind::ConditionalPut => 0.25,
-            Kind::Put => 0.08,
+            Kind::Put | Kind::Delete => 0.08,
             Kind::Read => 0.02,
-            Kind::Queue | Kind::Sleep => 0.0,
+            Kind::Queue => 0.0,
         };
         if random.random_bool(often) {
             plan.lie = Some(Lie::Failed);
-            match (kind, random.random_range(0..5)) {
-                // Not done, and nothing there.
-                (Kind::Read, _) | (_, 0) => plan.apply = None,
+            happened.push(match (kind, random.random_range(0..5)) {
+                (Kind::Read, _) => {
+                    plan.apply = None;
+                    "failed reads"
+                }
+                (_, 0) => {
+                    plan.apply = None;
+                    "failed, and nothing there"
+                }
                 (Kind::ConditionalPut, 1) => {
                     plan.apply = None;
                     plan.lie = Some(Lie::AlreadyExists);
+                    "409, and nothing there"
                 }
-                // Done, and the client's own repetition found it.
-                (Kind::ConditionalPut, 2) => plan.lie = Some(Lie::AlreadyExists),
-                // Done long after the answer.
-                (_, 3) => plan.apply = plan.apply.map(|at| at + long(random)),
-                // Done, and the answer lost.
-                _ => {}
-            }
+                // The client's own repetition found it.
+                (Kind::ConditionalPut, 2) => {
+                    plan.lie = Some(Lie::AlreadyExists);
+                    "412 for one's own write"
+                }
+                (_, 3) => {
+                    plan.apply = plan.apply.map(|at| at + long(random));
+                    "failed, and done long after"
+                }
+                _ => "5xx after success",
+            });
         }
         let deadly = if kind == Kind::ConditionalPut { 0.08 } else { 0.006 };
         if random.random_bool(deadly) {
@@ -351,11 +367,39 @@ impl World {
             plan.apply = apply.filter(|_| kind != Kind::Read);
             plan.answer = plan.answer.max(crash + SECOND);
         }
+        for what in happened {
+            state.count(what);
+        }
         plan
     }
 }
 
 impl State {
+    fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    /// Notes what is special about a request that is carried out now.
+    fn carried_out(&mut self, life: Life, kind: Kind, late: bool) {
+        if late {
+            // Reported as failed before, or asked for by somebody who is dead now.
+            self.count("carried out late");
+        }
+        match kind {
+            Kind::Read => {
+                let now = self.now;
+                self.looked.insert(life, now);
+            }
+            // What it knows of the log is of hours ago.
+            Kind::ConditionalPut
+                if self.looked.get(&life).is_some_and(|looked| *looked + HOUR < self.now) =>
+            {
+                self.count("stale writers");
+            }
+            _ => {}
+        }
+    }
+
     fn push(&mut self, at: Duration, event: Event) {
         self.sequence += 1;
         self.events.insert((at, self.sequence), event);
@@ -371,14 +415,19 @@ fn long(random: &mut StdRng) -> Duration {
     Duration::from_secs_f64(10_f64.powf(random.random_range(0.0..4.2)))
 }
 
+/// The date at a time of a run.
+pub fn time_of(at: Duration) -> DateTime<Utc> {
+    let start = DateTime::from_timestamp(1_773_100_800, 0).unwrap();
+    start + TimeDelta::from_std(at).unwrap()
+}
+
 /// The world's time as the lake's clock.
 #[derive(Debug)]
 pub struct WorldClock(pub World);
 
 impl Clock for WorldClock {
     fn now(&self) -> DateTime<Utc> {
-        let start = DateTime::from_timestamp(1_773_100_800, 0).unwrap();
-        start + TimeDelta::from_std(self.0.now()).unwrap()
+        time_of(self.0.now())
     }
 
     fn sleep(&self, how_long: Duration) -> BoxFuture<'static, ()> {
