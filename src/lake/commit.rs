@@ -319,7 +319,7 @@ impl Lake {
 /// Collects the objects of the versions after `done`; returns the newest version.
 async fn unindexed(log: &TableLog, done: i64, placed: &mut Vec<Placed>) -> Result<i64, Error> {
     let mut version = done;
-    while let Some(actions) = log.actions(version + 1).await? {
+    while let Some(actions) = log.actions_after(version).await? {
         version += 1;
         placed.extend(
             ledger::objects_of(&actions)

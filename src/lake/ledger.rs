@@ -180,7 +180,7 @@ impl Ledger {
     /// Reads the `objects` table; the logs are read on from there by [`Ledger::catch_up`].
     pub async fn load(objects: &TableLog, data: &[&TableLog]) -> Result<Self, Error> {
         let mut ledger = Ledger::default();
-        if objects.actions(0).await?.is_none() {
+        if !objects.exists().await? {
             return Ok(ledger);
         }
         let app_ids: Vec<String> = data.iter().map(|log| index_app_id(log.table().name)).collect();
@@ -204,7 +204,7 @@ impl Ledger {
         let name = log.table().name;
         loop {
             let next = self.seen.get(name).copied().unwrap_or(-1) + 1;
-            let Some(actions) = log.actions(next).await? else {
+            let Some(actions) = log.actions_after(next - 1).await? else {
                 if self.unsettled.contains(name) {
                     log.settle().await?;
                     self.unsettled.remove(name);
