@@ -89,7 +89,7 @@ pub async fn jobs(lake: &Lake, settings: &Settings, only: Option<&str>) -> Resul
 /// The first day that is not closed yet.
 fn closed_before(now: DateTime<Utc>, closed_after: TimeDelta) -> NaiveDate {
     // A day ends when the next begins.
-    (now - closed_after).date_naive()
+    now.checked_sub_signed(closed_after).unwrap_or(DateTime::<Utc>::MIN_UTC).date_naive()
 }
 
 /// The files of a day that compaction reads: those it did not write, and those of its own that overlap them in time,
@@ -285,5 +285,6 @@ mod tests {
         ] {
             assert_eq!(closed_before(at(now), TimeDelta::hours(hours)).to_string(), first_open);
         }
+        assert_eq!(closed_before(at("2026-03-02T05:59:00Z"), TimeDelta::MAX), NaiveDate::MIN);
     }
 }
