@@ -149,7 +149,16 @@ impl Runner<'_> {
                 outcome.rules_idle += detections.len();
                 continue;
             }
-            let scope = Scope::added(self.lake.log(table)?, after, head).await?;
+            let scope = match Scope::added(self.lake.log(table)?, after, head).await {
+                Ok(scope) => scope,
+                // These rules cannot go on; those that are past the versions that are gone can.
+                Err(lake::Error::VersionGone { table, version }) => {
+                    let gone = || detect::Error::Lake(lake::Error::VersionGone { table, version });
+                    outcome.failed.extend(detections.iter().map(|rule| (rule.id.clone(), gone())));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             if let Scope::Added { files, .. } = &scope {
                 let rows: u64 = files.iter().filter_map(|file| file.rows).sum();
                 let most = outcome.new_rows.entry(table).or_default();

@@ -126,6 +126,7 @@ impl<'a> AlertTable<'a> {
         mut edit: impl FnMut(&mut BTreeMap<String, Stored>, &[Option<i64>]) -> Option<(T, Vec<(String, i64)>)>,
     ) -> Result<Option<T>, lake::Error> {
         let log = self.log()?;
+        log.check_writable().await?;
         let app_ids: Vec<String> = change.progress.iter().map(|(app_id, _)| app_id.clone()).collect();
         let mut last_error = None;
         for attempt in 0..TRIES {

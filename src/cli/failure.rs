@@ -64,23 +64,36 @@ impl From<config::Error> for Failure {
 
 impl From<store::Error> for Failure {
     fn from(error: store::Error) -> Self {
-        Failure::new(Outcome::Failed, error)
+        let hint = matches!(error, store::Error::Unconditional { .. }).then(|| {
+            "keep the lake on AWS S3, on a store with conditional writes, or in a directory: \
+             `trailhound run --lake ./lake`"
+                .to_owned()
+        });
+        Failure { outcome: Outcome::Failed, error: error.into(), hint }
     }
 }
 
 impl From<lake::Error> for Failure {
     fn from(error: lake::Error) -> Self {
+        let error = match error {
+            lake::Error::Store(error) => return error.into(),
+            error => error,
+        };
         let hint = match &error {
             lake::Error::Missing { place } => {
                 Some(format!("`trailhound ingest ./AWSLogs --lake {place}` makes one, `trailhound demo` shows how"))
             }
             lake::Error::VersionGone { .. } => Some(
-                "another program cleaned the log; `trailhound detect --since DATE --save` runs over what is there"
+                "another program cleaned up the log: stop that, then start again, since what `objects` holds is known; \
+                 `trailhound lake check` tells what cannot be proven any more, \
+                 `trailhound detect --since DATE --save` runs over what is there"
                     .to_owned(),
             ),
-            lake::Error::UnknownColumns { .. } | lake::Error::Protocol { .. } => {
-                Some("a newer version wrote to this lake: use it, or one that is as new".to_owned())
-            }
+            lake::Error::UnknownColumns { .. } | lake::Error::Protocol { .. } => Some(
+                "a newer version of trailhound wrote to this lake: use one that is as new; where it was another \
+                 program, undo the change there, as with `alter table ... drop feature` or `drop column`"
+                    .to_owned(),
+            ),
             error if is_disk_full(error) => {
                 Some("make room where the lake is, then run the same again: what was begun is not in the lake".to_owned())
             }
@@ -108,10 +121,14 @@ impl From<maintain::Error> for Failure {
         match error {
             maintain::Error::Lake(error) => error.into(),
             maintain::Error::Query(error) => error.into(),
-            error @ maintain::Error::Count { .. } => {
+            error @ (maintain::Error::Count { .. }
+            | maintain::Error::Rows { .. }
+            | maintain::Error::Unknown { .. }) => {
                 Failure::new(Outcome::Failed, error).hint("`trailhound lake check` tells what is wrong")
             }
-            error => Failure::new(Outcome::Failed, error),
+            error => Failure::new(Outcome::Failed, error).hint(
+                "run the same again: what is done stays done; `trailhound lake check` tells what is wrong",
+            ),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::clock::Clock;
 
 /// A file that has not changed for so long is taken to be complete when it is first seen.
 const SETTLED: Duration = Duration::from_secs(5);
-/// How many files are loaded before the next look at the folder.
+/// How many files are loaded before it is noted what became of them.
 const AT_ONCE: usize = 1_000;
 /// How many files are remembered; those beyond are read at every look, and recognized by their content.
 const REMEMBERED: usize = 1_000_000;
@@ -52,15 +52,13 @@ impl Watcher {
         let mut failing = false;
         while !stop.is_cancelled() {
             let looked = tokio::select! {
-                looked = self.look(&mut memory) => looked,
+                looked = self.look(&mut memory, &stop) => looked,
                 () = self.out_of_time(&stop) => {
                     return tracing::warn!(folder = %self.path.display(), "not all files could be loaded in time; they are read again");
                 }
             };
             match looked {
-                // There may be more to load.
-                Ok(true) => continue,
-                Ok(false) => {
+                Ok(()) => {
                     if std::mem::take(&mut failing) {
                         tracing::info!(folder = %self.path.display(), "the folder can be loaded again");
                     }
@@ -85,22 +83,25 @@ impl Watcher {
         tokio::time::sleep(self.drain).await;
     }
 
-    /// Lists the folder and loads some of what is due; returns whether more may be.
-    async fn look(&self, memory: &mut Memory) -> Result<bool, Error> {
+    /// Lists the folder and loads what is due.
+    ///
+    /// All of it, before the next look: files beyond those that are remembered are due at every look, and would keep
+    /// others from their turn.
+    async fn look(&self, memory: &mut Memory, stop: &CancellationToken) -> Result<(), Error> {
         let path = self.path.clone();
         let listed = tokio::task::spawn_blocking(move || list(&path));
         let listed = listed.await.map_err(|_| crate::lake::Error::Worker)??;
-        let mut due = memory.due(listed, self.clock.now().timestamp_micros());
-        let more = due.len() > AT_ONCE;
-        due.truncate(AT_ONCE);
-        if due.is_empty() {
-            return Ok(false);
+        let due = memory.due(listed, self.clock.now().timestamp_micros());
+        for due in due.chunks(AT_ONCE) {
+            if stop.is_cancelled() {
+                break;
+            }
+            let found = due.iter().map(|file| file.found.clone()).collect();
+            let tally = self.loader.load(found, |_| {}).await?;
+            self.note(&tally);
+            memory.loaded(due, &tally, self.clock.now().timestamp_micros());
         }
-        let found = due.iter().map(|file| file.found.clone()).collect();
-        let tally = self.loader.load(found, |_| {}).await?;
-        self.note(&tally);
-        memory.loaded(&due, &tally, self.clock.now().timestamp_micros());
-        Ok(more)
+        Ok(())
     }
 
     fn note(&self, tally: &Tally) {
@@ -143,10 +144,18 @@ fn list(path: &std::path::Path) -> Result<Vec<Listed>, Error> {
 }
 
 /// What is remembered of the files that are there.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Memory {
     files: HashMap<[u8; 16], Mark>,
     look: u64,
+    /// How many files it holds.
+    most: usize,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Memory { files: HashMap::new(), look: 0, most: REMEMBERED }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -219,7 +228,7 @@ impl Memory {
     }
 
     fn remember(&mut self, id: [u8; 16], file: &Listed, state: Progress) {
-        if self.files.len() < REMEMBERED || self.files.contains_key(&id) {
+        if self.files.len() < self.most || self.files.contains_key(&id) {
             let (size_bytes, modified) = (file.found.size_bytes, file.modified);
             self.files.insert(id, Mark { size_bytes, modified, look: self.look, state });
         }
@@ -240,7 +249,12 @@ fn micros(duration: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ingest::load::Rejected;
+    use crate::clock::FixedClock;
+    use crate::decode::gzip::Limits;
+    use crate::ingest::load::{BatchLimits, Origin, Rejected};
+    use crate::ingest::read::Reader;
+    use crate::lake::Lake;
+    use crate::store::{self, AwsSettings, Location};
 
     const SECOND: i64 = 1_000_000;
 
@@ -276,6 +290,45 @@ mod tests {
         // A time in the future says nothing: two looks decide.
         check(&mut memory, 203, &[("future", 1, 999)], "");
         check(&mut memory, 204, &[("future", 1, 999)], "future");
+    }
+
+    #[tokio::test]
+    async fn files_beyond_those_that_are_remembered_keep_none_from_their_turn() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("logs");
+        std::fs::create_dir(&path).unwrap();
+        // Of the next century: whatever was written just now is complete.
+        let now = chrono::DateTime::from_timestamp(4_102_444_800, 0).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(FixedClock::new(now));
+        let location = Location::Local(directory.path().join("lake"));
+        let place = store::lake(&location, &AwsSettings::default()).await.unwrap();
+        let lake = Arc::new(Lake::create(place, Arc::clone(&clock)).await.unwrap());
+        let watcher = Watcher {
+            path: path.clone(),
+            interval: Duration::ZERO,
+            loader: Loader {
+                lake,
+                reader: Arc::new(Reader::new(Limits::default(), Arc::clone(&clock))),
+                origin: Origin::Files,
+                limits: BatchLimits { bytes: 1 << 20, rows: 10_000 },
+                at_once: 4,
+            },
+            clock,
+            stats: Arc::default(),
+            signals: Arc::default(),
+            drain: Duration::ZERO,
+        };
+        let mut memory = Memory { most: 1, ..Memory::default() };
+        let stop = CancellationToken::new();
+        for number in 0..AT_ONCE + 2 {
+            std::fs::write(path.join(format!("{number}.json")), r#"{"Records":[]}"#).unwrap();
+        }
+        watcher.look(&mut memory, &stop).await.unwrap();
+        assert_eq!(watcher.stats.counts().empty, AT_ONCE as u64 + 2);
+        std::fs::write(path.join("new.json"), r#"{"Records":[]}"#).unwrap();
+        watcher.look(&mut memory, &stop).await.unwrap();
+        assert_eq!(watcher.stats.counts().empty, AT_ONCE as u64 + 3);
+        assert_eq!(memory.files.len(), 1);
     }
 
     #[test]

@@ -338,7 +338,7 @@ impl Lake {
 async fn unindexed(log: &TableLog, done: i64, placed: &mut Vec<Placed>) -> Result<i64, Error> {
     let mut version = done;
     while placed.len() < INDEX_ROWS
-        && let Some(actions) = log.actions(version + 1).await?
+        && let Some(actions) = log.actions_after(version).await?
     {
         version += 1;
         let rows_in = Some((log.table().name, version));

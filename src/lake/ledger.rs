@@ -82,7 +82,7 @@ impl Ledger {
         let name = log.table().name;
         loop {
             let next = self.seen.get(name).copied().unwrap_or(-1) + 1;
-            let Some(actions) = log.actions(next).await? else {
+            let Some(actions) = log.actions_after(next - 1).await? else {
                 if self.unsettled.contains(name) {
                     log.settle().await?;
                     self.unsettled.remove(name);
@@ -143,7 +143,7 @@ impl Ledger {
         let mut progress: HashMap<&'static str, i64> =
             DATA_TABLES.iter().map(|table| (table.name, -1)).collect();
         let mut snapshot = Snapshot { version: -1, files: Vec::new() };
-        if objects.actions(0).await?.is_some() {
+        if objects.exists().await? {
             let app_ids: Vec<String> = DATA_TABLES.iter().map(|table| index_app_id(table.name)).collect();
             // Progress first: a later snapshot may hold more, and knowing of a commit twice changes nothing.
             let (_, found) = objects.progress(&app_ids).await?;

@@ -2,6 +2,7 @@
 //!
 //! Must never retry a commit: whoever commits reads the log again and decides.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use super::Error;
 use super::reader::FileReader;
 #[cfg(debug_assertions)]
 use super::replay::replayed;
-use super::tables::delta_schema;
+use super::tables::{delta_schema, widened};
 use crate::decode::columns::Table;
 use crate::failpoint;
 use crate::store;
@@ -254,8 +255,8 @@ impl TableLog {
     /// Creates the table when it is not there; losing the race to another process is as good as winning.
     /// A table of an earlier version gets the columns it lacks.
     pub async fn create_if_missing(&self, at_millis: i64) -> Result<(), Error> {
-        if let Some(first) = self.actions(0).await? {
-            return self.widen(&first, at_millis).await;
+        if self.exists().await? {
+            return self.widen(at_millis).await;
         }
         let protocol = json!({ "minReaderVersion": READER_VERSION, "minWriterVersion": WRITER_VERSION });
         let metadata = json!({
@@ -279,28 +280,30 @@ impl TableLog {
         ];
         match self.try_commit(0, &actions).await {
             Ok(()) => Ok(()),
-            Err(error) => match self.actions(0).await? {
-                Some(_) => Ok(()),
-                None => Err(error),
-            },
+            Err(error) if self.exists().await? => {
+                tracing::debug!(table = self.table.name, %error, "somebody else made the table");
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
     }
 
     /// Adds the columns to the schema that it lacks, for other readers: this program goes by its own table of columns.
-    async fn widen(&self, first: &[Action], at_millis: i64) -> Result<(), Error> {
-        let wanted = delta_schema(self.table);
-        let metadata = first.iter().find_map(|action| action.meta_data.clone());
-        let Some(mut metadata) = metadata.filter(|data| data["schemaString"] != wanted) else {
-            return Ok(());
-        };
-        let table = self.load().await?;
-        let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
-        let schema = state.schema();
-        if self.table.columns.iter().all(|column| schema.field(column.name).is_some()) {
+    async fn widen(&self, at_millis: i64) -> Result<(), Error> {
+        let first = self.actions(0).await?.unwrap_or_default();
+        let as_made = first.iter().find_map(|action| action.meta_data.as_ref());
+        if as_made.is_some_and(|metadata| metadata["schemaString"] == delta_schema(self.table)) {
             return Ok(());
         }
-        metadata["schemaString"] = json!(wanted);
-        metadata["configuration"] = json!(state.metadata().configuration());
+        let table = self.load().await?;
+        let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
+        let failed = |error: serde_json::Error| Error::table(self.table, error);
+        // What others changed stays: their columns, and whatever else they say of the table.
+        let mut metadata = serde_json::to_value(state.metadata()).map_err(failed)?;
+        let schema = metadata["schemaString"].as_str().unwrap_or_default();
+        let Some(schema) = widened(schema, self.table).map_err(failed)? else { return Ok(()) };
+        self.check_protocol(state.protocol().min_reader_version(), state.protocol().min_writer_version())?;
+        metadata["schemaString"] = json!(schema);
         let actions = [
             Action { meta_data: Some(metadata), ..Action::default() },
             Action::info("ADD COLUMNS", at_millis, json!({})),
@@ -350,6 +353,7 @@ impl TableLog {
             .await
             .map_err(|error| Error::table(self.table, error))?;
         failpoint::pass("after_log_put");
+        self.check_appended(version).await?;
         if version > 0 && version % CHECKPOINT_INTERVAL == 0 {
             failpoint::pass("before_checkpoint");
             self.checkpoint().await;
@@ -372,6 +376,10 @@ impl TableLog {
 
     /// Whether the table has been created.
     pub async fn exists(&self) -> Result<bool, Error> {
+        if self.has_version(0).await? {
+            return Ok(true);
+        }
+        // Another program may have cleaned up its first versions.
         let table = DeltaTable::new(Arc::clone(&self.log_store));
         table.verify_deltatable_existence().await.map_err(|error| Error::table(self.table, error))
     }
@@ -386,9 +394,10 @@ impl TableLog {
         let table = match self.load().await {
             Ok(table) => table,
             Err(error) => {
-                return match self.actions(0).await? {
-                    None => Ok(Snapshot { version: -1, files: Vec::new() }),
-                    Some(_) => Err(error),
+                return if self.exists().await? {
+                    Err(error)
+                } else {
+                    Ok(Snapshot { version: -1, files: Vec::new() })
                 };
             }
         };
@@ -410,7 +419,7 @@ impl TableLog {
 
     /// Refuses a table that asks for a protocol this version does not speak; one that is not there asks for nothing.
     pub async fn check_writable(&self) -> Result<(), Error> {
-        if self.actions(0).await?.is_none() {
+        if !self.exists().await? {
             return Ok(());
         }
         #[cfg(debug_assertions)]
@@ -554,12 +563,23 @@ impl TableLog {
         Ok(time)
     }
 
-    /// Deletes data files; returns the errors of those that are still there.
-    pub async fn delete_files(&self, paths: Vec<Path>) -> Vec<object_store::Error> {
-        let paths = futures::stream::iter(paths.into_iter().map(Ok)).boxed();
-        let outcomes: Vec<_> = self.store.delete_stream(paths).collect().await;
-        let gone = |error: &object_store::Error| matches!(error, object_store::Error::NotFound { .. });
-        outcomes.into_iter().filter_map(Result::err).filter(|error| !gone(error)).collect()
+    /// Deletes data files; returns the paths of those that are gone, and the errors of those that are still there.
+    pub async fn delete_files(&self, paths: Vec<Path>) -> (HashSet<String>, Vec<object_store::Error>) {
+        let mut gone = HashSet::new();
+        let mut errors = Vec::new();
+        let mut outcomes =
+            self.store.delete_stream(futures::stream::iter(paths.clone().into_iter().map(Ok)).boxed());
+        while let Some(outcome) = outcomes.next().await {
+            match outcome {
+                Ok(path) => _ = gone.insert(path.to_string()),
+                // Somebody else deleted it; the path of the error begins at the root of the store.
+                Err(object_store::Error::NotFound { path, .. }) => {
+                    gone.extend(paths.iter().map(Path::to_string).filter(|known| path.ends_with(known)));
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        (gone, errors)
     }
 
     /// A file as an `add` action describes it.
@@ -601,7 +621,7 @@ struct Stats {
     max_values: Map<String, Value>,
 }
 
-fn log_path(version: i64) -> Path {
+pub(super) fn log_path(version: i64) -> Path {
     Path::from(format!("_delta_log/{version:020}.json"))
 }
 

@@ -4,6 +4,7 @@
 
 mod commit;
 mod file;
+mod head;
 mod ledger;
 mod log;
 mod reader;
@@ -40,7 +41,7 @@ pub use write::{COMPACTED, DayWriter, HOURLY, prefix_of};
 
 use crate::clock::Clock;
 use crate::decode::columns::Table;
-use crate::store::LakeStore;
+use crate::store::{self, LakeStore};
 use ledger::States;
 
 /// What can go wrong with the lake.
@@ -121,6 +122,9 @@ pub enum Error {
         /// The least version of a writer.
         writer: i32,
     },
+    /// The store of the lake cannot be used.
+    #[error(transparent)]
+    Store(#[from] store::Error),
     /// A worker thread ended before its work was done.
     #[error("a worker thread ended early")]
     Worker,
@@ -156,6 +160,7 @@ pub struct Lake {
 impl Lake {
     /// Opens a lake for writing: tables that are missing are created.
     pub async fn create(place: LakeStore, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        place.check_create().await?;
         let lake = Self::at(place, clock)?;
         for log in &lake.logs {
             log.create_if_missing(lake.now_millis()).await?;
@@ -169,7 +174,7 @@ impl Lake {
         // Tables are created in order, the last one last: with it, all are there.
         let is_later = |log: &&TableLog| LATER_TABLES.iter().any(|table| table.name == log.table().name);
         for log in lake.logs.iter().rev().filter(|log| !is_later(log)) {
-            if log.actions(0).await?.is_none() {
+            if !log.exists().await? {
                 return Err(Error::Missing { place: lake.place.to_string() });
             }
         }

@@ -71,7 +71,7 @@ pub(super) async fn replayed(log: &TableLog) -> Result<Option<Replayed>, Error> 
                 }
             }
         }
-        Ok(state)
+        Ok::<_, Error>(state)
     });
     let state = read.await.map_err(|_| Error::Worker)??;
     Ok((state.version >= 0).then_some(state))

@@ -91,7 +91,7 @@ impl Lake {
             if futile > 0 {
                 self.clock().sleep(pause(futile)).await;
             }
-            while let Some(found) = log.actions(read + 1).await? {
+            while let Some(found) = log.actions_after(read).await? {
                 read += 1;
                 futile = 0;
                 if found.iter().any(|action| action.noted("commit").is_some_and(|id| *id == json!(commit))) {

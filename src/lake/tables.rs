@@ -1,6 +1,6 @@
 //! The tables of the lake and their Delta metadata.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::decode::columns::{
     CLOUDTRAIL, Column, DIGESTS, Kind, TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW, column,
@@ -47,6 +47,22 @@ pub fn delta_schema(table: &Table) -> String {
         })
         .collect();
     json!({ "type": "struct", "fields": fields }).to_string()
+}
+
+/// A schema as metadata has it, with the table's columns that it lacks behind those it has; none when it lacks none.
+pub(super) fn widened(schema: &str, table: &Table) -> Result<Option<String>, serde_json::Error> {
+    let mut schema: Value = serde_json::from_str(schema)?;
+    let mut wanted: Value = serde_json::from_str(&delta_schema(table))?;
+    let (Some(fields), Some(wanted)) = (schema["fields"].as_array_mut(), wanted["fields"].as_array_mut())
+    else {
+        return Ok(None);
+    };
+    wanted.retain(|column| !fields.iter().any(|field| field["name"] == column["name"]));
+    if wanted.is_empty() {
+        return Ok(None);
+    }
+    fields.append(wanted);
+    Ok(Some(schema.to_string()))
 }
 
 fn delta_type(kind: Kind) -> &'static str {

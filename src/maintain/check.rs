@@ -127,7 +127,7 @@ pub async fn run(lake: &Lake, settings: Settings, progress: &Arc<dyn Progress>) 
     for table in TABLES {
         let log = lake.log(table.name)?;
         // An older lake may not have all tables.
-        if log.actions(0).await?.is_none() {
+        if !log.exists().await? {
             continue;
         }
         tables.push((log, read_log(log, &mut objects, &mut report).await?));

@@ -167,7 +167,7 @@ fn is_rewritten(file: &DataFile) -> bool {
 /// The first day that is not closed yet.
 fn closed_before(now: DateTime<Utc>, closed_after: TimeDelta) -> NaiveDate {
     // A day ends when the next begins.
-    (now - closed_after).date_naive()
+    now.checked_sub_signed(closed_after).unwrap_or(DateTime::<Utc>::MIN_UTC).date_naive()
 }
 
 fn inputs_of(table: &Table, files: &[DataFile], day: Option<NaiveDate>) -> Vec<DataFile> {
@@ -528,5 +528,6 @@ mod tests {
         ] {
             assert_eq!(closed_before(at(now), TimeDelta::hours(hours)).to_string(), first_open);
         }
+        assert_eq!(closed_before(at("2026-03-02T05:59:00Z"), TimeDelta::MAX), NaiveDate::MIN);
     }
 }

@@ -20,6 +20,8 @@ use crate::query::{Limits, Session};
 
 /// How often a day is begun again when somebody changes its files meanwhile.
 const TRIES: u32 = 4;
+/// Files of a day go together in one commit until it names so many objects: some MB.
+const OBJECTS_AT_ONCE: usize = 50_000;
 
 /// What was, or would be, taken out of one day of a table.
 #[derive(Debug, Clone)]
@@ -34,69 +36,111 @@ pub struct Erased {
     pub bytes: u64,
     /// Rows taken out.
     pub rows: u64,
-    /// The objects these rows came from.
+    /// The objects these rows came from, each counted once for each commit.
     pub objects: usize,
-    /// The version that holds it; none when nothing was changed.
+    /// The version that holds it, the last one of several; none when nothing was changed.
     pub version: Option<i64>,
 }
 
+impl Erased {
+    fn nothing(table: &'static str, day: Option<NaiveDate>) -> Self {
+        Erased { table, day, files: 0, bytes: 0, rows: 0, objects: 0, version: None }
+    }
+
+    fn note(&mut self, files: &[DataFile], rows: u64) {
+        self.files += files.len();
+        self.bytes += files.iter().map(|file| file.size_bytes).sum::<u64>();
+        self.rows += rows;
+    }
+}
+
+/// A day that was looked through for rows to delete.
+#[derive(Debug, Clone, Copy)]
+pub struct Looked<'a> {
+    /// Rows of its files, as far as the log knows.
+    pub rows: u64,
+    /// What was, or would be, taken out; none when it had no such rows, or when it failed.
+    pub erased: Option<&'a Erased>,
+}
+
 /// Takes out the days before `first_kept` of the tables that hold rows of log objects; without `commit`, only tells.
+///
+/// `progress` hears of each day as it is done. A day that fails is no reason to leave the others: the errors come at
+/// the end, and `progress` hears of what was taken out of it before.
 pub async fn expire(
     lake: &Lake,
     first_kept: NaiveDate,
     commit: bool,
     mut progress: impl FnMut(&Erased),
 ) -> Result<Vec<Erased>, Error> {
-    let mut all = Vec::new();
+    let (mut all, mut failed) = (Vec::new(), Vec::new());
     for table in DATA_TABLES {
         let log = lake.log(table.name)?;
         let files = log.snapshot().await?.files;
+        if commit && files.iter().any(|file| file.event_date.is_some_and(|day| day < first_kept)) {
+            log.check_writable().await?;
+        }
         let mut days: Vec<NaiveDate> = files.iter().filter_map(|file| file.event_date).collect();
         days.sort_unstable();
         days.dedup();
         for day in days.into_iter().filter(|day| *day < first_kept) {
-            let erased = expire_day(lake, log, day, commit).await?;
-            progress(&erased);
-            all.push(erased);
-        }
-    }
-    Ok(all)
-}
-
-async fn expire_day(lake: &Lake, log: &TableLog, day: NaiveDate, commit: bool) -> Result<Erased, Error> {
-    let table = log.table().name;
-    for _ in 0..TRIES {
-        let snapshot = log.snapshot().await?;
-        let files: Vec<DataFile> =
-            snapshot.files.into_iter().filter(|file| file.event_date == Some(day)).collect();
-        let mut rows = ObjectRows::default();
-        if commit {
-            for file in &files {
-                collect_rows(log, file, &mut rows).await?;
+            let mut erased = Erased::nothing(table.name, Some(day));
+            let at_once = commit.then_some(OBJECTS_AT_ONCE);
+            failed.extend(expire_day(lake, log, day, at_once, &mut erased).await.err());
+            if erased.files > 0 {
+                progress(&erased);
+                all.push(erased);
             }
         }
-        let mut erased = Erased {
-            table,
-            day: Some(day),
-            files: files.len(),
-            bytes: files.iter().map(|file| file.size_bytes).sum(),
-            rows: if commit { rows.count() } else { files.iter().filter_map(|file| file.rows).sum() },
-            objects: rows.objects(),
-            version: None,
+    }
+    Error::of_all(failed).map_or(Ok(all), Err)
+}
+
+/// Takes out a day, some of its files after others, so that no commit grows beyond reading; with no number of objects
+/// for a commit, only tells.
+async fn expire_day(
+    lake: &Lake,
+    log: &TableLog,
+    day: NaiveDate,
+    objects_at_once: Option<usize>,
+    erased: &mut Erased,
+) -> Result<(), Error> {
+    let table = log.table().name;
+    let mut overtaken = 0;
+    while overtaken < TRIES {
+        let snapshot = log.snapshot().await?;
+        let mut files: Vec<DataFile> =
+            snapshot.files.into_iter().filter(|file| file.event_date == Some(day)).collect();
+        let Some(objects_at_once) = objects_at_once else {
+            erased.note(&files, files.iter().filter_map(|file| file.rows).sum());
+            return Ok(());
         };
-        if !commit || files.is_empty() {
-            return Ok(erased);
+        if files.is_empty() {
+            return Ok(());
         }
+        let mut rows = ObjectRows::default();
+        let mut taken = 0;
+        while taken < files.len() && rows.objects() < objects_at_once {
+            collect_rows(log, &files[taken], &mut rows).await?;
+            taken += 1;
+        }
+        files.truncate(taken);
+        let (count, objects) = (rows.count(), rows.objects());
         let rewrite = Rewrite {
             operation: "DELETE",
             read_at: snapshot.version,
-            remove: files.into_iter().map(|file| file.path).collect(),
+            remove: files.iter().map(|file| file.path.clone()).collect(),
             add: Vec::new(),
             removal: Some(Removal::expired(rows)),
         };
-        if let Rewritten::Committed(version) = lake.rewrite(log, rewrite).await? {
-            erased.version = Some(version);
-            return Ok(erased);
+        match lake.rewrite(log, rewrite).await? {
+            Rewritten::Committed(version) => {
+                erased.note(&files, count);
+                erased.objects += objects;
+                erased.version = Some(version);
+                overtaken = 0;
+            }
+            Rewritten::Overtaken => overtaken += 1,
         }
     }
     Err(Error::Overtaken { table, day: day.to_string() })
@@ -144,7 +188,14 @@ impl<'a> Deletion<'a> {
     }
 
     /// Takes the rows out; without `commit`, only counts them.
-    pub async fn run(&self, commit: bool, mut progress: impl FnMut(u64)) -> Result<Vec<Erased>, Error> {
+    ///
+    /// `progress` hears of each day as it is done. A day that fails is no reason to leave the others: the errors come
+    /// at the end.
+    pub async fn run(
+        &self,
+        commit: bool,
+        mut progress: impl FnMut(Looked<'_>),
+    ) -> Result<Vec<Erased>, Error> {
         let log = self.lake.log(self.table.name)?;
         let mut days: BTreeMap<Option<NaiveDate>, Vec<DataFile>> = BTreeMap::new();
         for file in log.snapshot().await?.files {
@@ -153,15 +204,20 @@ impl<'a> Deletion<'a> {
         if commit && !days.is_empty() {
             log.check_rewritable().await?;
         }
-        let mut all = Vec::new();
+        let (mut all, mut failed) = (Vec::new(), Vec::new());
         for (day, files) in days {
-            let found = self.run_day(log, day, commit).await?;
-            progress(files.iter().filter_map(|file| file.rows).sum());
-            if found.rows > 0 {
-                all.push(found);
-            }
+            let found = match self.run_day(log, day, commit).await {
+                Ok(found) => Some(found).filter(|found| found.rows > 0),
+                Err(error) => {
+                    failed.push(error);
+                    None
+                }
+            };
+            let rows = files.iter().filter_map(|file| file.rows).sum();
+            progress(Looked { rows, erased: found.as_ref() });
+            all.extend(found);
         }
-        Ok(all)
+        Error::of_all(failed).map_or(Ok(all), Err)
     }
 
     async fn run_day(&self, log: &TableLog, day: Option<NaiveDate>, commit: bool) -> Result<Erased, Error> {
@@ -272,5 +328,54 @@ impl<'a> Deletion<'a> {
             return Err(Error::Count { table, day, expected, found: kept + matched });
         }
         Ok(writer.finish().await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::decode::columns::CLOUDTRAIL;
+    use crate::decode::gzip;
+    use crate::ingest::read::{Fetched, Reader};
+    use crate::lake::ReadObject;
+    use crate::store::{self, AwsSettings, Location};
+
+    fn object(key: &str) -> ReadObject {
+        let record =
+            r#"{"Records":[{"eventVersion":"1.08","eventTime":"2026-03-10T12:00:00Z","eventName":"E"}]}"#;
+        let fetched = Fetched {
+            bucket: "b".to_owned(),
+            key: key.to_owned(),
+            etag: Some("e".to_owned()),
+            version_id: None,
+            announced_at: None,
+            bytes: Bytes::from_static(record.as_bytes()),
+        };
+        Reader::new(gzip::Limits::default(), Arc::new(SystemClock)).read(&fetched)
+    }
+
+    #[tokio::test]
+    async fn a_large_day_goes_in_several_commits() {
+        let directory = tempfile::tempdir().unwrap();
+        let location = Location::Local(directory.path().to_owned());
+        let place = store::lake(&location, &AwsSettings::default()).await.unwrap();
+        let lake = Lake::create(place, Arc::new(SystemClock)).await.unwrap();
+        // Files of two objects each, and one of one.
+        for keys in [&["a", "b"][..], &["c", "d"], &["e"]] {
+            lake.commit(keys.iter().map(|key| object(key)).collect()).await.unwrap();
+        }
+        let log = lake.log(CLOUDTRAIL.name).unwrap();
+        let day = NaiveDate::from_ymd_opt(2026, 3, 10).unwrap();
+        let mut erased = Erased::nothing(CLOUDTRAIL.name, Some(day));
+        expire_day(&lake, log, day, Some(2), &mut erased).await.unwrap();
+        assert_eq!((erased.files, erased.rows, erased.objects), (3, 5, 5));
+        let commits = erased.version.unwrap() - 3;
+        assert!((2..=3).contains(&commits), "{commits} commits");
+        assert!(log.snapshot().await.unwrap().files.is_empty());
     }
 }

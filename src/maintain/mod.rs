@@ -36,7 +36,7 @@ pub enum Error {
         source: Box<DataFusionError>,
     },
     /// Rows went missing on the way: nothing was committed.
-    #[error("of {expected} rows of `{table}` of {day}, {found} were seen: nothing was changed")]
+    #[error("of {expected} rows of `{table}` of {day}, {found} were seen: of this day nothing was changed")]
     Count {
         /// The table.
         table: &'static str,
@@ -55,6 +55,9 @@ pub enum Error {
         /// The day.
         day: String,
     },
+    /// Several days or tables failed; the others did not.
+    #[error("{} failures\n{}", .0.len(), lines(.0))]
+    Several(Vec<Error>),
     /// Rows that name no object cannot be accounted for.
     #[error(
         "`{path}` of `{table}` has rows without `source_object` and `source_row`: another program wrote them"
@@ -65,6 +68,27 @@ pub enum Error {
         /// The file.
         path: String,
     },
+}
+
+impl Error {
+    /// Several errors as one; none without any.
+    fn of_all(mut errors: Vec<Error>) -> Option<Error> {
+        if errors.len() > 1 { Some(Error::Several(errors)) } else { errors.pop() }
+    }
+}
+
+/// Errors with their causes, a line each.
+fn lines(errors: &[Error]) -> String {
+    let line = |error: &Error| {
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(found) = cause {
+            text = format!("{text}: {found}");
+            cause = found.source();
+        }
+        text
+    };
+    errors.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// A partition's name for a person.

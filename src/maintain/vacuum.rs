@@ -7,7 +7,8 @@
 
 use std::collections::HashSet;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 use serde_json::json;
 
@@ -17,7 +18,9 @@ use crate::lake::{self, Action, Lake, TABLES, TableLog};
 /// Files younger than this are never deleted, by the store's own clock.
 pub const LEAST_AGE: TimeDelta = TimeDelta::hours(24);
 /// Tries to announce a deletion while others keep committing.
-const TRIES: u32 = 8;
+const TRIES: u32 = 30;
+/// Versions of a log that are read at once.
+const VERSIONS_AT_ONCE: usize = 16;
 
 /// What is deleted.
 #[derive(Debug, Clone, Copy)]
@@ -37,99 +40,151 @@ pub struct Vacuumed {
     pub paths: Vec<String>,
     /// Their bytes.
     pub bytes: u64,
-    /// Files that could not be deleted, and why; the next run tries again.
+    /// Why files could not be deleted, which are not among those above; the next run tries again.
     pub failed: Vec<String>,
 }
 
-/// Deletes what no version within the time names, in every table.
+/// Deletes what no version within the time names, in every table. `progress` hears of each table as it is done; one that
+/// fails is no reason to leave the others: the errors come at the end.
 pub async fn run(
     lake: &Lake,
     settings: Settings,
     mut progress: impl FnMut(&Vacuumed),
 ) -> Result<Vec<Vacuumed>, Error> {
-    let mut all = Vec::new();
+    let (mut all, mut failed) = (Vec::new(), Vec::new());
     for table in TABLES {
         let log = lake.log(table.name)?;
-        // An older lake may not have all tables.
-        if log.actions(0).await?.is_none() {
-            continue;
+        match vacuum_table(lake, log, settings).await {
+            Ok(Some(vacuumed)) => {
+                progress(&vacuumed);
+                all.push(vacuumed);
+            }
+            Ok(None) => {}
+            Err(error) => failed.push(error),
         }
-        let vacuumed = vacuum_table(lake, log, settings).await?;
-        progress(&vacuumed);
-        all.push(vacuumed);
     }
-    Ok(all)
+    Error::of_all(failed).map_or(Ok(all), Err)
 }
 
-async fn vacuum_table(lake: &Lake, log: &TableLog, settings: Settings) -> Result<Vacuumed, Error> {
+/// None when an older lake does not have the table.
+async fn vacuum_table(lake: &Lake, log: &TableLog, settings: Settings) -> Result<Option<Vacuumed>, Error> {
     let table = log.table().name;
+    if !log.exists().await? {
+        return Ok(None);
+    }
     let mut vacuumed = Vacuumed { table, paths: Vec::new(), bytes: 0, failed: Vec::new() };
     let listed = log.list_files().await?;
     let now = log.store_time().await?;
-    let old: Vec<ObjectMeta> =
-        listed.into_iter().filter(|file| file.last_modified < now - LEAST_AGE).collect();
+    let least_age = before(now, LEAST_AGE);
+    let old: Vec<ObjectMeta> = listed.into_iter().filter(|file| file.last_modified < least_age).collect();
+    if old.is_empty() {
+        return Ok(Some(vacuumed));
+    }
+    log.check_writable().await?;
+    // The log is read after the files were listed.
+    let mut seen = Seen::read(log, before(now, settings.retain)).await?;
     let mut last_error = None;
     for _ in 0..TRIES {
-        if old.is_empty() {
-            return Ok(vacuumed);
-        }
-        // The head is read after the files were listed.
-        let (head, named) = named(log, now - settings.retain).await?;
+        // Only what others committed meanwhile: where they commit all the time, the time until the announcement counts.
+        seen.read_on(log).await?;
         let doomed: Vec<&ObjectMeta> =
-            old.iter().filter(|file| !named.contains(file.location.as_ref())).collect();
-        vacuumed.paths = doomed.iter().map(|file| file.location.to_string()).collect();
-        vacuumed.bytes = doomed.iter().map(|file| file.size).sum();
-        if settings.dry_run || doomed.is_empty() {
-            return Ok(vacuumed);
-        }
-        match announce(lake, log, head + 1, doomed.len()).await {
-            Ok(true) => {
-                let paths = doomed.into_iter().map(|file| file.location.clone()).collect();
-                let errors = log.delete_files(paths).await;
-                vacuumed.failed = errors.iter().map(ToString::to_string).collect();
-                return Ok(vacuumed);
+            old.iter().filter(|file| !seen.named.contains(file.location.as_ref())).collect();
+        if !settings.dry_run && !doomed.is_empty() && !seen.announced {
+            match announce(lake, log, &seen, doomed.len()).await {
+                Ok(()) => {}
+                Err(error) => {
+                    last_error = Some(error);
+                    continue;
+                }
             }
-            Ok(false) => {}
-            Err(error) => last_error = Some(error),
         }
+        let mut gone: HashSet<String> = doomed.iter().map(|file| file.location.to_string()).collect();
+        if !settings.dry_run {
+            let paths = doomed.iter().map(|file| file.location.clone()).collect();
+            let errors;
+            (gone, errors) = log.delete_files(paths).await;
+            vacuumed.failed = errors.iter().map(ToString::to_string).collect();
+        }
+        for file in doomed.into_iter().filter(|file| gone.contains(file.location.as_ref())) {
+            vacuumed.paths.push(file.location.to_string());
+            vacuumed.bytes += file.size;
+        }
+        return Ok(Some(vacuumed));
     }
     Err(last_error.unwrap_or(lake::Error::Contended { table, tries: TRIES }).into())
 }
 
-/// The head, and the files that are live there or that a version since a time added or removed.
-async fn named(
-    log: &TableLog,
-    since: chrono::DateTime<chrono::Utc>,
-) -> Result<(i64, HashSet<String>), Error> {
-    let snapshot = log.snapshot().await?;
-    let mut named: HashSet<String> = snapshot.files.into_iter().map(|file| file.path).collect();
-    let versions = log.list_versions().await?;
-    let first = versions.iter().find(|(_, written)| *written >= since);
-    let Some((first, _)) = first else { return Ok((snapshot.version, named)) };
-    for version in *first..=snapshot.version {
-        let actions = log
-            .actions(version)
-            .await?
-            .ok_or(lake::Error::VersionGone { table: log.table().name, version })?;
-        for action in actions {
-            named.extend(action.add.iter().map(lake::Add::file_path));
-            named.extend(action.remove.iter().map(lake::Remove::file_path));
-        }
-    }
-    Ok((snapshot.version, named))
+/// A time so long before another, or the beginning of the calendar.
+fn before(now: DateTime<Utc>, how_long: TimeDelta) -> DateTime<Utc> {
+    now.checked_sub_signed(how_long).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
-/// Commits that unnamed files are about to be deleted; false when somebody else has the version.
-async fn announce(lake: &Lake, log: &TableLog, version: i64, files: usize) -> Result<bool, lake::Error> {
-    let commit = uuid::Uuid::new_v4().to_string();
-    let noted = json!({ "commit": commit, "files": files });
-    let info = Action::info("VACUUM START", lake.clock().now().timestamp_millis(), noted);
-    let Err(error) = log.try_commit(version, &[info]).await else { return Ok(true) };
-    // Any error leaves the outcome open.
-    match log.actions(version).await? {
-        Some(found) => {
-            Ok(found.iter().any(|action| action.noted("commit").is_some_and(|id| *id == json!(commit))))
+/// What was read of a log.
+struct Seen {
+    head: i64,
+    /// The files that are live at the head or that a version since a time added or removed.
+    named: HashSet<String>,
+    /// The id by which the announcement is known, if its answer is lost.
+    commit: String,
+    /// Whether the announcement is in the log.
+    announced: bool,
+}
+
+impl Seen {
+    /// Reads a log to its head, with the versions since a time.
+    async fn read(log: &TableLog, since: DateTime<Utc>) -> Result<Self, Error> {
+        let snapshot = log.snapshot().await?;
+        let named = snapshot.files.into_iter().map(|file| file.path).collect();
+        let commit = uuid::Uuid::new_v4().to_string();
+        let mut seen = Seen { head: snapshot.version, named, commit, announced: false };
+        let listed = log.list_versions().await?;
+        let Some((first, _)) = listed.into_iter().find(|(_, written)| *written >= since) else {
+            return Ok(seen);
+        };
+        let mut versions = futures::stream::iter(first..=seen.head)
+            .map(|version| async move { Ok::<_, lake::Error>((version, log.actions(version).await?)) })
+            .buffered(VERSIONS_AT_ONCE);
+        while let Some((version, actions)) = versions.try_next().await? {
+            let table = log.table().name;
+            seen.note(&actions.ok_or(lake::Error::VersionGone { table, version })?);
         }
-        None => Err(error),
+        Ok(seen)
+    }
+
+    /// Reads the versions that are new.
+    async fn read_on(&mut self, log: &TableLog) -> Result<(), Error> {
+        while let Some(actions) = log.actions_after(self.head).await? {
+            log.check_actions(&actions)?;
+            self.note(&actions);
+            self.head += 1;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, actions: &[Action]) {
+        for action in actions {
+            self.named.extend(action.add.iter().map(lake::Add::file_path));
+            self.named.extend(action.remove.iter().map(lake::Remove::file_path));
+            self.announced |= action.noted("commit").is_some_and(|id| *id == json!(self.commit));
+        }
+    }
+}
+
+/// Commits that unnamed files are about to be deleted. Any error leaves the outcome open: reading on tells it.
+async fn announce(lake: &Lake, log: &TableLog, seen: &Seen, files: usize) -> Result<(), lake::Error> {
+    let noted = json!({ "commit": seen.commit, "files": files });
+    let info = Action::info("VACUUM START", lake.clock().now().timestamp_millis(), noted);
+    log.try_commit(seen.head + 1, &[info]).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retention_may_be_longer_than_the_calendar() {
+        let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+        assert_eq!(before(now, TimeDelta::hours(1)), now - TimeDelta::hours(1));
+        assert_eq!(before(now, TimeDelta::MAX), DateTime::<Utc>::MIN_UTC);
     }
 }

@@ -36,7 +36,7 @@ use crate::queue::{self, Queue};
 use crate::store::{self, aws};
 use alerting::{Alerting, Totals};
 use maintenance::Maintenance;
-use supervise::{PAUSE, keep_running};
+use supervise::{PAUSE, keep_running, keep_trying};
 
 pub use setup::{Screen, detections, sinks};
 
@@ -309,7 +309,7 @@ impl Service {
         Ok(maintenance.start(self.lake_opener(config, "maintenance"))?)
     }
 
-    /// Opens the lake once more, for a part with a runtime of its own.
+    /// Opens the lake once more, for a part with a runtime of its own; none when the service stops before it can be.
     fn lake_opener(
         &self,
         config: &Config,
@@ -317,16 +317,16 @@ impl Service {
     ) -> impl AsyncFnOnce() -> Option<Lake> + Send + 'static + use<> {
         let (location, aws, clock) =
             (setup::location(&config.lake), setup::aws(config), Arc::clone(&self.clock));
+        let stop = self.stop.clone();
         async move || {
-            let opened =
-                async { Ok::<_, Error>(Lake::open(store::lake(&location, &aws).await?, clock).await?) };
-            opened
-                .await
-                .inspect_err(|error| {
-                    let error: &dyn std::error::Error = error;
-                    tracing::error!(part, error, "the lake cannot be opened");
-                })
-                .ok()
+            let open = async || {
+                let place = store::lake(&location, &aws).await?;
+                Ok::<_, Error>(Lake::open(place, Arc::clone(&clock)).await?)
+            };
+            keep_trying(PAUSE, &stop, open, |error, again_in| {
+                tracing::error!(part, error, ?again_in, "the lake cannot be opened; trying again");
+            })
+            .await
         }
     }
 

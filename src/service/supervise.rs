@@ -1,4 +1,4 @@
-//! Tasks that must not end: started again when they panic.
+//! Tasks that must not end: started again when they panic, and tried again until they succeed.
 //!
 //! Must never start again what ended by itself, nor anything once the service stops.
 
@@ -39,6 +39,26 @@ pub(super) async fn keep_running<F: Future<Output = ()>>(
     }
 }
 
+/// Tries something until it succeeds, which it returns, or the service stops.
+pub(super) async fn keep_trying<T, E: std::error::Error + 'static>(
+    pause: Backoff,
+    stop: &CancellationToken,
+    mut attempt: impl AsyncFnMut() -> Result<T, E>,
+    mut failed: impl FnMut(&(dyn std::error::Error + 'static), Duration),
+) -> Option<T> {
+    let mut failures = 0;
+    loop {
+        let error = match stop.run_until_cancelled(attempt()).await? {
+            Ok(done) => return Some(done),
+            Err(error) => error,
+        };
+        failures += 1;
+        let wait = pause.after(failures);
+        failed(&error, wait);
+        stop.run_until_cancelled(tokio::time::sleep(wait)).await?;
+    }
+}
+
 fn reason(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
@@ -61,6 +81,27 @@ mod tests {
         })
         .await;
         assert_eq!(runs, 3);
+    }
+
+    #[tokio::test]
+    async fn what_fails_is_tried_until_it_succeeds_or_the_service_stops() {
+        let stop = CancellationToken::new();
+        let (mut tries, mut told) = (0, 0);
+        let attempt = async || {
+            tries += 1;
+            if tries == 4 { Ok(tries) } else { Err(std::io::Error::other("not yet")) }
+        };
+        assert_eq!(keep_trying(AT_ONCE, &stop, attempt, |_, _| told += 1).await, Some(4));
+        assert_eq!(told, 3);
+        let attempt = async || {
+            stop.cancel();
+            Err::<(), _>(std::io::Error::other("not yet"))
+        };
+        let long = Duration::from_hours(1);
+        assert_eq!(
+            keep_trying(Backoff { first: long, longest: long }, &stop, attempt, |_, _| {}).await,
+            None
+        );
     }
 
     #[tokio::test]

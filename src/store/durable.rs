@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -62,11 +62,12 @@ impl ObjectStore for DurableLocal {
     async fn put_multipart_opts(
         &self,
         location: &Path,
-        options: PutMultipartOptions,
+        _: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
         let path = self.inner.path_to_filesystem(location)?;
-        let inner = self.inner.put_multipart_opts(location, options).await?;
-        Ok(Box::new(DurableUpload { inner, path }))
+        let settled = Arc::clone(&self.settled);
+        let upload = blocking(move || DurableUpload::begin(path, &settled)).await?;
+        Ok(Box::new(upload))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -103,29 +104,83 @@ impl DurableLocal {
     }
 }
 
-/// A multipart upload that is synced when it completes.
+/// A file that is written part by part: synced, renamed into its place when it is complete, and the directory synced.
 #[derive(Debug)]
 struct DurableUpload {
-    inner: Box<dyn MultipartUpload>,
     path: PathBuf,
+    temporary: PathBuf,
+    /// None once it is complete or given up.
+    file: Option<Arc<Mutex<File>>>,
+    /// Where the next part begins.
+    end: u64,
+}
+
+impl DurableUpload {
+    fn begin(path: PathBuf, settled: &Mutex<HashSet<PathBuf>>) -> Result<Self> {
+        let directory = path.parent().unwrap_or(FilePath::new("/"));
+        make_directories(directory, settled).map_err(|error| generic(directory, &error))?;
+        let temporary = temporary_name(&path);
+        let file = File::create_new(&temporary).map_err(|error| generic(&temporary, &error))?;
+        Ok(DurableUpload { path, temporary, file: Some(Arc::new(Mutex::new(file))), end: 0 })
+    }
+
+    /// The file, no longer to be removed by whoever drops this.
+    fn take_file(&mut self) -> Result<Arc<Mutex<File>>> {
+        let ended = || generic(&self.path, &std::io::Error::other("the upload has ended"));
+        self.file.take().ok_or_else(ended)
+    }
 }
 
 #[async_trait]
 impl MultipartUpload for DurableUpload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        self.inner.put_part(data)
+        let begin = self.end;
+        self.end += data.content_length() as u64;
+        let (file, path) = (self.file.clone(), self.path.clone());
+        Box::pin(blocking(move || {
+            let ended = || std::io::Error::other("the upload has ended");
+            let written = file.ok_or_else(ended).and_then(|file| write_part(&file, begin, &data));
+            written.map_err(|error| generic(&path, &error))
+        }))
     }
 
     async fn complete(&mut self) -> Result<PutResult> {
-        let result = self.inner.complete().await?;
-        let path = self.path.clone();
-        blocking(move || sync_file_and_directory(&path).map_err(|error| generic(&path, &error))).await?;
-        Ok(result)
+        let file = self.take_file()?;
+        let (path, temporary) = (self.path.clone(), self.temporary.clone());
+        blocking(move || {
+            let file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            let placed = file.sync_all().and_then(|()| fs::rename(&temporary, &path));
+            if placed.is_err() {
+                // The name is ours alone; a leftover is ignored by listings.
+                let _ = fs::remove_file(&temporary);
+            }
+            let directory = path.parent().unwrap_or(FilePath::new("/"));
+            placed.and_then(|()| sync_directory(directory)).map_err(|error| generic(&path, &error))
+        })
+        .await?;
+        Ok(PutResult { e_tag: None, version: None })
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.inner.abort().await
+        self.take_file()?;
+        let temporary = self.temporary.clone();
+        blocking(move || fs::remove_file(&temporary).map_err(|error| generic(&temporary, &error))).await
     }
+}
+
+impl Drop for DurableUpload {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            // Cancelled: nobody will complete it.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+fn write_part(file: &Mutex<File>, begin: u64, data: &PutPayload) -> std::io::Result<()> {
+    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+    file.seek(SeekFrom::Start(begin))?;
+    data.iter().try_for_each(|chunk| file.write_all(chunk))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -257,5 +312,37 @@ mod tests {
         assert_eq!(store.get(&path).await.expect("is there").bytes().await.expect("is read"), "three");
         let names: Vec<_> = fs::read_dir(directory.path().join("a/b")).expect("a directory").collect();
         assert_eq!(names.len(), 1, "no temporary file is left: {names:?}");
+    }
+
+    #[tokio::test]
+    async fn an_upload_is_seen_when_it_is_complete_and_not_before() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = DurableLocal::default();
+        let path = Path::from_absolute_path(directory.path().join("a/b/c.parquet")).expect("a path");
+        let names = || -> Vec<_> {
+            let entries = fs::read_dir(directory.path().join("a/b")).expect("a directory");
+            entries.map(|entry| entry.expect("an entry").file_name()).collect()
+        };
+        let mut upload = store.put_multipart(&path).await.expect("is begun");
+        assert!(store.settled.lock().expect("a lock").contains(&directory.path().join("a/b")));
+        // Parts are in the order they were given in, whichever is written first.
+        let (first, second) = (upload.put_part("one ".into()), upload.put_part("two".into()));
+        second.await.expect("is written");
+        first.await.expect("is written");
+        assert!(matches!(store.get(&path).await, Err(Error::NotFound { .. })));
+        upload.complete().await.expect("is complete");
+        assert_eq!(store.get(&path).await.expect("is there").bytes().await.expect("is read"), "one two");
+        upload.complete().await.expect_err("is complete already");
+        upload.put_part("three".into()).await.expect_err("is complete already");
+        drop(upload);
+        assert_eq!(names(), ["c.parquet"]);
+
+        let mut given_up = store.put_multipart(&path).await.expect("is begun");
+        given_up.put_part("other".into()).await.expect("is written");
+        assert_eq!(names().len(), 2);
+        given_up.abort().await.expect("is given up");
+        drop(store.put_multipart(&path).await.expect("is begun"));
+        assert_eq!(names(), ["c.parquet"]);
+        assert_eq!(store.get(&path).await.expect("is there").bytes().await.expect("is read"), "one two");
     }
 }

@@ -3,6 +3,7 @@
 //! Must never hold credentials: they come from the SDK's chain each time they are needed.
 
 pub mod aws;
+mod conditional;
 mod durable;
 pub mod memory;
 
@@ -85,6 +86,26 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The store does not keep what the lake relies on.
+    #[error(
+        "`{place}`{} ignores `If-None-Match: *` when a file is put: two writers would overwrite each other's commits",
+        endpoint.as_ref().map(|endpoint| format!(" at `{endpoint}`")).unwrap_or_default()
+    )]
+    Unconditional {
+        /// Where the lake is.
+        place: String,
+        /// The endpoint, if one was set.
+        endpoint: Option<String>,
+    },
+    /// It cannot be told whether the store keeps what the lake relies on.
+    #[error("cannot put a file at `{place}` on the condition that there is none")]
+    Conditional {
+        /// Where the lake is.
+        place: String,
+        /// The cause.
+        #[source]
+        source: object_store::Error,
+    },
     /// S3 cannot be used.
     #[error("cannot use bucket `{bucket}`")]
     S3 {
@@ -135,6 +156,7 @@ pub struct LakeStore {
     /// The lake's own URL, ending in a slash.
     pub url: Url,
     location: Location,
+    endpoint: Option<String>,
 }
 
 impl fmt::Display for LakeStore {
@@ -168,7 +190,7 @@ pub async fn lake(location: &Location, aws: &AwsSettings) -> Result<LakeStore, E
             (Arc::new(CreateOnce { data, log }) as Arc<dyn ObjectStore>, url)
         }
     };
-    Ok(LakeStore { store, url, location })
+    Ok(LakeStore { store, url, location, endpoint: aws.endpoint.clone() })
 }
 
 /// An absolute path with `.` and `..` taken out and links followed as far as it exists.

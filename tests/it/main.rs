@@ -7,6 +7,7 @@ mod cli;
 mod daemon;
 mod decode_cloudtrail;
 mod decode_vpc_flow;
+mod foreign;
 mod forms;
 mod fuzz;
 mod hostile;

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, TimeDelta};
+use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path as StorePath;
 use object_store::{
@@ -107,7 +108,7 @@ pub async fn assert_whole(lake: &Lake) {
     assert_eq!((report.errors, report.problems.iter().find(|problem| problem.is_error)), (0, None));
 }
 
-fn settings() -> compact::Settings {
+pub fn settings() -> compact::Settings {
     compact::Settings {
         closed_after: TimeDelta::hours(6),
         hour_files: None,
@@ -175,7 +176,8 @@ fn data_files(directory: &Path, table: &str) -> Vec<String> {
 pub fn make_old(directory: &Path, hours: u64) {
     for entry in walkdir::WalkDir::new(directory).into_iter().filter_map(Result::ok) {
         if entry.file_type().is_file() {
-            let file = std::fs::File::options().write(true).open(entry.path()).expect("is opened");
+            // Others may delete it meanwhile.
+            let Ok(file) = std::fs::File::options().write(true).open(entry.path()) else { continue };
             file.set_modified(SystemTime::now() - Duration::from_hours(hours)).expect("is made old");
         }
     }
@@ -422,25 +424,36 @@ async fn appends_compaction_deletion_and_vacuum_side_by_side_lose_and_double_not
         let path = path.clone();
         tokio::spawn(async move {
             let lake = open(&path).await;
+            let mut gone = 0;
             for round in 0..6 {
                 for job in compact::jobs(&lake, &settings(), None).await.expect("are found") {
-                    compact::run(&lake, job, &settings(), |_| {}).await.expect("is tried");
+                    // What it reads may be compacted and deleted by the other: that is an error, and no harm.
+                    let _ = compact::run(&lake, job, &settings(), |_| {}).await;
                 }
                 let condition = format!("event_id = '{}'", round * 10 + 3);
                 let deletion =
                     Deletion::new(&lake, &CLOUDTRAIL, &condition, &Limits::default()).expect("is sound");
                 // Others may be faster all the time: that is an error, and no harm.
                 let _ = deletion.run(true, |_| {}).await;
+                // Whatever is there may go, also what a writer stored just now and did not commit yet.
+                make_old(&path.join("cloudtrail"), 1_000);
                 let retain = TimeDelta::zero();
-                vacuum::run(&lake, vacuum::Settings { retain, dry_run: false }, |_| {})
-                    .await
-                    .expect("is done");
+                let settings = vacuum::Settings { retain, dry_run: false };
+                let done = vacuum::run(&lake, settings, |_| {}).await.expect("is done");
+                gone += done.iter().map(|vacuumed| vacuumed.paths.len()).sum::<usize>();
             }
+            gone
         })
     });
-    for task in writers.chain(keepers).collect::<Vec<_>>() {
-        task.await.expect("ends well");
+    let (writers, keepers) = (writers.collect::<Vec<_>>(), keepers.collect::<Vec<_>>());
+    for writer in writers {
+        writer.await.expect("ends well");
     }
+    let mut gone = 0;
+    for keeper in keepers {
+        gone += keeper.await.expect("ends well");
+    }
+    assert!(gone > 0, "no file was deleted meanwhile");
     let lake = open(&path).await;
     assert_whole(&lake).await;
     compact_all(&lake).await;
@@ -569,6 +582,8 @@ async fn expired_days_go_whole_and_never_come_back() {
     assert_eq!(rows(&lake).await, 3);
     assert_whole(&lake).await;
     assert!(erase::expire(&lake, first_kept, true, |_| {}).await.expect("is done").is_empty());
+    let forever = vacuum::Settings { retain: TimeDelta::MAX, dry_run: false };
+    vacuum::run(&lake, forever, |_| {}).await.expect("keeps everything");
     let again = small_lake(directory.path()).await;
     assert_eq!(rows(&again).await, 3);
     assert_whole(&again).await;
@@ -683,6 +698,10 @@ enum Fault {
     Lie,
     /// Somebody else announced that unnamed files are deleted, and deleted them.
     Vacuum,
+    /// The condition is ignored.
+    Overwrite,
+    /// Somebody else commits first.
+    Overtake,
 }
 
 /// A local store whose next conditional puts go wrong.
@@ -691,6 +710,8 @@ struct Faulty {
     inner: Arc<dyn ObjectStore>,
     directory: PathBuf,
     faults: Mutex<VecDeque<Fault>>,
+    /// How often version 2 of a log was read.
+    second_reads: AtomicU64,
 }
 
 impl std::fmt::Display for Faulty {
@@ -704,7 +725,12 @@ async fn open_faulty(directory: &Path) -> (Lake, Arc<Faulty>) {
     let mut place =
         store::lake(&Location::Local(directory.to_owned()), &AwsSettings::default()).await.expect("a store");
     let inner = place.store;
-    let faulty = Arc::new(Faulty { inner, directory: directory.to_owned(), faults: Mutex::default() });
+    let faulty = Arc::new(Faulty {
+        inner,
+        directory: directory.to_owned(),
+        faults: Mutex::default(),
+        second_reads: AtomicU64::default(),
+    });
     place.store = Arc::clone(&faulty) as Arc<dyn ObjectStore>;
     (Lake::create(place, clock()).await.expect("a lake"), faulty)
 }
@@ -724,6 +750,15 @@ impl ObjectStore for Faulty {
             None => self.inner.put_opts(path, body, options).await,
             Some(Fault::Fail) => Err(failed()),
             Some(Fault::Lie) => self.inner.put_opts(path, body, options).await.and(Err(failed())),
+            Some(Fault::Overtake) => {
+                let theirs = r#"{"commitInfo":{"operation":"WRITE"}}"#;
+                self.inner.put_opts(path, theirs.into(), options.clone()).await?;
+                self.inner.put_opts(path, body, options).await
+            }
+            Some(Fault::Overwrite) => {
+                let options = PutOptions { mode: PutMode::Overwrite, ..options };
+                self.inner.put_opts(path, body, options).await
+            }
             Some(Fault::Vacuum) => {
                 let marker = r#"{"commitInfo":{"operation":"VACUUM START"}}"#;
                 self.inner.put_opts(path, marker.into(), options).await?;
@@ -747,6 +782,9 @@ impl ObjectStore for Faulty {
     }
 
     async fn get_opts(&self, path: &StorePath, options: GetOptions) -> StoreResult<GetResult> {
+        if path.filename() == Some("00000000000000000002.json") {
+            self.second_reads.fetch_add(1, Ordering::Relaxed);
+        }
         self.inner.get_opts(path, options).await
     }
 
@@ -771,6 +809,37 @@ impl ObjectStore for Faulty {
 }
 
 #[tokio::test]
+async fn a_bucket_that_ignores_the_condition_of_a_put_is_refused() {
+    let location = "s3://bucket/lake".parse::<Location>().expect("a location");
+    let endpoint = "http://127.0.0.1:9";
+    let aws = AwsSettings { endpoint: Some(endpoint.to_owned()), region: Some("eu-west-1".to_owned()) };
+    let inner: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
+    let create = async |faults: &[Fault]| {
+        let mut place = store::lake(&location, &aws).await.expect("a store");
+        let faults = Mutex::new(faults.iter().copied().collect());
+        place.store = Arc::new(Faulty {
+            inner: Arc::clone(&inner),
+            directory: PathBuf::new(),
+            faults,
+            second_reads: AtomicU64::default(),
+        });
+        Lake::create(place, clock()).await.map(drop)
+    };
+    let files = async || inner.list(None).collect::<Vec<_>>().await;
+
+    let refused = create(&[Fault::Overwrite; 2]).await.expect_err("is refused").to_string();
+    assert!(
+        refused.contains("`s3://bucket/lake` at `http://127.0.0.1:9` ignores `If-None-Match: *`"),
+        "{refused}"
+    );
+    assert!(files().await.is_empty(), "nothing is made, and nothing is left behind");
+    create(&[Fault::Fail; 3]).await.expect_err("cannot tell");
+    create(&[Fault::Fail]).await.expect("is a lake");
+    let made = files().await;
+    assert_eq!(made.len(), lake::TABLES.len(), "one version of each table: {made:?}");
+}
+
+#[tokio::test]
 async fn a_writer_that_meets_a_vacuum_stores_its_files_again() {
     let directory = tempfile::tempdir().expect("a directory");
     let (lake, store) = open_faulty(directory.path()).await;
@@ -787,6 +856,28 @@ async fn a_writer_that_meets_a_vacuum_stores_its_files_again() {
     assert_whole(&lake).await;
     assert!(compact_all(&lake).await.iter().any(|done| done.table == "cloudtrail"));
     assert_eq!(rows(&lake).await, 2);
+    assert_whole(&lake).await;
+}
+
+#[tokio::test]
+async fn a_vacuum_that_others_overtake_reads_on_and_not_anew() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (lake, store) = open_faulty(directory.path()).await;
+    for number in 0..4 {
+        add(&lake, vec![object(&format!("k{number}"), &[(&format!("{number}"), 1, "x")])]).await;
+    }
+    compact_all(&lake).await;
+    make_old(directory.path(), 1_000);
+    store.faults.lock().expect("a lock").extend([Fault::Overtake; 20]);
+    let before = store.second_reads.load(Ordering::Relaxed);
+    let settings = vacuum::Settings { retain: TimeDelta::days(100), dry_run: false };
+    assert_eq!(vacuum::run(&lake, settings, |_| {}).await.expect("is done")[0].paths, [""; 0]);
+    let settings = vacuum::Settings { retain: TimeDelta::days(7), dry_run: false };
+    let gone = vacuum::run(&lake, settings, |_| {}).await.expect("is done");
+    assert_eq!(gone[0].paths.len(), 4, "those that were compacted away");
+    let reads = store.second_reads.load(Ordering::Relaxed) - before;
+    assert!(reads < 30, "version 2 of the logs was read {reads} times");
+    assert_eq!(rows(&lake).await, 4);
     assert_whole(&lake).await;
 }
 

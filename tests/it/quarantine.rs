@@ -1,5 +1,7 @@
 //! Objects that could not be read: listed, and read again.
 
+use trailhound::lake::State;
+
 use crate::cli::{Place, Ran};
 
 const GOOD: &str =
@@ -104,4 +106,31 @@ fn an_object_that_was_replaced_is_a_new_one_and_one_that_is_gone_stays() {
     insta::assert_snapshot!("quarantine_retry_replaced", place.steady(&ran));
     assert_eq!(place.quarantined(&[]).len(), 1, "the one that is gone");
     assert_eq!(place.rows("select count(*) as n from cloudtrail"), "n\n1\n");
+}
+
+#[tokio::test]
+async fn an_object_that_was_read_by_a_clock_that_is_behind_is_no_longer_quarantined() {
+    let place = Place::new();
+    let lake = crate::maintain::open(&place.path("lake")).await;
+    let read = |key: &str, state: State, read_at: i64| {
+        let mut object = crate::maintain::object_of(key, 10, &[("1", 1, "x")]);
+        object.record.read_at = read_at;
+        object.record.state = state;
+        if state == State::Quarantined {
+            object.record.reason = Some("cut".to_owned());
+            object.rows = None;
+        }
+        object
+    };
+    for object in [
+        read("a", State::Quarantined, 2_000_000),
+        read("b", State::Quarantined, 2_000_000),
+        read("a", State::Committed, 1_000_000),
+    ] {
+        lake.commit(vec![object]).await.expect("is committed");
+        lake.update_index().await.expect("is indexed");
+    }
+    let listed = place.ok(&["lake", "quarantine", "--format", "ndjson"]);
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+    assert!(listed.contains(r#""key":"b""#), "{listed}");
 }

@@ -118,6 +118,40 @@ async fn files_and_directories_are_synced_before_messages_are_deleted() {
     println!("{} files of `cloudtrail` were on disk before the last message was deleted", moves.len());
 }
 
+/// A large file is written part by part, and a checkpoint as one: no commit may name what could still vanish.
+#[tokio::test]
+async fn files_of_compaction_are_synced_before_they_can_be_seen() {
+    if strace_is_missing() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (config, trace) = (directory.path().join("trailhound.toml"), directory.path().join("trace"));
+    std::fs::write(&config, "lake = 'lake'\n[maintain]\nclosed_after_seconds = 0\n").unwrap();
+    for number in 0..2 {
+        let object = directory.path().join(format!("{number}.json"));
+        let content = String::from_utf8(cloudtrail([format!("{number}")])).unwrap();
+        std::fs::write(&object, content.replace("2026-03-10T", "2024-03-10T")).unwrap();
+        let done = trailhound(&config).arg("ingest").arg(&object).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    let plain = trailhound(&config);
+    let mut traced = Command::new("strace");
+    traced
+        .args(["-f", "-y", "-o"])
+        .arg(&trace)
+        .args(["-e", "trace=fsync,rename,renameat,renameat2,link,linkat"]);
+    traced.arg(plain.get_program()).args(plain.get_args()).args(["lake", "compact"]);
+    let done = traced.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let trace = std::fs::read_to_string(&trace).unwrap();
+    let calls = calls(&trace);
+    let is_move = |call: &&Call| ["rename", "link"].iter().any(|name| call.text.starts_with(name));
+    let mut moves = calls.iter().filter(is_move).filter(|call| call.text.contains("/cloudtrail/"));
+    let compacted = moves.find(|call| call.text.contains("/compact-")).expect("a file is placed");
+    let commit = moves.find(|call| call.text.contains("/_delta_log/")).expect("is committed");
+    assert!(placed(&calls, compacted) < commit.began, "it is named before it is on disk: {commit:?}");
+}
+
 /// A version of the log may be seen although its directory was never synced: whoever relies on it syncs it first.
 #[tokio::test]
 async fn what_another_placed_is_synced_before_it_is_relied_on() {

@@ -1,10 +1,8 @@
 //! `trailhound lake delete`: rows that must go, for example because a person asked for it.
 
-use std::io::Write;
-
 use clap::Args;
 
-use super::expire::{line, tell};
+use super::expire::Told;
 use crate::cli::output::{Outcome, Output};
 use crate::cli::{Failure, Global, session};
 use crate::lake::{self, DATA_TABLES};
@@ -50,14 +48,14 @@ impl Delete {
         let files: lake::Snapshot = lake.log(table.name)?.snapshot().await?;
         let rows = files.files.iter().filter_map(|file| file.rows).sum();
         let bar = output.progress_items(rows, "looking for rows");
-        let erased = deletion.run(self.yes, |rows| bar.advance(rows)).await?;
+        let mut told = Told::new(output);
+        let done = deletion
+            .run(self.yes, |looked| {
+                bar.advance(looked.rows);
+                looked.erased.into_iter().for_each(|erased| told.print(erased));
+            })
+            .await;
         bar.finish();
-        let mut data = output.data();
-        for erased in &erased {
-            writeln!(data, "{}", line(erased))?;
-        }
-        data.flush()?;
-        tell(&erased, self.yes, output);
-        Ok(Outcome::Done)
+        told.end(self.yes, done.map(drop), output)
     }
 }

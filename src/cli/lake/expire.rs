@@ -7,8 +7,8 @@ use clap::Args;
 
 use crate::cli::output::{Outcome, Output, human_bytes, human_count};
 use crate::cli::{Failure, Global, session};
-use crate::maintain::day_name;
 use crate::maintain::erase::{self, Erased};
+use crate::maintain::{self, day_name};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,25 +44,65 @@ impl Expire {
         let lake = session::open_lake(&config).await?;
         let today = lake.clock().now().date_naive();
         let first_kept = today.checked_sub_days(self.older_than).unwrap_or(NaiveDate::MIN);
-        let mut data = output.data();
+        let mut told = Told::new(output);
         let spinner = output.spinner("taking out old days");
-        let mut broken = Ok(());
-        let erased = erase::expire(&lake, first_kept, self.yes, |erased| {
+        let done = erase::expire(&lake, first_kept, self.yes, |erased| {
             spinner.describe(&format!("taken out {} {}", erased.table, day_name(erased.day)));
-            let written = writeln!(data, "{}", line(erased));
-            broken = std::mem::replace(&mut broken, Ok(())).and(written);
+            told.print(erased);
         })
-        .await?;
+        .await;
         spinner.finish();
-        broken?;
-        data.flush()?;
-        tell(&erased, self.yes, output);
+        told.end(self.yes, done.map(drop), output)
+    }
+}
+
+/// The days that are done, each printed at once: what was taken out is told, whatever fails later.
+pub(super) struct Told {
+    data: Box<dyn Write + Send>,
+    count: usize,
+    rows: u64,
+    written: std::io::Result<()>,
+}
+
+impl Told {
+    pub(super) fn new(output: &Output) -> Self {
+        Told { data: output.data(), count: 0, rows: 0, written: Ok(()) }
+    }
+
+    /// One day in a line.
+    pub(super) fn print(&mut self, erased: &Erased) {
+        self.count += 1;
+        self.rows += erased.rows;
+        if self.written.is_ok() {
+            self.written = writeln!(self.data, "{}", line(erased)).and_then(|()| self.data.flush());
+        }
+    }
+
+    /// What was done in all, and what to do next; or what failed.
+    pub(super) fn end(
+        self,
+        done: bool,
+        outcome: Result<(), maintain::Error>,
+        output: &Output,
+    ) -> Result<Outcome, Failure> {
+        let rows = human_count(self.rows);
+        if done {
+            output.note(format!(
+                "{rows} rows taken out; their bytes go with `trailhound lake vacuum`, once old enough"
+            ));
+        } else {
+            output.note(format!("{rows} rows would be taken out; nothing was changed"));
+            if self.count > 0 {
+                output.hint("the same command with `--yes` does it");
+            }
+        }
+        outcome?;
+        self.written?;
         Ok(Outcome::Done)
     }
 }
 
-/// One day in a line.
-pub(super) fn line(erased: &Erased) -> String {
+fn line(erased: &Erased) -> String {
     format!(
         "{} {}: {} rows in {} files of {}",
         erased.table,
@@ -71,19 +111,4 @@ pub(super) fn line(erased: &Erased) -> String {
         human_count(erased.files as u64),
         human_bytes(erased.bytes)
     )
-}
-
-/// What was done in all, and what to do next.
-pub(super) fn tell(erased: &[Erased], done: bool, output: &Output) {
-    let rows = human_count(erased.iter().map(|erased| erased.rows).sum());
-    if done {
-        output.note(format!(
-            "{rows} rows taken out; their bytes go with `trailhound lake vacuum`, once old enough"
-        ));
-    } else {
-        output.note(format!("{rows} rows would be taken out; nothing was changed"));
-        if !erased.is_empty() {
-            output.hint("the same command with `--yes` does it");
-        }
-    }
 }

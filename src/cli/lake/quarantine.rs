@@ -30,13 +30,17 @@ Examples:
   trailhound lake quarantine vpcflowlogs --since 2026-03-01 --retry
 ";
 
-/// What is quarantined: no longer so is an object that was read since, and one that was replaced by what could be.
+/// What is quarantined: no longer so is an object that was read, whatever the clocks say, and one that was replaced
+/// by what could be.
 const SQL: &str = "\
 select q.read_at, q.bucket, q.key, q.size_bytes, q.kind, q.reason, q.etag, q.object_id
 from objects q
 where q.state = 'quarantined'
   and strpos(q.key, $key) > 0
   and q.read_at >= to_timestamp($since)
+  and not exists (
+    select 1 from objects same where same.object_id = q.object_id and same.state <> 'quarantined'
+  )
   and not exists (
     select 1 from objects later
     where later.bucket = q.bucket and later.key = q.key and later.state <> 'quarantined'

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::cli::output::{Outcome, Output, human_bytes, human_count};
 use crate::cli::{Failure, Global, session};
-use crate::maintain::vacuum::{self, Settings};
+use crate::maintain::vacuum::{self, Settings, Vacuumed};
 use crate::service::setup;
 
 const EXAMPLES: &str = "\
@@ -43,24 +43,34 @@ impl Vacuum {
         }
         let lake = session::open_lake(&config).await?;
         let spinner = output.spinner("listing files");
-        let all = vacuum::run(&lake, settings, |done| spinner.describe(&format!("done with {}", done.table)))
-            .await?;
-        spinner.finish();
         let mut data = output.data();
-        for vacuumed in &all {
-            for path in &vacuumed.paths {
-                writeln!(data, "{}/{path}", vacuumed.table)?;
+        let (mut files, mut bytes, mut failed, mut written) = (0, 0, false, Ok(()));
+        // Each table is told at once: its files are gone, whatever fails later.
+        let done = vacuum::run(&lake, settings, |done| {
+            spinner.describe(&format!("done with {}", done.table));
+            if written.is_ok() {
+                written = print(&mut data, done);
             }
-            for error in &vacuumed.failed {
-                output.warn(format!("a file of `{}` is still there: {error}", vacuumed.table));
+            for error in &done.failed {
+                output.warn(format!("a file of `{}` is still there: {error}", done.table));
             }
-        }
-        data.flush()?;
-        let files: usize = all.iter().map(|vacuumed| vacuumed.paths.len()).sum();
-        let bytes = human_bytes(all.iter().map(|vacuumed| vacuumed.bytes).sum());
+            files += done.paths.len();
+            bytes += done.bytes;
+            failed |= !done.failed.is_empty();
+        })
+        .await;
+        spinner.finish();
         let verb = if self.dry_run { "would be deleted" } else { "deleted" };
-        output.note(format!("{} files of {bytes} {verb}", human_count(files as u64)));
-        let failed = all.iter().any(|vacuumed| !vacuumed.failed.is_empty());
+        output.note(format!("{} files of {} {verb}", human_count(files as u64), human_bytes(bytes)));
+        done?;
+        written?;
         Ok(if failed { Outcome::Failed } else { Outcome::Done })
     }
+}
+
+fn print(data: &mut impl Write, done: &Vacuumed) -> std::io::Result<()> {
+    for path in &done.paths {
+        writeln!(data, "{}/{path}", done.table)?;
+    }
+    data.flush()
 }
