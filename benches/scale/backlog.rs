@@ -99,7 +99,9 @@ pub fn watch(children: &mut [Child], started: Instant) -> Vec<Vec<u64>> {
             return resident;
         }
         if started.elapsed() > PATIENCE {
-            children.iter_mut().for_each(|child| child.kill().expect("is killed"));
+            for child in &mut children {
+                child.kill().expect("is killed");
+            }
             panic!("it takes too long");
         }
         std::thread::sleep(Duration::from_secs(1));

@@ -228,7 +228,7 @@ async fn stream(stage: &Stage, lake: &str, rate: usize, seconds: usize) -> (Vec<
     let all: Vec<Object> = objects(rate * seconds).collect();
     let count = all.len();
     let sent = Mutex::new(HashMap::new());
-    let send = async {
+    let announce = async {
         let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / rate as f64));
         for object in &all {
             ticks.tick().await;
@@ -252,7 +252,7 @@ async fn stream(stage: &Stage, lake: &str, rate: usize, seconds: usize) -> (Vec<
         (delays, version)
     };
     let patience = Duration::from_secs(seconds as u64 + 180);
-    let seen = tokio::time::timeout(patience, async { tokio::join!(send, see).1 }).await;
+    let seen = tokio::time::timeout(patience, async { tokio::join!(announce, see).1 }).await;
     seen.unwrap_or_else(|_| panic!("it takes too long: {}", log(stage.directory.path())))
 }
 

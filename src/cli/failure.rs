@@ -76,7 +76,7 @@ impl From<store::Error> for Failure {
 impl From<lake::Error> for Failure {
     fn from(error: lake::Error) -> Self {
         let error = match error {
-            lake::Error::Store(error) => return error.into(),
+            lake::Error::Store(error) => return (*error).into(),
             error => error,
         };
         let hint = match &error {

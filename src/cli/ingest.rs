@@ -34,7 +34,7 @@ const REDRAW: Duration = Duration::from_millis(500);
 /// How often anything else is.
 const LINE: Duration = Duration::from_secs(10);
 /// The time whose rate tells how long the rest takes.
-const LATELY: Duration = Duration::from_secs(60);
+const LATELY: Duration = Duration::from_mins(1);
 
 /// At most so many rejected objects are named; all of them are in the `objects` table.
 const SHOWN_REJECTIONS: usize = 20;

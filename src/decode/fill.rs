@@ -226,6 +226,10 @@ impl TextColumn {
 
 /// One column being filled.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one for each column of a table, and most are of text"
+)]
 pub enum Column {
     /// Text.
     Text(TextColumn),

@@ -303,7 +303,9 @@ impl Lister {
                 Opened::Whole(objects) => self.keep(objects).await?,
                 Opened::Parts(objects, prefixes) => {
                     self.give_out(objects).await?;
-                    prefixes.into_iter().for_each(|prefix| self.note(prefix));
+                    for prefix in prefixes {
+                        self.note(prefix);
+                    }
                 }
             }
         }

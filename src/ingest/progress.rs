@@ -131,10 +131,9 @@ impl Progress {
     /// There is such a day.
     pub fn found_day(&self, day: NaiveDate) {
         let mut state = self.state();
-        if !state.open.contains_key(&day) {
-            state.open.insert(day, Open::default());
-            state.found += 1;
-        }
+        let before = state.open.len();
+        state.open.entry(day).or_default();
+        state.found += u64::from(state.open.len() > before);
     }
 
     /// Objects of a day were listed.

@@ -643,7 +643,7 @@ mod tests {
     fn of_refused_objects_nothing_is_kept() {
         let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
         let events = r#"[{"eventName":"x","requestParameters":{"a":"b"}},7]"#;
-        for content in [events, &format!("{FLOW}\n2 1\n"), &format!("account-id start\n1 2\n3\n")] {
+        for content in [events, &format!("{FLOW}\n2 1\n"), "account-id start\n1 2\n3\n"] {
             let record = read_one(&reader, "x", content).record;
             assert_eq!(record.state, State::Quarantined, "{:?}", record.reason);
             assert!(reader.lock().iter().all(Buffers::is_empty), "{content}");

@@ -299,18 +299,18 @@ impl Worker {
         let (reader, copies) = (Arc::clone(&self.reader), group.clone());
         let read =
             lake::on_cpu(move || reader.read_all(copies.into_iter().map(|(fetched, _)| fetched))).await;
-        let outcomes = match read {
-            Ok(objects) => objects.into_iter().map(|object| Outcome::Read(Box::new(object))).collect(),
-            Err(_) => {
-                // One of them ended it: each for itself, the others can be read.
-                let mut outcomes = Vec::with_capacity(group.len());
-                for (fetched, receives) in group {
-                    outcomes.push(self.decode(fetched, receives).await);
-                }
-                outcomes
+        let mut outcomes = Vec::with_capacity(group.len());
+        if let Ok(objects) = read {
+            outcomes.extend(objects.into_iter().map(|object| Outcome::Read(Box::new(object))));
+        } else {
+            // One of them ended it: each for itself, the others can be read.
+            for (fetched, receives) in group {
+                outcomes.push(self.decode(fetched, receives).await);
             }
-        };
-        outcomes.iter().for_each(|_| failpoint::pass("object_read"));
+        }
+        for _ in &outcomes {
+            failpoint::pass("object_read");
+        }
         outcomes
     }
 

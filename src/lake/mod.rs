@@ -124,10 +124,16 @@ pub enum Error {
     },
     /// The store of the lake cannot be used.
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(Box<store::Error>),
     /// A worker thread ended before its work was done.
     #[error("a worker thread ended early")]
     Worker,
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Error::Store(Box::new(error))
+    }
 }
 
 impl Error {

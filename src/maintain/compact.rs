@@ -147,8 +147,8 @@ fn hours(
     let Some(least) = settings.hour_files else { return BTreeMap::new() };
     let mut hours: BTreeMap<DateTime<Utc>, Vec<DataFile>> = BTreeMap::new();
     for file in files.iter().filter(|file| file.event_date == day && !is_rewritten(file)) {
-        let last = file.max_time.and_then(DateTime::from_timestamp_micros);
-        if let Some(hour) = last.and_then(|last| last.duration_trunc(TimeDelta::hours(1)).ok()) {
+        let time = file.max_time.and_then(DateTime::from_timestamp_micros);
+        if let Some(hour) = time.and_then(|time| time.duration_trunc(TimeDelta::hours(1)).ok()) {
             hours.entry(hour).or_default().push(file.clone());
         }
     }
@@ -265,17 +265,14 @@ async fn rewrite<'a>(
     let session = Session::empty(lake, limits)?.with_batch_rows(BATCH_ROWS);
     let may_merge = may_merge && settings.merge && !is_ledger(job.table);
     let chains = merge::chains(inputs, settings.limits.memory_bytes).filter(|_| may_merge);
-    let rows = match chains {
-        Some(chains) => {
-            let frame = |file| rows_of(&session, lake, job, vec![file]);
-            let chain = |files: Vec<DataFile>| files.into_iter().map(frame).collect::<Result<Vec<_>, _>>();
-            let frames = chains.into_iter().map(chain).collect::<Result<Vec<_>, _>>()?;
-            merge::merge(frames, &sort_keys(job.table), BATCH_ROWS).map_err(failed)?
-        }
-        None => {
-            let frame = sorted(&session, lake, job, inputs.to_vec())?;
-            frame.execute_stream().await.map_err(failed)?
-        }
+    let rows = if let Some(chains) = chains {
+        let frame = |file| rows_of(&session, lake, job, vec![file]);
+        let chain = |files: Vec<DataFile>| files.into_iter().map(frame).collect::<Result<Vec<_>, _>>();
+        let frames = chains.into_iter().map(chain).collect::<Result<Vec<_>, _>>()?;
+        merge::merge(frames, &sort_keys(job.table), BATCH_ROWS).map_err(failed)?
+    } else {
+        let frame = sorted(&session, lake, job, inputs.to_vec())?;
+        frame.execute_stream().await.map_err(failed)?
     };
     let prefix = if job.hour.is_some() { HOURLY } else { COMPACTED };
     let now_millis = lake.clock().now().timestamp_millis();

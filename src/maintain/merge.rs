@@ -100,7 +100,7 @@ pub(super) fn merge(
     let ends = merged.map(|batch| batch.map(Some)).chain(futures::stream::iter([Ok(None)]));
     let rows = ends.filter_map(move |batch| {
         let rows = batch.and_then(|batch| match batch {
-            Some(batch) => ties.push(batch),
+            Some(batch) => ties.push(&batch),
             None => Ok(ties.give_out(None)?),
         });
         std::future::ready(rows.transpose())
@@ -127,7 +127,7 @@ impl Ties {
     }
 
     /// Takes rows sorted by time; gives out those that no others of the same time can follow.
-    fn push(&mut self, batch: RecordBatch) -> Result<Option<RecordBatch>> {
+    fn push(&mut self, batch: &RecordBatch) -> Result<Option<RecordBatch>> {
         let unsorted = || DataFusionError::External(Box::new(Unsorted));
         let times: &PrimitiveArray<TimestampMicrosecondType> = batch.column(self.keys[0]).as_primitive();
         let values = times.values();
@@ -218,10 +218,10 @@ mod tests {
             let mut ties = Ties::new(&schema, &["t", "k"]).unwrap();
             let mut out = Vec::new();
             for rows in batches {
-                let times: TimestampMicrosecondArray = rows.iter().map(|row| Some(row.0)).collect();
+                let micros: TimestampMicrosecondArray = rows.iter().map(|row| Some(row.0)).collect();
                 let keys: Int32Array = rows.iter().map(|row| Some(row.1)).collect();
-                let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(times), Arc::new(keys)]);
-                match ties.push(batch.unwrap()) {
+                let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(micros), Arc::new(keys)]);
+                match ties.push(&batch.unwrap()) {
                     Ok(rows) => out.extend(rows),
                     Err(error) => {
                         assert!(is_unsorted(&error));
@@ -231,8 +231,11 @@ mod tests {
             }
             out.extend(ties.give_out(None).unwrap());
             let pairs = |batch: &RecordBatch| -> Vec<(i64, i32)> {
-                let times = batch.column(0).as_primitive::<TimestampMicrosecondType>().values().to_vec();
-                times.into_iter().zip(batch.column(1).as_primitive::<Int32Type>().values().to_vec()).collect()
+                let micros = batch.column(0).as_primitive::<TimestampMicrosecondType>().values().to_vec();
+                micros
+                    .into_iter()
+                    .zip(batch.column(1).as_primitive::<Int32Type>().values().to_vec())
+                    .collect()
             };
             Some(out.iter().flat_map(pairs).collect())
         };

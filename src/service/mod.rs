@@ -323,10 +323,10 @@ impl Service {
                 let place = store::lake(&location, &aws).await?;
                 Ok::<_, Error>(Lake::open(place, Arc::clone(&clock)).await?)
             };
-            keep_trying(PAUSE, &stop, open, |error, again_in| {
+            let opened = keep_trying(PAUSE, &stop, open, |error, again_in| {
                 tracing::error!(part, error, ?again_in, "the lake cannot be opened; trying again");
-            })
-            .await
+            });
+            Box::pin(opened).await
         }
     }
 

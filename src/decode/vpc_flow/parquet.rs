@@ -302,6 +302,7 @@ mod tests {
     use arrow::array::Float64Array;
     use parquet::arrow::ArrowWriter;
     use parquet::basic::{Compression, GzipLevel};
+    use parquet::file::metadata::RowGroupMetaData;
     use parquet::file::properties::WriterProperties;
 
     use super::*;
@@ -407,7 +408,8 @@ mod tests {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let metadata = ArrowReaderMetadata::load(&Bytes::from(whole.clone()), options).unwrap();
         let check = |file: &[u8], limit| pages::check(file, metadata.metadata(), limit);
-        let claimed: i64 = metadata.metadata().row_groups().iter().map(|g| g.total_byte_size()).sum();
+        let claimed: i64 =
+            metadata.metadata().row_groups().iter().map(RowGroupMetaData::total_byte_size).sum();
         let claimed = usize::try_from(claimed).unwrap();
         assert_eq!(check(&whole, claimed), Ok(()));
         assert_eq!(check(&whole, claimed / 2), Err(pages::Fault::TooLarge));

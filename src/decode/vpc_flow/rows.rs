@@ -37,8 +37,8 @@ pub struct Rows {
     /// Header positions with no column.
     unplaced: Vec<usize>,
     other_fields: OtherFields,
-    source_objects: TextColumn,
-    source_rows: Vec<i32>,
+    objects: TextColumn,
+    numbers_in_object: Vec<i32>,
 }
 
 /// A column that the header names.
@@ -48,6 +48,7 @@ struct Filled {
     values: Values,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one for each column of a header")]
 enum Values {
     Text(TextColumn),
     Int32(Numbers<i32>),
@@ -114,8 +115,8 @@ impl Rows {
             filled,
             unplaced,
             other_fields,
-            source_objects: TextColumn::new(),
-            source_rows: Vec::new(),
+            objects: TextColumn::new(),
+            numbers_in_object: Vec::new(),
         }
     }
 
@@ -137,8 +138,8 @@ impl Rows {
     pub fn end(&mut self, source_object: &str) -> Range<usize> {
         const { assert!(MAX_RECORDS <= i32::MAX as usize) };
         let rows = self.begin..self.count;
-        self.source_objects.append_run(source_object, rows.len());
-        self.source_rows.extend((0..i32::MAX).take(rows.len()));
+        self.objects.append_run(source_object, rows.len());
+        self.numbers_in_object.extend((0..i32::MAX).take(rows.len()));
         self.begin = self.count;
         rows
     }
@@ -201,9 +202,10 @@ impl Rows {
         for (column, array) in table.columns.iter().zip(arrays) {
             let made = match column.kind {
                 Kind::OtherFields => Some(self.other_fields.values.finish().map_err(failed)?),
-                Kind::SourceObject => Some(self.source_objects.finish().map_err(failed)?),
+                Kind::SourceObject => Some(self.objects.finish().map_err(failed)?),
                 Kind::SourceRow => {
-                    let rows: ArrayRef = Arc::new(Int32Array::from(std::mem::take(&mut self.source_rows)));
+                    let rows: ArrayRef =
+                        Arc::new(Int32Array::from(std::mem::take(&mut self.numbers_in_object)));
                     Some(rows)
                 }
                 Kind::EventDate => {
@@ -311,10 +313,10 @@ pub fn integer_at(text: &[u8], (start, end): Span) -> Option<i64> {
         return None;
     }
     match length {
-        1..=8 => digits(text[..end].last_chunk()?, length),
+        1..=8 => digits(*text[..end].last_chunk()?, length),
         9..=16 => {
-            let high = digits(text[..end - 8].last_chunk()?, length - 8)?;
-            Some(high * 100_000_000 + digits(text[..end].last_chunk()?, 8)?)
+            let high = digits(*text[..end - 8].last_chunk()?, length - 8)?;
+            Some(high * 100_000_000 + digits(*text[..end].last_chunk()?, 8)?)
         }
         _ => None,
     }
@@ -322,14 +324,14 @@ pub fn integer_at(text: &[u8], (start, end): Span) -> Option<i64> {
 
 /// The number that the last `length` of these bytes are the digits of; `length` is at least 1.
 #[inline]
-fn digits(bytes: &[u8; 8], length: usize) -> Option<i64> {
+fn digits(bytes: [u8; 8], length: usize) -> Option<i64> {
     const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
     const HIGH: u64 = u64::from_le_bytes([0xf0; 8]);
     const SIX: u64 = u64::from_le_bytes([6; 8]);
     const PAIRS: u64 = 0x0000_00ff_0000_00ff;
     // The first byte is the lowest: what comes before the digits becomes zeros.
     let wanted = u64::MAX << (8 * (8 - length));
-    let word = (u64::from_le_bytes(*bytes) & wanted) | (ZEROS & !wanted);
+    let word = (u64::from_le_bytes(bytes) & wanted) | (ZEROS & !wanted);
     if word & HIGH != ZEROS || word.wrapping_add(SIX) & HIGH != ZEROS {
         return None;
     }

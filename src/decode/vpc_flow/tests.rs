@@ -455,7 +455,8 @@ fn digits_are_read_at_any_place() {
     for number in numbers.iter().cycle().take(numbers.len() * 3) {
         let span = (text.len(), text.len() + number.len());
         text.push_str(number);
-        let found = rows::integer_at(text.as_bytes(), (span.0 as u32, span.1 as u32));
+        let narrow = |at: usize| u32::try_from(at).unwrap();
+        let found = rows::integer_at(text.as_bytes(), (narrow(span.0), narrow(span.1)));
         let plain: Option<i64> = number.parse().ok().filter(|parsed: &i64| parsed.to_string() == **number);
         let expected = plain.filter(|_| (1..=16).contains(&number.len()) && !number.starts_with('-'));
         // What has too little before it is left to the slow way, and so is nothing else.
@@ -468,7 +469,7 @@ fn digits_are_read_at_any_place() {
 #[test]
 fn gathered_rows_are_those_of_each_object() {
     let custom = "account-id start new-field srcaddr\n1 1418530010 x 10.0.0.1\n2 - - é\n";
-    let tens = (0..10).map(|number| format!("{ACCEPTED} {number}\n")).collect::<String>();
+    let tens = (0..10).fold(String::new(), |all, number| all + ACCEPTED + &format!(" {number}\n"));
     let wide = format!(
         "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status odd\n{tens}"
     );

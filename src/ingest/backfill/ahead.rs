@@ -20,8 +20,11 @@ pub(super) struct Ahead<T> {
     /// How many prefixes are begun ahead.
     most: usize,
     waiting: VecDeque<(T, String)>,
-    begun: VecDeque<(T, mpsc::Receiver<Result<Vec<Found>, Error>>)>,
+    begun: VecDeque<(T, Pages)>,
 }
+
+/// The pages of a prefix, as they come.
+type Pages = mpsc::Receiver<Result<Vec<Found>, Error>>;
 
 impl<T: Copy + PartialEq> Ahead<T> {
     pub(super) fn new(requests: &Arc<Requests>, most: usize, prefixes: VecDeque<(T, String)>) -> Self {

@@ -167,12 +167,6 @@ fn hide_removes(action: &mut Value) {
     }
 }
 
-fn hide_vacuum(action: &mut Value) {
-    if let Some(operation) = action.pointer_mut("/commitInfo/operation") {
-        *operation = json!("WRITE");
-    }
-}
-
 fn is_vacuum(body: &[u8]) -> bool {
     String::from_utf8_lossy(body).contains("\"operation\":\"VACUUM START\"")
 }
@@ -205,7 +199,6 @@ impl LyingStore {
             Mutant::Forgets if self.has(number + 2, path) => hide_objects,
             Mutant::DoesNotReadAgain if unresolved => hide_objects,
             Mutant::RewritesWhatIsGone if rewriting => hide_removes,
-            Mutant::DoesNotHeedVacuum => hide_vacuum,
             _ => |_| {},
         };
         match result {

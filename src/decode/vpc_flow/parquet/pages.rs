@@ -1,12 +1,12 @@
 //! How much the pages of a Parquet file take when they are decompressed, before anybody decompresses them.
 //!
 //! The reader takes a page's word for its size, or none at all: a page of gzip is read to its end, however long that
-//! is. Here the headers of the pages are walked, which are structures of Thrift's compact protocol ("PageHeader" of
-//! the Parquet specification), and pages whose codec says nothing of their size are measured. Must never hold more
+//! is. Here the headers of the pages are walked, which are structures of Thrift's compact protocol (`PageHeader`
+//! of the Parquet specification), and pages whose codec says nothing of their size are measured. Must never hold more
 //! than a page's header.
 
 use parquet::basic::Compression;
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
 use crate::decode::gzip;
 
@@ -25,7 +25,7 @@ pub enum Fault {
 /// Refuses a file whose pages take more than so many bytes when they are decompressed.
 pub fn check(file: &[u8], metadata: &ParquetMetaData, limit_bytes: usize) -> Result<(), Fault> {
     let mut left = limit_bytes;
-    for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+    for column in metadata.row_groups().iter().flat_map(RowGroupMetaData::columns) {
         let (start, length) = column.byte_range();
         let range = usize::try_from(start).ok().zip(usize::try_from(start.saturating_add(length)).ok());
         let pages = range.and_then(|(start, end)| file.get(start..end));
