@@ -99,7 +99,7 @@ pub fn watch(children: &mut [Child], started: Instant) -> Vec<Vec<u64>> {
             return resident;
         }
         if started.elapsed() > PATIENCE {
-            for child in &mut children {
+            for child in children.iter_mut() {
                 child.kill().expect("is killed");
             }
             panic!("it takes too long");

@@ -80,9 +80,19 @@ impl Ledger {
     /// Reads the versions of a log that were not read yet, and makes sure that they stay; returns the newest version.
     pub async fn catch_up(&mut self, log: &TableLog) -> Result<i64, Error> {
         let name = log.table().name;
+        let mut is_renewed = false;
         loop {
             let next = self.seen.get(name).copied().unwrap_or(-1) + 1;
-            let Some(actions) = log.actions_after(next - 1).await? else {
+            let found = match log.actions_after(next - 1).await {
+                // Its log was cleaned up, or the index was lost and made again: what it holds now counts.
+                Err(Error::VersionGone { .. }) if name == OBJECTS.name && !is_renewed => {
+                    is_renewed = true;
+                    self.skip_to_index(log, next).await?;
+                    continue;
+                }
+                found => found?,
+            };
+            let Some(actions) = found else {
                 if self.unsettled.contains(name) {
                     log.settle().await?;
                     self.unsettled.remove(name);
@@ -100,6 +110,15 @@ impl Ledger {
             }
             self.seen.insert(name, next);
         }
+    }
+
+    /// Goes on from what the index holds, since the versions from `next` on cannot be read.
+    async fn skip_to_index(&mut self, objects: &TableLog, next: i64) -> Result<(), Error> {
+        self.renew(objects).await?;
+        self.seen.insert(OBJECTS.name, self.index.version());
+        // Deletions may have been announced in what was skipped.
+        self.vacuumed.insert(OBJECTS.name, self.index.version().max(next));
+        Ok(())
     }
 
     /// The newest version that announced the deletion of files without a name in the log, as far as it was read.

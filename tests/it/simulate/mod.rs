@@ -77,8 +77,6 @@ pub enum Mutant {
     SkipsUnresolved,
     /// Puts files in the place of others without looking whether these are still there.
     RewritesWhatIsGone,
-    /// Deletes files that nothing names without announcing it in the log.
-    VacuumsUnannounced,
     /// Reads the log, and deletes an hour later what it did not name, without announcing it.
     VacuumsByAnOldLog,
 }
@@ -86,12 +84,12 @@ pub enum Mutant {
 impl Mutant {
     /// Whether it shows only where somebody keeps the lake in order.
     fn is_of_maintenance(self) -> bool {
-        use Mutant::{RewritesWhatIsGone, VacuumsByAnOldLog, VacuumsUnannounced};
-        matches!(self, RewritesWhatIsGone | VacuumsUnannounced | VacuumsByAnOldLog)
+        use Mutant::{RewritesWhatIsGone, VacuumsByAnOldLog};
+        matches!(self, RewritesWhatIsGone | VacuumsByAnOldLog)
     }
 }
 
-const MUTANTS: [Mutant; 9] = [
+const MUTANTS: [Mutant; 8] = [
     Mutant::AcknowledgesBeforeCommit,
     Mutant::HasNoLedger,
     Mutant::DoesNotReadAgain,
@@ -99,7 +97,6 @@ const MUTANTS: [Mutant; 9] = [
     Mutant::PutsUnconditionally,
     Mutant::SkipsUnresolved,
     Mutant::RewritesWhatIsGone,
-    Mutant::VacuumsUnannounced,
     Mutant::VacuumsByAnOldLog,
 ];
 
