@@ -6,6 +6,7 @@
 #![allow(missing_docs)]
 #![allow(clippy::print_stdout)] // It is what a bench is for.
 
+use parquet::file::metadata::RowGroupMetaData;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,7 +69,7 @@ fn main() {
     // A process of its own: what making it took is not what it takes.
     let program = std::env::current_exe().expect("a path");
     let status = std::process::Command::new(program)
-        .args([&days.to_string(), &directory.to_string_lossy().into_owned(), "measure"])
+        .args([days.to_string().as_str(), &directory.to_string_lossy(), "measure"])
         .status();
     assert!(status.expect("runs").success());
 }
@@ -95,7 +96,7 @@ impl Dice {
     }
 
     fn hex(&mut self, words: usize) -> String {
-        (0..words).map(|_| format!("{:016x}", self.next())).collect()
+        (0..words).fold(String::new(), |text, _| text + &format!("{:016x}", self.next()))
     }
 
     fn alphanumeric(&mut self, length: usize) -> String {
@@ -210,7 +211,7 @@ fn sizes(directory: &Path) {
             files += 1;
             let reader = SerializedFileReader::new(file).expect("is Parquet");
             rows += reader.metadata().file_metadata().num_rows();
-            for column in reader.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+            for column in reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns) {
                 let sum = columns.entry(column.column_path().string()).or_default();
                 sum.0 += column.compressed_size();
                 sum.1 += column.uncompressed_size();
