@@ -341,7 +341,9 @@ fn the_lake_is_checked_compacted_and_thinned_out() {
         .filter(|path| path.extension().is_some_and(|e| e == "parquet"))
         .collect();
     assert!(!files.is_empty());
-    files.iter().for_each(|path| std::fs::remove_file(path).expect("is removed"));
+    for path in &files {
+        std::fs::remove_file(path).expect("is removed");
+    }
     let check = place.run(&["lake", "check", "--format", "ndjson"]);
     assert_eq!(check.code, 1, "{}", check.stderr);
     assert!(check.stdout.contains(r#""problem":"file-missing""#), "{}", check.stdout);

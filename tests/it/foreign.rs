@@ -208,8 +208,8 @@ async fn a_table_without_its_newest_version_is_not_added_to() {
 /// The schema of the newest metadata of `cloudtrail`, and the metadata.
 fn metadata(directory: &Path, version: i64) -> (Value, Value) {
     let text = std::fs::read_to_string(version_path(directory, "cloudtrail", version)).expect("is there");
-    let actions = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("is JSON"));
-    let metadata = actions.filter_map(|mut action| action.get_mut("metaData").map(Value::take)).next();
+    let mut actions = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("is JSON"));
+    let metadata = actions.find_map(|mut action| action.get_mut("metaData").map(Value::take));
     let metadata = metadata.expect("has metadata");
     let schema = metadata["schemaString"].as_str().expect("has a schema");
     (serde_json::from_str(schema).expect("is JSON"), metadata)

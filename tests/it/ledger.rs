@@ -277,7 +277,7 @@ async fn old_days_are_looked_up_in_their_files_within_the_limit() {
 
 /// A day of the index as compaction leaves it, with so many objects that reading it for one would not pay.
 async fn large_day(lake: &Lake, day: u32, objects: usize) -> Vec<ObjectRecord> {
-    let like = object(0, State::Committed).record;
+    let template = object(0, State::Committed).record;
     let mut placed: Vec<Placed> = (0..objects)
         .map(|number| {
             // Every fourth key was written twice, one of each version at the end of a page and one in the next.
@@ -286,7 +286,7 @@ async fn large_day(lake: &Lake, day: u32, objects: usize) -> Vec<ObjectRecord> {
             let key = format!("AWSLogs/111122223333/CloudTrail/us-east-1/2026/03/{day:02}/{number:08}.json");
             let state = if number % 1000 == 999 { State::Quarantined } else { State::Committed };
             let object_id = ObjectId::new("b", &key, etag);
-            let record = ObjectRecord { object_id, state, key, etag: etag.to_owned(), ..like.clone() };
+            let record = ObjectRecord { object_id, state, key, etag: etag.to_owned(), ..template.clone() };
             Placed { record, rows_in: Some(("cloudtrail", 0)), committed_at: None }
         })
         .collect();

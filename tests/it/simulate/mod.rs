@@ -228,8 +228,9 @@ fn flows(world: &World, count: usize) -> (Vec<u8>, Vec<Row>) {
         let days_ago = world.draw(|random| random.random_range(0..days));
         let start = 1_773_144_000 - 86_400 * days_ago;
         let end = start + 60;
-        text +=
-            &format!("2 123456789010 eni-1 10.0.0.1 10.0.0.2 {row} 22 6 20 4249 {start} {end} ACCEPT OK\n");
+        let line =
+            format!("2 123456789010 eni-1 10.0.0.1 10.0.0.2 {row} 22 6 20 4249 {start} {end} ACCEPT OK\n");
+        text.push_str(&line);
         rows.push(Row { event: None, unwanted: row == 1, old: days_ago == 2 });
     }
     (text.into_bytes(), rows)
@@ -446,7 +447,7 @@ fn again(seed: u64) -> String {
 
 /// Whether the tables of a run are opened by `deltalake`.
 fn by_deltalake(seed: u64) -> bool {
-    seed % 8 == 0
+    seed.is_multiple_of(8)
 }
 
 fn simulate(seed: u64, mutant: Mutant) -> Outcome {
