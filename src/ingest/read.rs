@@ -503,9 +503,7 @@ mod tests {
     use super::*;
     use crate::clock::SystemClock;
 
-    /// Reads an object; returns its state, its kind, the table its rows are for and how many there are.
-    fn check(key: &str, content: &str, expected: (State, &str, Option<(&str, i64)>)) {
-        let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
+    fn read_one(reader: &Reader, key: &str, content: &str) -> ReadObject {
         let fetched = Fetched {
             bucket: "bucket".to_owned(),
             key: key.to_owned(),
@@ -514,7 +512,13 @@ mod tests {
             announced_at: None,
             bytes: Bytes::copy_from_slice(content.as_bytes()),
         };
-        let ReadObject { record, rows } = reader.read(&fetched);
+        reader.read(&fetched)
+    }
+
+    /// Reads an object; returns its state, its kind, the table its rows are for and how many there are.
+    fn check(key: &str, content: &str, expected: (State, &str, Option<(&str, i64)>)) {
+        let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
+        let ReadObject { record, rows } = read_one(&reader, key, content);
         let rows = rows.map(|rows| (rows.table.name, i64::try_from(rows.range.len()).unwrap()));
         assert_eq!(rows.map_or(0, |(_, count)| count), record.row_count, "{content}");
         assert_eq!((record.state, record.kind.as_str(), rows), expected, "{content}: {:?}", record.reason);
@@ -609,18 +613,6 @@ mod tests {
             assert_eq!(record.state, expected, "{key} {name}: {:?}", record.reason);
             assert_eq!(rows.map_or(0, |rows| rows.range.len()) > 64, expected == State::Committed);
         }
-    }
-
-    fn read_one(reader: &Reader, key: &str, content: &str) -> ReadObject {
-        let fetched = Fetched {
-            bucket: "bucket".to_owned(),
-            key: key.to_owned(),
-            etag: Some("etag".to_owned()),
-            version_id: None,
-            announced_at: None,
-            bytes: Bytes::copy_from_slice(content.as_bytes()),
-        };
-        reader.read(&fetched)
     }
 
     #[test]

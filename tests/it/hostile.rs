@@ -205,6 +205,19 @@ fn a_folder_of_hostile_objects_costs_their_neighbours_nothing() {
     assert_eq!(seen.len(), count);
 }
 
+/// Loads the folder of logs; returns the exit code and the most memory it took, in bytes.
+#[cfg(target_os = "linux")]
+fn loaded(place: &Place) -> (i32, u64) {
+    let child = Command::new(env!("CARGO_BIN_EXE_trailhound"))
+        .args(["ingest", "logs"])
+        .current_dir(place.path(""))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program runs");
+    peak_bytes(child)
+}
+
 /// The most memory a process ever held, in bytes, as far as it was looked at before it ended.
 #[cfg(target_os = "linux")]
 fn peak_bytes(mut child: std::process::Child) -> (i32, u64) {
@@ -236,14 +249,7 @@ fn bombs_take_bounded_memory() {
             format!("[ingest]\nmax_content_bytes = {CONTENT_LIMIT}\n"),
         )
         .expect("is written");
-        let child = Command::new(env!("CARGO_BIN_EXE_trailhound"))
-            .args(["ingest", "logs"])
-            .current_dir(place.path(""))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program runs");
-        let (code, peak) = peak_bytes(child);
+        let (code, peak) = loaded(&place);
         println!("{name}: {} MiB", peak >> 20);
         assert_eq!(code, i32::from(matches!(expect, Expect::Quarantined(_))), "{name}");
         assert!(peak > 8 << 20, "{name}: memory was looked at");
@@ -264,7 +270,7 @@ fn bombs_take_bounded_memory() {
 
 /// Each of them is read, and would be harmless alone: together they are more rows than may be held at once.
 #[test]
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 fn small_objects_of_many_rows_are_not_held_together() {
     const OBJECTS: usize = 20;
     const ROWS: usize = 500_000;
@@ -279,14 +285,7 @@ fn small_objects_of_many_rows_are_not_held_together() {
     };
     let cases: Vec<Case> = (0..OBJECTS).map(case).collect();
     write(&cases, &place.path("logs"));
-    let child = Command::new(env!("CARGO_BIN_EXE_trailhound"))
-        .args(["ingest", "logs"])
-        .current_dir(place.path(""))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the program runs");
-    let (code, peak) = peak_bytes(child);
+    let (code, peak) = loaded(&place);
     println!("{} rows in {OBJECTS} objects: {} MiB", OBJECTS * ROWS, peak >> 20);
     assert_eq!(code, 0);
     assert!(peak < 512 << 20, "{} MiB", peak >> 20);
