@@ -141,7 +141,7 @@ fn after_others(decoder: &mut Decoder, data: &[u8], alone: &Result<RecordBatch, 
 /// What the decoder refuses and the reference does not.
 fn is_ours_alone(error: &Error) -> bool {
     match &error.kind {
-        ErrorKind::TooDeep { .. } | ErrorKind::TooMany { .. } => true,
+        ErrorKind::TooDeep { .. } => true,
         ErrorKind::Shape(what) => ["`Records` is ", "no `Records`"].iter().any(|text| what.starts_with(text)),
         _ => false,
     }

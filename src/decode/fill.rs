@@ -45,11 +45,17 @@ pub struct Texts {
     ends: Vec<i32>,
     text: String,
     is_shared: bool,
+    /// The last text with each mark, by number; empty until one is to be found again. A column uses either kind of mark.
+    marked: Vec<u32>,
 }
+
+/// Marks of texts that may repeat: a power of two.
+const MARKS: usize = 64;
 
 impl Texts {
     fn new(is_shared: bool) -> Self {
-        Texts { numbering: Numbering::default(), ends: vec![0], text: String::new(), is_shared }
+        let marked = Vec::new();
+        Texts { numbering: Numbering::default(), ends: vec![0], text: String::new(), is_shared, marked }
     }
 
     /// How many texts there are.
@@ -71,7 +77,7 @@ impl Texts {
     /// The number of a text, a new one when it is not there yet.
     #[inline]
     pub fn number(&mut self, text: &str) -> u32 {
-        let Texts { numbering, ends, text: all, is_shared } = self;
+        let Texts { numbering, ends, text: all, is_shared, .. } = self;
         let next = u32::try_from(ends.len() - 1).unwrap_or(NULL);
         if *is_shared {
             let (number, is_new) = numbering.number(text, next, |number| text_of(ends, all, number));
@@ -85,10 +91,77 @@ impl Texts {
         next
     }
 
+    /// The number of a text that is a JSON value, which [`Texts::container`] may find again.
+    #[inline]
+    pub fn number_container(&mut self, text: &str) -> u32 {
+        let number = self.number(text);
+        self.remember(mark_of_container(text.as_bytes()), number);
+        number
+    }
+
+    /// A JSON object or array that some bytes begin with and that was numbered not long ago: its number and its length.
+    /// What ends with its own bracket cannot go on.
+    #[inline]
+    pub fn container(&self, bytes: &[u8]) -> Option<(u32, usize)> {
+        let number = *self.marked.get(mark_of_container(bytes)?)?;
+        let text = self.get(number).as_bytes();
+        (number != NULL && bytes.starts_with(text)).then_some((number, text.len()))
+    }
+
+    /// The number of a text that stands in JSON as it is, without escapes, at the beginning of these bytes;
+    /// [`Texts::quoted`] may find it again. All texts that are numbered so are without quotes and escapes.
+    #[inline]
+    pub fn number_quoted(&mut self, text: &str, bytes: &[u8]) -> u32 {
+        let number = self.number(text);
+        self.remember(mark_of_quoted(bytes), number);
+        number
+    }
+
+    /// A text that some bytes begin with, before a quote, and that was numbered not long ago: its number and length.
+    #[inline]
+    pub fn quoted(&self, bytes: &[u8]) -> Option<(u32, usize)> {
+        let number = *self.marked.get(mark_of_quoted(bytes)?)?;
+        let text = self.get(number).as_bytes();
+        let is_it = number != NULL && bytes.get(text.len()) == Some(&b'"') && bytes.starts_with(text);
+        is_it.then_some((number, text.len()))
+    }
+
+    #[inline]
+    fn remember(&mut self, mark: Option<usize>, number: u32) {
+        if let (true, Some(mark)) = (self.is_shared, mark) {
+            self.marked.resize(MARKS, NULL);
+            self.marked[mark] = number;
+        }
+    }
+
     fn into_array(self) -> Result<StringArray, ArrowError> {
         let ends = OffsetBuffer::new(ScalarBuffer::from(self.ends));
         StringArray::try_new(ends, Buffer::from_vec(self.text.into_bytes()), None)
     }
+}
+
+/// Where a container is remembered, by some of its bytes; short ones are not.
+#[inline]
+fn mark_of_container(bytes: &[u8]) -> Option<usize> {
+    let bytes: &[u8; 96] = bytes.first_chunk()?;
+    let mut mark = 0_u64;
+    for at in [8, 40, 56, 72, 88] {
+        mark = mixed(mark, *bytes[at..].first_chunk()?);
+    }
+    Some((mark >> 32) as usize % MARKS)
+}
+
+/// Where a text is remembered, by its first bytes and what follows a short one.
+#[inline]
+fn mark_of_quoted(bytes: &[u8]) -> Option<usize> {
+    let bytes: &[u8; 24] = bytes.first_chunk()?;
+    let mark = mixed(mixed(0, *bytes.first_chunk()?), *bytes[8..].first_chunk()?);
+    Some((mixed(mark, *bytes.last_chunk()?) >> 32) as usize % MARKS)
+}
+
+#[inline]
+fn mixed(mark: u64, word: [u8; 8]) -> u64 {
+    (mark ^ u64::from_le_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 #[inline]

@@ -57,14 +57,6 @@ pub enum ErrorKind {
         /// The limit.
         levels: usize,
     },
-    /// The content has more of something than is read.
-    #[error("more than {limit} {what}")]
-    TooMany {
-        /// The limit.
-        limit: usize,
-        /// Of what.
-        what: &'static str,
-    },
     /// The content is not UTF-8.
     #[error("not valid UTF-8")]
     Utf8,

@@ -183,7 +183,7 @@ impl Reader {
     }
 
     fn give_back(&self, mut buffers: Buffers) {
-        if buffers.content.capacity() + buffers.decoder.held_bytes() <= KEPT_BUFFER_BYTES {
+        if buffers.content.capacity() <= KEPT_BUFFER_BYTES {
             buffers.content.clear();
             self.lock().push(buffers);
         }

@@ -1,31 +1,40 @@
 //! A short run of what the fuzzer does: every target over its committed corpus and seeded mutations of it.
+//!
+//! `TRAILHOUND_MUTATIONS=1000000` runs so many of each target, and `TRAILHOUND_CORPUS=DIRECTORY` begins with what is
+//! in a directory that has one for each target.
 
 #[path = "../../fuzz/src/targets.rs"]
 pub mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use crate::samples;
 
-/// Mutations of each target.
+/// Mutations of each target, of every day.
 const MUTATIONS: u64 = 3_000;
 
 #[test]
 fn corpora_and_their_mutations_hold() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let other = std::env::var_os("TRAILHOUND_CORPUS").map(PathBuf::from);
+    let mutations =
+        std::env::var("TRAILHOUND_MUTATIONS").map_or(MUTATIONS, |text| text.parse().expect("a number"));
     for (name, target) in targets::TARGETS {
-        let files = samples::files_under(&root.join(name));
+        let mut files = samples::files_under(&root.join(name));
+        if let Some(other) = other.as_ref().map(|other| other.join(name)).filter(|other| other.is_dir()) {
+            files.extend(samples::files_under(&other));
+        }
         let corpus: Vec<Vec<u8>> =
             files.iter().map(|file| std::fs::read(file).expect("can be read")).collect();
         assert!(corpus.len() >= 5, "the corpus of `{name}` is committed");
         for (file, input) in files.iter().zip(&corpus) {
             run(target, input, &format!("{name}: {}", file.display()));
         }
-        for seed in 0..MUTATIONS {
+        for seed in 0..mutations {
             run(target, &mutated(&corpus, seed), &format!("{name}: mutation {seed}"));
         }
     }

@@ -14,6 +14,8 @@ pub struct Target {
     pub column: Option<u16>,
     /// The level the value's own keys are looked up in.
     pub level: Option<u16>,
+    /// The number of a key of a record.
+    pub top: usize,
 }
 
 /// The keys of one object of the record, by length.
@@ -37,10 +39,22 @@ impl Level {
     }
 }
 
+/// A key of a record.
+#[derive(Debug)]
+struct Top {
+    /// With its quotes and the colon, as it stands in compact JSON.
+    literal: Vec<u8>,
+    target: Target,
+}
+
 /// All paths of a table's columns.
 #[derive(Debug)]
 pub struct Keys {
     levels: Vec<Level>,
+    /// The keys of a record, and last one that none has.
+    top: Vec<Top>,
+    /// For each of those, the one that came after it last time.
+    after: Vec<usize>,
     /// For each level, the columns filled from inside it.
     below: Vec<Vec<u16>>,
 }
@@ -48,11 +62,18 @@ pub struct Keys {
 impl Keys {
     /// Lays out the paths of a table.
     pub fn new(table: &Table) -> Self {
-        let mut keys = Keys { levels: vec![Level::new()], below: Vec::new() };
+        let mut keys =
+            Keys { levels: vec![Level::new()], top: Vec::new(), after: Vec::new(), below: Vec::new() };
         for (index, column) in table.columns.iter().enumerate().filter(|(_, c)| !c.source.is_empty()) {
             keys.insert(column.source, u16::try_from(index).unwrap_or(u16::MAX));
         }
         keys.below = (0..keys.levels.len()).map(|level| keys.collect_below(level)).collect();
+        for (number, (key, target)) in (0..).zip(keys.levels[0].by_length.iter_mut().flatten()) {
+            target.top = number;
+            keys.top.push(Top { literal: [b"\"", *key, b"\":"].concat(), target: *target });
+        }
+        keys.top.push(Top { literal: Vec::new(), target: Target::default() });
+        keys.after = vec![keys.top.len() - 1; keys.top.len()];
         keys
     }
 
@@ -78,9 +99,27 @@ impl Keys {
 
     /// What a key at a level leads to; level 0 is the record itself.
     #[inline]
-    pub fn find(&self, level: u16, key: &str) -> Option<Target> {
+    pub fn find(&self, level: u16, key: &[u8]) -> Option<Target> {
         let bucket = self.levels[usize::from(level)].by_length.get(key.len())?;
-        bucket.iter().find(|(known, _)| *known == key.as_bytes()).map(|(_, target)| *target)
+        bucket.iter().find(|(known, _)| *known == key).map(|(_, target)| *target)
+    }
+
+    /// The number that stands for the beginning of a record, before its keys.
+    pub fn start(&self) -> usize {
+        self.top.len() - 1
+    }
+
+    /// What the key leads to that a text begins with, and how long it is with its colon: if it is the one that came
+    /// after this one last time. Records of a kind have their keys in one order.
+    #[inline]
+    pub fn likely(&self, before: usize, text: &[u8]) -> Option<(Target, usize)> {
+        let Top { literal, target } = &self.top[self.after[before]];
+        (!literal.is_empty() && text.starts_with(literal)).then_some((*target, literal.len()))
+    }
+
+    /// Remembers which key comes after another.
+    pub fn follows(&mut self, before: usize, after: usize) {
+        self.after[before] = after;
     }
 
     /// The columns filled from inside a level, its own levels included.
@@ -118,7 +157,9 @@ mod tests {
             let mut level = 0;
             let mut target = Target::default();
             for part in column.source.split('.') {
-                target = keys.find(level, part).unwrap_or_else(|| panic!("`{part}` of `{}`", column.source));
+                target = keys
+                    .find(level, part.as_bytes())
+                    .unwrap_or_else(|| panic!("`{part}` of `{}`", column.source));
                 level = target.level.unwrap_or(0);
             }
             assert_eq!(target.column.map(usize::from), Some(index), "{}", column.source);
@@ -126,10 +167,26 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_known_by_the_one_before_it() {
+        let mut keys = Keys::new(&CLOUDTRAIL);
+        let find = |keys: &Keys, key: &str| keys.find(0, key.as_bytes()).unwrap();
+        let (name, time) = (find(&keys, "eventName"), find(&keys, "eventTime"));
+        let text = br#""eventTime":"2026"#;
+        assert_eq!(keys.likely(keys.start(), text), None);
+        keys.follows(keys.start(), time.top);
+        keys.follows(time.top, name.top);
+        assert_eq!(keys.likely(keys.start(), text), Some((time, 12)));
+        assert_eq!(keys.likely(keys.start(), &text[..11]), None);
+        assert_eq!(keys.likely(time.top, text), None);
+        assert_eq!(keys.likely(time.top, br#""eventName":"#), Some((name, 12)));
+        assert_eq!(keys.likely(time.top, br#""eventNames":"#), None);
+    }
+
+    #[test]
     fn unknown_keys_lead_nowhere() {
         let keys = Keys::new(&CLOUDTRAIL);
         for key in ["", "eventtime", "EventTime", "x", &"k".repeat(500)] {
-            assert_eq!(keys.find(0, key), None, "{key}");
+            assert_eq!(keys.find(0, key.as_bytes()), None, "{key}");
         }
     }
 }

@@ -1,45 +1,30 @@
 //! CloudTrail log files into rows: management, data, network activity and Insights events; and digests.
 //!
-//! The path is tape, keys, columns: one walk over the keys of a record puts every value into its column, text by its
-//! number. Long lists of records are parsed in parts. Must never re-serialize JSON: what is kept as JSON is a slice of
-//! the source.
+//! One walk over the text: the keys of a record one after the other, every value straight into its column, text by its
+//! number. There is no tape and no tree between. Must never re-serialize JSON: what is kept as JSON is a slice of the
+//! source.
 
-mod document;
 mod fault;
 mod keys;
-mod lenient;
 mod rows;
+mod scan;
 mod split;
 
 use std::ops::Range;
 
 use arrow::record_batch::RecordBatch;
-use simd_json::{Buffers, INPUT_PADDING, Node, Tape};
 
 use super::columns::{CLOUDTRAIL, DIGESTS, Table};
 use super::{Error, ErrorKind, fill, without_mark};
-use document::Document;
-use rows::Rows;
-use split::{Cut, Documents};
-
-/// Records nested deeper than this are refused; CloudTrail itself stays under 20.
-const MAX_DEPTH: usize = 256;
+use rows::{Listed, MAX_RECORD_BYTES, Rows};
+use split::Documents;
 
 /// Where less of a piece is left than this, it is not known yet what begins there.
 const LEAST_OF_A_HEAD: usize = 64;
 
-/// The levels of `{"Records":[...]}` around a record.
-const ENVELOPE_DEPTH: usize = 2;
-
-/// Larger lists of records are parsed in parts of about this size, which stay in the processor's cache.
-const PART_BYTES: usize = 512 << 10;
-
-/// A part or a document of more values and keys than this is refused before it is parsed: each takes 32 bytes while it
-/// is, so that a small object could take much memory.
-const MAX_VALUES: usize = 1 << 22;
-
-/// The most bytes of one record, and of a document that is no list of records; CloudTrail's own limit is 1 MB.
-const MAX_RECORD_BYTES: usize = 32 << 20;
+/// A list of records in less content than this may have other fields around it: only then is it looked at what follows
+/// the list before its records are read.
+const SMALL_BYTES: usize = 512 << 10;
 
 /// A decoder with buffers that are reused from object to object: one per thread.
 ///
@@ -48,25 +33,6 @@ const MAX_RECORD_BYTES: usize = 32 << 20;
 pub struct Decoder {
     rows: Rows,
     digests: Rows,
-    buffers: ReusedBuffers,
-}
-
-/// simd-json's buffers and the copy of the source that it unescapes in place.
-struct ReusedBuffers {
-    simd: Buffers,
-    /// For lists of records alone, which have one level less around a record.
-    simd_of_parts: Buffers,
-    scratch: Vec<u8>,
-    /// Kept empty between documents: only its allocation is reused.
-    tape: Vec<Node<'static>>,
-}
-
-impl std::fmt::Debug for ReusedBuffers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ReusedBuffers")
-            .field("scratch_bytes", &self.scratch.capacity())
-            .finish_non_exhaustive()
-    }
 }
 
 impl Default for Decoder {
@@ -76,15 +42,9 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// A decoder with empty buffers.
+    /// A decoder without rows.
     pub fn new() -> Self {
-        let simd = Buffers::with_max_depth(0, MAX_DEPTH + ENVELOPE_DEPTH);
-        let simd_of_parts = Buffers::with_max_depth(0, MAX_DEPTH + ENVELOPE_DEPTH - 1);
-        Decoder {
-            rows: Rows::new(&CLOUDTRAIL),
-            digests: Rows::new(&DIGESTS),
-            buffers: ReusedBuffers { simd, simd_of_parts, scratch: Vec::new(), tape: Vec::new() },
-        }
+        Decoder { rows: Rows::new(&CLOUDTRAIL), digests: Rows::new(&DIGESTS) }
     }
 
     /// Decodes one object's content and adds its records, in source order, to the rows gathered so far; returns
@@ -92,10 +52,10 @@ impl Decoder {
     ///
     /// Accepts `{"Records":[...]}`, a bare array of records, a single record, an EventBridge event whose `detail` is
     /// one, and any number of these one after the other, on lines of their own or not. Strings that are no text (a
-    /// surrogate without its other half) and numbers beyond a double are kept as the source writes them.
+    /// surrogate without its other half) and numbers of any size are kept as the source writes them.
     /// Fails as a whole: no rows are added when any record cannot be read.
     pub fn append(&mut self, text: &[u8], source_object: &str) -> Result<Range<usize>, Error> {
-        self.buffers.object(text, source_object, &mut self.rows)
+        object(text, source_object, &mut self.rows)
     }
 
     /// Begins an object that comes in pieces, for [`Decoder::append_piece`].
@@ -108,7 +68,7 @@ impl Decoder {
     /// returns how much of it is done with: the next piece begins there. After an error nothing of the object is
     /// left, and it has ended.
     pub fn append_piece(&mut self, pieces: &mut Pieces, text: &[u8], is_last: bool) -> Result<usize, Error> {
-        let taken = self.buffers.piece(pieces, text, is_last, &mut self.rows);
+        let taken = piece(pieces, text, is_last, &mut self.rows);
         match &taken {
             Ok(taken) => pieces.offset += taken,
             Err(_) => self.rows.drop_object(),
@@ -132,14 +92,6 @@ impl Decoder {
         self.rows.drop_object();
     }
 
-    /// How many bytes the buffers hold, without the rows.
-    pub fn held_bytes(&self) -> usize {
-        let ReusedBuffers { simd, simd_of_parts, scratch, tape } = &self.buffers;
-        let indexes =
-            size_of_val(simd.structural_indexes()) + size_of_val(simd_of_parts.structural_indexes());
-        scratch.capacity() + indexes + tape.capacity() * size_of::<Node>()
-    }
-
     /// How many bytes of text the rows gathered so far take.
     pub fn gathered_bytes(&self) -> usize {
         self.rows.bytes()
@@ -161,7 +113,7 @@ impl Decoder {
 
     /// Decodes a digest into the one row of the `digests` table that it is.
     pub fn decode_digest(&mut self, text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
-        let outcome = self.buffers.object(text, source_object, &mut self.digests);
+        let outcome = object(text, source_object, &mut self.digests);
         // Taken in any case: of one that cannot be read, nothing stays behind.
         let batch = self.digests.finish();
         outcome.and_then(|_| unpacked(&DIGESTS, &batch?))
@@ -177,7 +129,7 @@ impl Decoder {
         rows.begin();
         for (index, text) in texts.into_iter().enumerate() {
             let text = text.as_bytes();
-            self.buffers.any_document(text, 0, &mut rows).map_err(|error| Error {
+            document(text, 0, &mut rows).map_err(|error| Error {
                 record: Some(index),
                 offset: None,
                 ..fault::pinpoint(text, error)
@@ -207,14 +159,6 @@ enum Within {
     Envelope,
 }
 
-/// How far a list was read.
-enum Listed {
-    /// Up to the comma or bracket before this record; what follows is in the next piece.
-    UpTo(usize),
-    /// To its closing bracket.
-    Whole(usize),
-}
-
 /// What follows the brace that ends the object around a list, if that is what follows the list.
 fn envelope_end(text: &[u8], after_list: usize) -> Option<usize> {
     let rest = text[after_list..].trim_ascii_start();
@@ -230,287 +174,148 @@ fn unpacked(table: &Table, batch: &RecordBatch) -> Result<RecordBatch, Error> {
         .map_err(|error| ErrorKind::Shape(format!("rows do not fit a batch: {error}")).nowhere())
 }
 
-impl ReusedBuffers {
-    /// Adds the records of one object's content, all or none.
-    fn object(&mut self, text: &[u8], source_object: &str, rows: &mut Rows) -> Result<Range<usize>, Error> {
-        rows.begin();
-        let (mark, text) = without_mark(text);
-        match self.content(text, rows) {
-            Ok(()) => Ok(rows.end(source_object)),
-            Err(error) => {
-                rows.drop_object();
-                Err(fault::pinpoint(text, error).shifted(mark))
+/// Adds the records of one object's content, all or none.
+fn object(text: &[u8], source_object: &str, rows: &mut Rows) -> Result<Range<usize>, Error> {
+    rows.begin();
+    let (mark, text) = without_mark(text);
+    match content(text, rows) {
+        Ok(()) => Ok(rows.end(source_object)),
+        Err(error) => {
+            rows.drop_object();
+            Err(fault::pinpoint(text, error).shifted(mark))
+        }
+    }
+}
+
+fn content(text: &[u8], rows: &mut Rows) -> Result<(), Error> {
+    let Some(head) = split::head(text).filter(|_| !rows.is_digest()) else {
+        return documents(text, 0, rows);
+    };
+    let read = enveloped(text, 0, head, rows);
+    if read.is_ok() || text.len() > SMALL_BYTES {
+        return read;
+    }
+    // Something is around the list, or wrong with it.
+    rows.drop_object();
+    documents(text, 0, rows)
+}
+
+fn documents(text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
+    for (start, end) in Documents::new(text) {
+        let part = &text[start..end];
+        match split::head(part).filter(|_| part.len() > SMALL_BYTES && !rows.is_digest()) {
+            Some(head) => enveloped(part, offset + start, head, rows)?,
+            None => document(part, offset + start, rows)?,
+        }
+    }
+    Ok(())
+}
+
+/// Reads a list of records and the end of the object around it, and the documents that follow.
+fn enveloped(text: &[u8], offset: usize, head: split::Head, rows: &mut Rows) -> Result<(), Error> {
+    match list(text, offset, head.start, false, rows)? {
+        Listed::UpTo(_) => {
+            Err(ErrorKind::Json("the list is not closed".to_owned()).at(None, offset + text.len()))
+        }
+        Listed::Whole(end) => {
+            let mut after = end + 1;
+            if head.is_enveloped {
+                after = envelope_end(text, after).ok_or_else(|| after_list().at(None, offset + after))?;
             }
+            documents(&text[after..], offset + after, rows)
         }
     }
+}
 
-    fn content(&mut self, text: &[u8], rows: &mut Rows) -> Result<(), Error> {
-        if text.len() > PART_BYTES {
-            return self.large(text, 0, rows);
-        }
-        match self.document(text, 0, rows) {
-            Err(error) if matches!(error.kind, ErrorKind::Json(_)) => self.several(text, error, rows),
-            outcome => outcome,
-        }
-    }
-
-    /// Reads what is not one document that the fast parser takes: several of them, or one with odd tokens.
-    fn several(&mut self, text: &[u8], refused: Error, rows: &mut Rows) -> Result<(), Error> {
-        if Documents::new(text).nth(1).is_none() {
-            return self.lenient_document(text, 0, refused, rows);
-        }
-        self.documents(text, 0, rows)
-    }
-
-    fn documents(&mut self, text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
-        for (start, end) in Documents::new(text) {
-            let document = &text[start..end];
-            match split::list(document).filter(|_| document.len() > PART_BYTES && !rows.is_digest()) {
-                Some(_) => self.large(document, offset + start, rows)?,
-                None => self.any_document(document, offset + start, rows)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads content of more than a part: a list of records, and whatever follows it, or documents.
-    fn large(&mut self, text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
-        let list = split::list(text).filter(|_| !rows.is_digest());
-        let (Some(list), Some(head)) = (list, split::head(text)) else {
-            return self.documents(text, offset, rows);
-        };
-        match self.list(text, offset, list, false, rows)? {
-            Listed::UpTo(at) => {
-                Err(ErrorKind::Json("the list is not closed".to_owned()).at(None, offset + at))
-            }
-            Listed::Whole(end) => {
-                let mut after = end + 1;
-                if head.is_enveloped {
-                    after = envelope_end(text, after).ok_or_else(|| after_list().at(None, offset + after))?;
+/// Reads the records that end in a piece; returns where the first one begins that does not, with the comma or
+/// bracket before it.
+fn piece(pieces: &mut Pieces, text: &[u8], is_last: bool, rows: &mut Rows) -> Result<usize, Error> {
+    let mut at = if pieces.offset == 0 { without_mark(text).0 } else { 0 };
+    loop {
+        let (rest, offset) = (&text[at..], pieces.offset + at);
+        match pieces.within {
+            Within::Nothing => {
+                let blank = rest.len() - rest.trim_ascii_start().len();
+                if blank == rest.len() || (!is_last && rest.len() - blank < LEAST_OF_A_HEAD) {
+                    return Ok(at + blank);
                 }
-                self.documents(&text[after..], offset + after, rows)
+                if let Some(head) = split::head(rest) {
+                    pieces.within = Within::List(head);
+                    at += head.start;
+                    continue;
+                }
+                let Some((start, end)) = Documents::new(rest).next() else { return Ok(text.len()) };
+                if end == rest.len() && !is_last {
+                    return if end - start > MAX_RECORD_BYTES {
+                        Err(rows.too_large(MAX_RECORD_BYTES, offset + start))
+                    } else {
+                        Ok(at + start)
+                    };
+                }
+                document(&rest[start..end], offset + start, rows)?;
+                at += end;
             }
-        }
-    }
-
-    /// Reads the records that end in a piece; returns where the first one begins that does not, with the comma or
-    /// bracket before it.
-    fn piece(
-        &mut self,
-        pieces: &mut Pieces,
-        text: &[u8],
-        is_last: bool,
-        rows: &mut Rows,
-    ) -> Result<usize, Error> {
-        let mut at = if pieces.offset == 0 { without_mark(text).0 } else { 0 };
-        loop {
-            let (rest, offset) = (&text[at..], pieces.offset + at);
-            match pieces.within {
-                Within::Nothing => {
-                    let blank = rest.len() - rest.trim_ascii_start().len();
-                    if blank == rest.len() || (!is_last && rest.len() - blank < LEAST_OF_A_HEAD) {
-                        return Ok(at + blank);
+            Within::List(head) => {
+                match list(rest, offset, 0, !is_last, rows)? {
+                    Listed::UpTo(done) if !is_last => return Ok(at + done),
+                    Listed::UpTo(_) => {
+                        let what = "the list is not closed".to_owned();
+                        return Err(ErrorKind::Json(what).at(None, pieces.offset + text.len()));
                     }
-                    if let Some(head) = split::head(rest) {
-                        pieces.within = Within::List(head);
-                        at += head.start;
-                        continue;
-                    }
-                    let Some((start, end)) = Documents::new(rest).next() else { return Ok(text.len()) };
-                    if end == rest.len() && !is_last {
-                        return if end - start > MAX_RECORD_BYTES {
-                            Err(rows.too_large(MAX_RECORD_BYTES, offset + start))
-                        } else {
-                            Ok(at + start)
-                        };
-                    }
-                    self.any_document(&rest[start..end], offset + start, rows)?;
-                    at += end;
+                    Listed::Whole(end) => at += end + 1,
                 }
-                Within::List(head) => {
-                    let end = if is_last { split::tail(rest, &head) } else { None };
-                    let list = split::List { start: 0, end: end.unwrap_or(rest.len()) };
-                    match self.list(rest, offset, list, !is_last, rows)? {
-                        Listed::UpTo(done) => return Ok(at + done),
-                        Listed::Whole(end) => at += end + 1,
-                    }
-                    pieces.within = if head.is_enveloped { Within::Envelope } else { Within::Nothing };
+                pieces.within = if head.is_enveloped { Within::Envelope } else { Within::Nothing };
+            }
+            Within::Envelope => {
+                if rest.trim_ascii_start().is_empty() && !is_last {
+                    return Ok(text.len());
                 }
-                Within::Envelope => {
-                    if rest.trim_ascii_start().is_empty() && !is_last {
-                        return Ok(text.len());
-                    }
-                    at += envelope_end(rest, 0).ok_or_else(|| after_list().at(None, offset))?;
-                    pieces.within = Within::Nothing;
-                }
+                at += envelope_end(rest, 0).ok_or_else(|| after_list().at(None, offset))?;
+                pieces.within = Within::Nothing;
             }
         }
     }
+}
 
-    /// Reads a list of records, part by part; of one that goes on after its text, what is certain to end before.
-    fn list(
-        &mut self,
-        text: &[u8],
-        offset: usize,
-        list: split::List,
-        goes_on: bool,
-        rows: &mut Rows,
-    ) -> Result<Listed, Error> {
-        let mut start = list.start;
-        loop {
-            // One further away than this does not pay: it may turn out to be inside a record.
-            let quick = split::quick_cut(text, start, &list, PART_BYTES, 4 * PART_BYTES);
-            let quick = quick.filter(|end| *end < text.len());
-            if let Some(end) = quick
-                && self.part(&text[start..=end], offset + start, rows).is_ok()
-            {
-                if end == list.end {
-                    return Ok(Listed::Whole(end));
-                }
-                start = end;
-                continue;
-            }
-            if goes_on && quick.is_none() && start > list.start {
-                return Ok(Listed::UpTo(start));
-            }
-            // The cut was inside a record, or there is something wrong with one, or the list ends before its text.
-            let mut cut = split::exact_cut(text, start, PART_BYTES);
-            let size = |cut| match cut {
-                Cut::Comma(at) | Cut::Closing(at) => at - start,
-                Cut::None => text.len() - start,
-            };
-            if size(cut) > MAX_RECORD_BYTES {
-                cut = split::exact_cut(text, start, 1);
-            }
-            if size(cut) > MAX_RECORD_BYTES {
-                return Err(rows.too_large(MAX_RECORD_BYTES, offset + start + 1));
-            }
-            let (Cut::Comma(end) | Cut::Closing(end)) = cut else {
-                return if goes_on {
-                    Ok(Listed::UpTo(start))
-                } else {
-                    self.part(&text[start..], offset + start, rows)?;
-                    Err(ErrorKind::Json("the list is not closed".to_owned()).at(None, offset + text.len()))
-                };
-            };
-            let before = rows.count();
-            self.part(&text[start..=end], offset + start, rows)?;
-            if rows.count() == before && start > list.start {
-                let what = "expected a record after a comma".to_owned();
-                return Err(ErrorKind::Json(what).at(None, offset + start));
-            }
-            if let Cut::Closing(end) = cut {
-                return Ok(Listed::Whole(end));
-            }
-            start = end;
+/// Reads the records of a list from the bracket or comma at a byte, as far as they end in a text that may go on.
+fn list(text: &[u8], offset: usize, start: usize, goes_on: bool, rows: &mut Rows) -> Result<Listed, Error> {
+    let (known, broken) = utf8(text);
+    let listed = rows.list(known, start, offset)?;
+    let Listed::UpTo(before) = listed else { return Ok(listed) };
+    if text.len() - before > MAX_RECORD_BYTES {
+        return Err(rows.too_large(MAX_RECORD_BYTES, offset + scan::blank(text, before + 1)));
+    }
+    match broken {
+        // A character that is cut is whole in the next piece.
+        Some(error) if !goes_on || error.error_len().is_some() => {
+            Err(ErrorKind::Utf8.at(Some(rows.of_object()), offset + known.len()))
+        }
+        _ => Ok(listed),
+    }
+}
+
+/// The text up to the first byte that is not UTF-8, and what is wrong there.
+fn utf8(text: &[u8]) -> (&str, Option<std::str::Utf8Error>) {
+    match std::str::from_utf8(text) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let known = text.get(..error.valid_up_to()).and_then(|known| std::str::from_utf8(known).ok());
+            (known.unwrap_or_default(), Some(error))
         }
     }
+}
 
-    /// Reads some records with the bracket or comma before and after them.
-    fn part(&mut self, text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
-        let many = fault::count_values(text, MAX_VALUES);
-        many.map_err(|error| Error { record: Some(rows.of_object()), ..error.shifted(offset + 1) })?;
-        self.copy(text, Some([b'[', b']']));
-        match self.parse(text, offset, true, &[], rows) {
-            Err(error) if matches!(error.kind, ErrorKind::Json(_)) => {
-                self.copy(text, Some([b'[', b']']));
-                self.patched(text, offset, true, error, rows)
-            }
-            outcome => outcome,
-        }
+/// Reads one document, or a text of blanks alone, that begins at byte `offset` of the content.
+fn document(text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
+    if text.trim_ascii().is_empty() {
+        return Ok(());
     }
-
-    /// Reads one document, the fast way or the other.
-    fn any_document(&mut self, text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
-        match self.document(text, offset, rows) {
-            Err(error) if matches!(error.kind, ErrorKind::Json(_)) => {
-                self.lenient_document(text, offset, error, rows)
-            }
-            outcome => outcome,
-        }
+    if text.len() > MAX_RECORD_BYTES {
+        return Err(rows.too_large(MAX_RECORD_BYTES, offset));
     }
-
-    /// Reads one JSON document that begins at byte `offset` of the content.
-    fn document(&mut self, text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
-        if text.trim_ascii().is_empty() {
-            return Ok(());
-        }
-        if text.len() > MAX_RECORD_BYTES {
-            return Err(rows.too_large(MAX_RECORD_BYTES, offset));
-        }
-        fault::count_values(text, MAX_VALUES).map_err(|error| error.shifted(offset))?;
-        self.copy(text, None);
-        self.parse(text, offset, false, &[], rows)
-    }
-
-    /// Reads a document that was refused, with the tokens replaced that the fast parser does not take.
-    fn lenient_document(
-        &mut self,
-        text: &[u8],
-        offset: usize,
-        refused: Error,
-        rows: &mut Rows,
-    ) -> Result<(), Error> {
-        self.copy(text, None);
-        self.patched(text, offset, false, refused, rows)
-    }
-
-    fn patched(
-        &mut self,
-        text: &[u8],
-        offset: usize,
-        is_part: bool,
-        refused: Error,
-        rows: &mut Rows,
-    ) -> Result<(), Error> {
-        let patches = lenient::patch(&mut self.scratch[..text.len()]);
-        if patches == lenient::Patches::default() {
-            return Err(refused);
-        }
-        self.parse(text, offset, is_part, &patches.escapes, rows)
-    }
-
-    /// Copies a document to where the parser unescapes it in place; its first and last byte may be others there.
-    fn copy(&mut self, text: &[u8], ends: Option<[u8; 2]>) {
-        self.scratch.clear();
-        self.scratch.extend_from_slice(text);
-        self.scratch.resize(text.len() + INPUT_PADDING, 0);
-        if let (Some([first, last]), Some(end)) = (ends, text.len().checked_sub(1)) {
-            self.scratch[0] = first;
-            self.scratch[end] = last;
-        }
-    }
-
-    /// Parses the copy of a document, in which the escapes at these bytes were replaced, and adds its records.
-    fn parse(
-        &mut self,
-        text: &[u8],
-        offset: usize,
-        is_part: bool,
-        escapes: &[u32],
-        rows: &mut Rows,
-    ) -> Result<(), Error> {
-        let ReusedBuffers { simd, simd_of_parts, scratch, tape } = self;
-        let simd = if is_part { simd_of_parts } else { simd };
-        let mut filled = Tape(std::mem::take(tape));
-        let parsed = simd_json::fill_tape_padded(scratch, text.len(), simd, &mut filled);
-        let outcome = match parsed {
-            Ok(()) => {
-                let structurals = simd.structural_indexes();
-                let spoiled = match escapes {
-                    [] => Vec::new(),
-                    escapes => lenient::spoiled(&filled.0, structurals, escapes),
-                };
-                // The copy that was parsed is UTF-8, so this is; what was replaced in it is ASCII in both.
-                match std::str::from_utf8(text) {
-                    Ok(text) => rows.read(&Document::new(text, offset, &filled.0, structurals, &spoiled)),
-                    Err(_) => Err(ErrorKind::Utf8.at(None, offset)),
-                }
-            }
-            Err(error) => Err(json_error(&error, text, offset)),
-        };
-        *tape = filled.reset().0;
-        outcome
+    match utf8(text) {
+        (text, None) => rows.read(text, offset),
+        (known, Some(_)) => Err(ErrorKind::Utf8.at(None, offset + known.len())),
     }
 }
 
@@ -548,21 +353,6 @@ pub fn likeness(head: &[u8]) -> Likeness {
     } else {
         Likeness::Other
     }
-}
-
-fn json_error(error: &simd_json::Error, text: &[u8], offset: usize) -> Error {
-    if let Err(utf8) = std::str::from_utf8(text) {
-        return ErrorKind::Utf8.at(None, offset + utf8.valid_up_to());
-    }
-    let at = offset + error.index().min(text.len());
-    let words = match error.error() {
-        simd_json::ErrorType::DepthLimitExceeded => {
-            return ErrorKind::TooDeep { levels: MAX_DEPTH }.at(None, at);
-        }
-        simd_json::ErrorType::InternalError => "unexpected character".to_owned(),
-        other => format!("{other:?}").to_ascii_lowercase(),
-    };
-    ErrorKind::Json(words).at(None, at)
 }
 
 #[cfg(test)]

@@ -1,17 +1,18 @@
-//! From a parsed document to columns: one walk over the keys of a record, each value straight into its column.
+//! From text to columns: one walk over the keys of a record, each value straight into its column.
 //!
-//! What is inside an object that repeats, an identity above all, is read once for every distinct text of it. Must
-//! never leave a part of an object behind: rows are dropped again when a later record cannot be read.
+//! What is inside an object that repeats, an identity above all, is read once for every distinct text of it, and its
+//! end is not looked for where it is seen again. Must never leave a part of an object behind: rows are dropped again
+//! when a later record cannot be read.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use arrow::record_batch::RecordBatch;
-use simd_json::{Node, StaticNode};
 
-use super::document::{Document, Place, Span};
 use super::keys::{Keys, Target};
+use super::scan::{self, Fault, Inside, Member, What};
 use crate::decode::columns::{DIGESTS, Kind, Table};
-use crate::decode::fill::{self, Column, NO_CELL, NO_TIME};
+use crate::decode::fill::{self, Column, NO_CELL, NO_TIME, TextColumn};
 use crate::decode::time;
 use crate::decode::{Error, ErrorKind};
 
@@ -21,6 +22,27 @@ const MAX_RECORDS: usize = 4_000_000;
 
 /// More text than this in one column of one batch is refused: Arrow's offsets have 31 bits.
 const MAX_COLUMN_BYTES: usize = 1 << 30;
+
+/// After so many bytes of records it is looked at how large the columns have become.
+const BYTES_BETWEEN_LOOKS: usize = 32 << 20;
+
+/// The most bytes of one record, and of a document that is no list of records; CloudTrail's own limit is 1 MB.
+pub const MAX_RECORD_BYTES: usize = 32 << 20;
+
+/// Room for this many fields without a column is kept from record to record.
+const KEPT_OTHERS: usize = 4096;
+
+/// Room for this much text of them is kept from record to record.
+const KEPT_TEXT_BYTES: usize = 1 << 20;
+
+/// Rows that columns get room for at a time.
+const ROOM: usize = 256;
+
+/// Records nested deeper than this are refused; CloudTrail itself stays under 20.
+pub const MAX_DEPTH: usize = 256;
+
+/// The levels of `{"Records":[...]}` around a record.
+const ENVELOPE_DEPTH: usize = 2;
 
 /// The rows gathered so far, of one object or of many.
 #[derive(Debug)]
@@ -67,13 +89,16 @@ struct Actor {
 const ACTOR_SOURCES: [&str; 5] =
     ["session_issuer_arn", "identity_arn", "identity_principal_id", "identity_account_id", "invoked_by"];
 
+/// A slice of the source, as byte offsets.
+type Span = (usize, usize);
+
 /// The record at hand.
 #[derive(Debug, Default)]
 struct Record {
     /// Which columns had a field: one bit each.
     seen: u128,
-    /// For the columns seen: the field's key, how many empty containers are in its value, where the value went.
-    fields: Vec<(Place, usize, Went)>,
+    /// For the columns seen: their field.
+    fields: Vec<Filled>,
     /// Fields that have no column or do not fit theirs.
     others: Vec<Span>,
     /// Columns whose field is an explicit null, in source order.
@@ -87,9 +112,27 @@ struct Field {
     column: usize,
     /// The level its value's own keys are looked up in.
     level: Option<u16>,
-    key: Place,
-    /// How many empty containers are in its value.
-    inside: usize,
+    /// Where its key begins.
+    key: usize,
+    /// Where its value begins.
+    value: usize,
+}
+
+/// A field that was put into its column.
+#[derive(Debug, Clone, Copy)]
+struct Filled {
+    field: Field,
+    end: usize,
+    went: Went,
+}
+
+/// How far a list was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// Up to the bracket or comma before a record that goes on after the text.
+    UpTo(usize),
+    /// To its closing bracket.
+    Whole(usize),
 }
 
 /// Where a value went.
@@ -121,7 +164,8 @@ impl Rows {
             date: position(Kind::EventDate),
         };
         let groups = keys.top_levels().map(|level| Group::new(table, &keys, level)).collect();
-        let fields = vec![(Document::root(), 0, Went::Null); table.columns.len()];
+        let nothing = Field { column: 0, level: None, key: 0, value: 0 };
+        let fields = vec![Filled { field: nothing, end: 0, went: Went::Null }; table.columns.len()];
         let record = Record { fields, ..Record::default() };
         Rows { table, keys, columns, groups, special, first: 0, count: 0, record }
     }
@@ -129,11 +173,6 @@ impl Rows {
     /// Whether these are rows of digests.
     pub fn is_digest(&self) -> bool {
         self.table.name == DIGESTS.name
-    }
-
-    /// How many rows there are.
-    pub fn count(&self) -> usize {
-        self.count
     }
 
     /// How many rows the object at hand has so far.
@@ -186,31 +225,52 @@ impl Rows {
         self.columns.iter_mut().for_each(|column| column.resize(self.first));
     }
 
-    /// Adds the records of a document to the object at hand.
-    pub fn read(&mut self, document: &Document) -> Result<(), Error> {
-        let root = Document::root();
+    /// Adds the records of one document, which begins at a byte of the content, to the object at hand.
+    pub fn read(&mut self, text: &str, offset: usize) -> Result<(), Error> {
+        let bytes = text.as_bytes();
+        let start = scan::blank(bytes, 0);
+        let outline = Outline::of(text, start).map_err(|fault| json_error(fault, None, offset))?;
+        let shape = |what: &str, at: usize| Err(ErrorKind::Shape(what.to_owned()).at(None, offset + at));
         if self.is_digest() {
-            if !has_most(document, 0, ["digestStartTime", "digestEndTime", "digestS3Object"]) {
-                return Err(document.shape_error(None, root, "not a digest".to_owned()));
+            if outline.of_digest < 2 {
+                return shape("not a digest", start);
             }
-            self.one(document, root)?;
-            self.fill_digest(self.count - 1, document);
+            self.one(text, start, offset)?;
+            self.fill_digest(self.count - 1, text);
             return Ok(());
         }
-        match document.node(0) {
-            Node::Array { len, .. } => self.array(document, root, len),
-            Node::Object { len, .. } => {
-                if let Some((place, len)) = find_records(document, len)? {
-                    return self.array(document, place, len);
-                }
-                let record = if is_record(document, 0) { Some(root) } else { find_detail(document, len) };
-                let Some(record) = record else {
-                    let what = format!("no `Records` among the keys {}", some_keys(document));
-                    return Err(document.shape_error(None, root, what));
-                };
-                self.one(document, record)
+        match (bytes[start], outline) {
+            (b'[', _) => self.whole_list(text, start, offset),
+            (b'{', Outline { again: Some(key), .. }) => shape("`Records` is there twice", key),
+            (b'{', Outline { records: Some(list), .. }) if bytes[list] == b'[' => {
+                self.whole_list(text, list, offset)
             }
-            _ => Err(document.shape_error(None, root, "expected a JSON object or array".to_owned())),
+            (b'{', Outline { records: Some(value), .. }) => shape("`Records` is not an array", value),
+            (b'{', outline) => match outline.record(text, start) {
+                Some(record) => self.one(text, record, offset),
+                None => shape(&format!("no `Records` among the keys {}", outline.some_keys()), start),
+            },
+            _ => shape("expected a JSON object or array", start),
+        }
+    }
+
+    /// Adds the records of a list, which begins with the bracket or comma at a byte, to the object at hand. The text
+    /// begins at byte `offset` of the content.
+    pub fn list(&mut self, text: &str, start: usize, offset: usize) -> Result<Listed, Error> {
+        let listed = self.records(text, start, offset);
+        self.columns.iter_mut().for_each(|column| column.resize(self.count));
+        let listed = listed?;
+        self.check_size()?;
+        Ok(listed)
+    }
+
+    fn whole_list(&mut self, text: &str, start: usize, offset: usize) -> Result<(), Error> {
+        match self.list(text, start, offset)? {
+            Listed::Whole(_) => Ok(()),
+            // The list was scanned to its end before.
+            Listed::UpTo(at) => {
+                Err(ErrorKind::Json("the list is not closed".to_owned()).at(None, offset + at))
+            }
         }
     }
 
@@ -224,42 +284,63 @@ impl Rows {
         fill::batch(self.table, arrays).map_err(failed)
     }
 
-    fn array(&mut self, document: &Document, place: Place, len: usize) -> Result<(), Error> {
-        let before = self.count - self.first;
-        self.grow(len, document, place)?;
-        let mut empties = place.empties;
-        let mut node = place.node + 1;
-        for record in 0..len {
-            let here = Place { node, depth: place.depth + 1, empties };
-            let Node::Object { .. } = document.node(node) else {
-                let what = "record is not a JSON object".to_owned();
-                let rows = self.count;
-                self.columns.iter_mut().for_each(|column| column.resize(rows));
-                return Err(document.shape_error(Some(before + record), here, what));
+    fn records(&mut self, text: &str, start: usize, offset: usize) -> Result<Listed, Error> {
+        let bytes = text.as_bytes();
+        // The bracket or comma before the next record.
+        let (mut before, mut room, mut unlooked) = (start, self.count, 0);
+        loop {
+            let at = scan::blank(bytes, before + 1);
+            match bytes.get(at) {
+                None => return Ok(Listed::UpTo(before)),
+                Some(b']') if bytes[before] == b'[' => return Ok(Listed::Whole(at)),
+                Some(_) => {}
+            }
+            if self.count == room {
+                room = self.grow(ROOM, offset + at)?;
+            }
+            let end = match self.record(self.count, text, at).and_then(|end| after(text, end)) {
+                Ok(end) => end,
+                Err(Fault { what: What::End, .. }) => return Ok(Listed::UpTo(before)),
+                Err(fault) => return Err(self.error(fault, offset)),
             };
-            empties = self.record(self.count + record, document, here);
-            node += document.count(node);
+            if end - at > MAX_RECORD_BYTES {
+                return Err(self.too_large(MAX_RECORD_BYTES, offset + at));
+            }
+            self.count += 1;
+            if bytes[end] == b']' {
+                return Ok(Listed::Whole(end));
+            }
+            before = end;
+            unlooked += end - at;
+            if unlooked > BYTES_BETWEEN_LOOKS {
+                self.check_size()?;
+                unlooked = 0;
+            }
         }
-        self.count += len;
-        self.check_size()
     }
 
-    fn one(&mut self, document: &Document, place: Place) -> Result<(), Error> {
-        self.grow(1, document, place)?;
-        self.record(self.count, document, place);
+    fn error(&self, fault: Fault, offset: usize) -> Error {
+        json_error(fault, Some(self.of_object()), offset)
+    }
+
+    /// Adds the record that begins at a byte, of which it is known that it is JSON.
+    fn one(&mut self, text: &str, start: usize, offset: usize) -> Result<(), Error> {
+        self.grow(1, offset + start)?;
+        let read = self.record(self.count, text, start);
+        read.map_err(|fault| self.error(fault, offset))?;
         self.count += 1;
         self.check_size()
     }
 
-    /// Makes room for records, which are at a place.
-    fn grow(&mut self, records: usize, document: &Document, place: Place) -> Result<(), Error> {
-        if self.count - self.first + records > MAX_RECORDS {
-            let what = format!("more than {MAX_RECORDS} records");
-            return Err(document.shape_error(None, place, what));
+    /// Makes room for records after those that are there, which begin at a byte; returns how many rows there is room
+    /// for.
+    fn grow(&mut self, records: usize, offset: usize) -> Result<usize, Error> {
+        if self.count - self.first >= MAX_RECORDS {
+            return Err(ErrorKind::Shape(format!("more than {MAX_RECORDS} records")).at(None, offset));
         }
-        let rows = self.count + records;
+        let rows = (self.count + records).min(self.first + MAX_RECORDS);
         self.columns.iter_mut().for_each(|column| column.resize(rows));
-        Ok(())
+        Ok(rows)
     }
 
     fn check_size(&self) -> Result<(), Error> {
@@ -271,82 +352,134 @@ impl Rows {
         }
     }
 
-    /// Reads one record into a row; returns the empty containers seen up to its end.
-    fn record(&mut self, row: usize, document: &Document, place: Place) -> usize {
-        let Node::Object { len, .. } = document.node(place.node) else { return place.empties };
-        if len == 0 {
-            return place.empties + 1;
+    /// Reads the record that begins at a byte into a row; returns where it ends.
+    fn record(&mut self, row: usize, text: &str, start: usize) -> Result<usize, Fault> {
+        let bytes = text.as_bytes();
+        if scan::byte(bytes, start)? != b'{' {
+            scan::value(bytes, start, MAX_DEPTH)?;
+            return Err(Fault { at: start, what: What::NotARecord });
         }
         self.record.clear();
-        let mut key = Place { node: place.node + 1, depth: place.depth + 1, empties: place.empties };
-        for _ in 0..len {
-            let value = key.node + 1;
-            let inside = document.empties_in(value);
-            match self.keys.find(0, document.key(key.node)) {
-                Some(Target { column: Some(column), level }) => {
-                    let field = Field { column: usize::from(column), level, key, inside };
-                    self.field(row, document, field);
-                }
-                _ => self.record.others.push(document.field_span(key, inside)),
-            }
-            key.empties += inside;
-            key.node = value + document.count(value);
+        let mut at = scan::blank(bytes, start + 1);
+        if scan::byte(bytes, at)? == b'}' {
+            return Ok(at + 1);
         }
-        self.fill_others(row, document);
+        let mut before = self.keys.start();
+        loop {
+            let (target, value) = match self.keys.likely(before, &bytes[at..]) {
+                Some((target, length)) => (Some(target), scan::blank(bytes, at + length)),
+                None => self.key(text, at, before)?,
+            };
+            before = target.map_or(before, |target| target.top);
+            let end = if let Some(Target { column: Some(column), level, .. }) = target {
+                self.field(row, text, Field { column: usize::from(column), level, key: at, value })?
+            } else {
+                let end = scan::value(bytes, value, MAX_DEPTH - 1)?;
+                self.record.others.push((at, end));
+                end
+            };
+            at = scan::blank(bytes, end);
+            match scan::byte(bytes, at)? {
+                b',' => at = scan::blank(bytes, at + 1),
+                b'}' => break,
+                _ => return Err(Fault { at, what: What::Syntax("expected `,` or `}`") }),
+            }
+        }
+        self.fill_others(row, text);
         self.fill_nulls(row);
-        key.empties
+        Ok(at + 1)
     }
 
-    /// Puts a known top-level field into its column, or among the nulls or the others.
+    /// What the key at a byte leads to, and where its value begins.
+    fn key(&mut self, text: &str, at: usize, before: usize) -> Result<(Option<Target>, usize), Fault> {
+        let key = scan::key(text.as_bytes(), at)?;
+        let target = if key.quoted.is_escaped {
+            unescaped(text, at, key.quoted.end).and_then(|key| self.keys.find(0, key.as_bytes()))
+        } else {
+            self.keys.find(0, &text.as_bytes()[at + 1..key.quoted.end - 1])
+        };
+        if let Some(target) = target {
+            self.keys.follows(before, target.top);
+        }
+        Ok((target, key.value))
+    }
+
+    /// Puts a known top-level field into its column, or among the nulls or the others; returns where it ends.
     #[inline]
-    fn field(&mut self, row: usize, document: &Document, field: Field) {
-        let Field { column, key, inside, .. } = field;
+    fn field(&mut self, row: usize, text: &str, field: Field) -> Result<usize, Fault> {
+        let Field { column, key, .. } = field;
         let bit = 1_u128 << column;
         let repeated = self.record.seen & bit != 0;
         if repeated {
-            self.forget(row, document, column);
+            self.forget(row, column);
         }
-        let went = self.place(row, document, field);
+        let (went, end) = self.place(row, text, field)?;
         if went == Went::Null {
             self.record.nulls.push(u16::try_from(column).unwrap_or(u16::MAX));
         }
         // Beside an earlier time in another form, this one would not tell which is the last.
         let beside = repeated && went == Went::Column && self.table.columns[column].kind == Kind::Timestamp;
         if beside || matches!(went, Went::Other | Went::ColumnAndOther) {
-            self.record.others.push(document.field_span(key, inside));
+            self.record.others.push((key, end));
         }
         self.record.seen |= bit;
         let went = if beside { Went::ColumnAndOther } else { went };
-        self.record.fields[column] = (key, inside, went);
+        self.record.fields[column] = Filled { field, end, went };
+        Ok(end)
     }
 
-    fn place(&mut self, row: usize, document: &Document, field: Field) -> Went {
-        let Field { column, level, key, inside } = field;
-        let value = Place { node: key.node + 1, ..key };
-        match (self.table.columns[column].kind, document.node(value.node), &mut self.columns[column]) {
-            (_, Node::Static(StaticNode::Null), _) => Went::Null,
-            (Kind::Json, node, Column::Text(text)) => {
-                let number = text.texts.number(document.text(document.span(value, inside)));
-                text.set_number(row, number);
-                if let (Some(level), Node::Object { .. }) = (level, node) {
-                    self.group(row, document, column, level, number, value.node);
-                }
+    /// Puts a value into its column, if it fits; returns where it went, and where it ends.
+    #[inline]
+    fn place(&mut self, row: usize, text: &str, field: Field) -> Result<(Went, usize), Fault> {
+        let Field { column, level, value, .. } = field;
+        let bytes = text.as_bytes();
+        let first = scan::byte(bytes, value)?;
+        let kind = self.table.columns[column].kind;
+        if kind == Kind::Json && first != b'n' {
+            let end = self.json(row, text, column, level, value)?;
+            return Ok((Went::Column, end));
+        }
+        if first != b'"' {
+            let end = scan::value(bytes, value, MAX_DEPTH - 1)?;
+            return Ok((self.bare(row, column, first), end));
+        }
+        if let (Kind::Text, Column::Text(column)) = (kind, &mut self.columns[column]) {
+            return self::text(row, text, value, column);
+        }
+        let quoted = scan::string(bytes, value + 1)?;
+        let found = if quoted.is_escaped {
+            unescaped(text, value, quoted.end).map(Cow::Owned)
+        } else {
+            Some(Cow::Borrowed(&text[value + 1..quoted.end - 1]))
+        };
+        let went = match found {
+            Some(found) => self.string(row, column, &found),
+            None => Went::Other,
+        };
+        Ok((went, quoted.end))
+    }
+
+    /// Puts a value that is no string into a column that is not of JSON.
+    fn bare(&mut self, row: usize, column: usize, first: u8) -> Went {
+        match (self.table.columns[column].kind, &mut self.columns[column], first) {
+            (_, _, b'n') => Went::Null,
+            (Kind::Bool, Column::Bool(values), b't' | b'f') => {
+                values[row] = u8::from(first == b't');
                 Went::Column
             }
-            (Kind::Text, Node::String(_), _) if document.is_spoiled(value.node) => Went::Other,
-            (Kind::Text, Node::String(found), Column::Text(text)) => {
-                text.set(row, found);
-                Went::Column
-            }
-            (Kind::Bool, Node::Static(StaticNode::Bool(found)), Column::Bool(values)) => {
-                values[row] = u8::from(found);
-                Went::Column
-            }
-            (Kind::BoolText, Node::String(found @ ("true" | "false")), Column::Bool(values)) => {
+            _ => Went::Other,
+        }
+    }
+
+    /// Puts a string into a column that is not of text.
+    #[inline]
+    fn string(&mut self, row: usize, column: usize, found: &str) -> Went {
+        match (self.table.columns[column].kind, &mut self.columns[column]) {
+            (Kind::BoolText, Column::Bool(values)) if matches!(found, "true" | "false") => {
                 values[row] = u8::from(found == "true");
                 Went::Column
             }
-            (Kind::Timestamp, Node::String(found), Column::Time(times)) => {
+            (Kind::Timestamp, Column::Time(times)) => {
                 let Some(time) = time::parse_iso8601(found.as_bytes()) else { return Went::Other };
                 times[row] = time;
                 let is_whole = found.len() == "2026-01-31T12:00:00Z".len() && found.ends_with('Z');
@@ -356,32 +489,52 @@ impl Rows {
         }
     }
 
+    /// Puts a value into a column of JSON, and what is inside of it into those below; returns where it ends.
+    #[inline]
+    fn json(
+        &mut self,
+        row: usize,
+        text: &str,
+        column: usize,
+        level: Option<u16>,
+        value: usize,
+    ) -> Result<usize, Fault> {
+        let Column::Text(found) = &mut self.columns[column] else {
+            return scan::value(text.as_bytes(), value, MAX_DEPTH - 1);
+        };
+        let rest = &text.as_bytes()[value..];
+        let is_container = matches!(rest[0], b'{' | b'[');
+        let known = if is_container { found.texts.container(rest) } else { None };
+        let (number, end) = if let Some((number, length)) = known {
+            (number, value + length)
+        } else {
+            let end = scan::value(text.as_bytes(), value, MAX_DEPTH - 1)?;
+            (found.texts.number_container(&text[value..end]), end)
+        };
+        found.set_number(row, number);
+        if let (Some(level), b'{') = (level, rest[0]) {
+            self.group(row, text, column, level, number, value);
+        }
+        Ok(end)
+    }
+
     /// A key is there again: the last one counts, and the one before it moves to the others.
-    fn forget(&mut self, row: usize, document: &Document, column: usize) {
-        let (key, inside, went) = self.record.fields[column];
+    fn forget(&mut self, row: usize, column: usize) {
+        let Filled { field, end, went } = self.record.fields[column];
         if went == Went::Null {
             self.record.nulls.retain(|null| usize::from(*null) != column);
         }
         if matches!(went, Went::Null | Went::Column) {
-            self.record.others.push(document.field_span(key, inside));
+            self.record.others.push((field.key, end));
         }
         self.columns[column].clear(row);
-        let level = self.keys.find(0, document.key(key.node)).and_then(|target| target.level);
-        if let Some(group) = self.groups.iter().find(|group| Some(group.level) == level) {
+        if let Some(group) = self.groups.iter().find(|group| Some(group.level) == field.level) {
             group.columns.iter().for_each(|below| self.columns[usize::from(*below)].clear(row));
         }
     }
 
     /// Fills the columns from inside an object whose text has this number in its own column.
-    fn group(
-        &mut self,
-        row: usize,
-        document: &Document,
-        column: usize,
-        level: u16,
-        number: u32,
-        node: usize,
-    ) {
+    fn group(&mut self, row: usize, text: &str, column: usize, level: u16, number: u32, value: usize) {
         let Rows { columns, groups, keys, table, .. } = self;
         let Some(group) = groups.iter_mut().find(|group| group.level == level) else { return };
         let is_shared = matches!(&columns[column], Column::Text(text) if text.texts.is_shared());
@@ -393,7 +546,7 @@ impl Rows {
             group.cells.resize(start + width, NO_CELL);
             let cells = &mut group.cells[start..];
             cells.fill(NO_CELL);
-            Nested { columns, keys, table, document, below: &group.columns }.read(level, node, cells);
+            Nested { columns, keys, table, text, below: &group.columns }.read(level, value, cells);
             if let Some(actor) = &group.actor {
                 actor.fill(columns, &group.columns, cells);
             }
@@ -403,16 +556,16 @@ impl Rows {
         }
     }
 
-    fn fill_others(&mut self, row: usize, document: &Document) {
+    fn fill_others(&mut self, row: usize, source: &str) {
         let Record { others, text, .. } = &mut self.record;
         if others.is_empty() {
             return;
         }
         others.sort_unstable();
         text.clear();
-        for span in others.iter() {
+        for (start, end) in others.iter() {
             text.push(if text.is_empty() { '{' } else { ',' });
-            text.push_str(document.text(*span));
+            text.push_str(&source[*start..*end]);
         }
         text.push('}');
         if let Some(Column::Text(column)) = self.columns.get_mut(self.special.others) {
@@ -438,7 +591,7 @@ impl Rows {
     }
 
     /// The columns of a digest that are taken from others: the region in its key, and how many log files it lists.
-    fn fill_digest(&mut self, row: usize, document: &Document) {
+    fn fill_digest(&mut self, row: usize, text: &str) {
         let index = |name| self.table.index_of(name).unwrap_or(usize::MAX);
         let (key, region) = (index("digest_s3_object"), index("region"));
         let (files, count) = (index("log_files"), index("log_file_count"));
@@ -451,10 +604,7 @@ impl Rows {
         }
         let is_seen = self.record.seen & (1_u128 << files) != 0;
         if let (true, Some(Column::Int64(values))) = (is_seen, self.columns.get_mut(count)) {
-            values[row] = match document.node(self.record.fields[files].0.node + 1) {
-                Node::Array { len, .. } => i64::try_from(len).ok(),
-                _ => None,
-            };
+            values[row] = items(text, self.record.fields[files].field.value);
         }
     }
 
@@ -472,71 +622,163 @@ impl Rows {
     }
 }
 
-/// The `Records` array of an object, when it has one.
-fn find_records(document: &Document, len: usize) -> Result<Option<(Place, usize)>, Error> {
-    let mut found = None;
-    for (key, value) in fields(document, len) {
-        if document.key(key.node) == "Records" {
-            let Node::Array { len, .. } = document.node(value.node) else {
-                return Err(document.shape_error(None, value, "`Records` is not an array".to_owned()));
-            };
-            if found.is_some() {
-                return Err(document.shape_error(None, key, "`Records` is there twice".to_owned()));
+/// Puts the string that begins at a byte into a column of text; returns where it went, and where it ends.
+#[inline]
+fn text(row: usize, text: &str, value: usize, column: &mut TextColumn) -> Result<(Went, usize), Fault> {
+    let rest = &text.as_bytes()[value + 1..];
+    if let Some((number, length)) = column.texts.quoted(rest) {
+        column.set_number(row, number);
+        return Ok((Went::Column, value + length + 2));
+    }
+    let quoted = scan::string(text.as_bytes(), value + 1)?;
+    let went = if !quoted.is_escaped {
+        let number = column.texts.number_quoted(&text[value + 1..quoted.end - 1], rest);
+        column.set_number(row, number);
+        Went::Column
+    } else if let Some(found) = unescaped(text, value, quoted.end) {
+        column.set(row, &found);
+        Went::Column
+    } else {
+        Went::Other
+    };
+    Ok((went, quoted.end))
+}
+
+/// The comma or bracket after a record of a list that ends at a byte.
+fn after(text: &str, end: usize) -> Result<usize, Fault> {
+    let at = scan::blank(text.as_bytes(), end);
+    match scan::byte(text.as_bytes(), at)? {
+        b',' | b']' => Ok(at),
+        _ => Err(Fault { at, what: What::Syntax("expected `,` or `]`") }),
+    }
+}
+
+/// What a document holds, by its outermost keys.
+#[derive(Debug, Default)]
+struct Outline<'a> {
+    /// Where the value of `Records` begins.
+    records: Option<usize>,
+    /// Where a second such key begins.
+    again: Option<usize>,
+    /// How many of the keys of a record that tell it there are.
+    of_record: usize,
+    /// The same of a digest.
+    of_digest: usize,
+    is_bus_event: bool,
+    details: Vec<usize>,
+    keys: Vec<Cow<'a, str>>,
+}
+
+/// Keys that are shown of a document that is nothing known.
+const SHOWN_KEYS: usize = 5;
+
+const OF_RECORD: [&str; 3] = ["eventVersion", "eventTime", "eventName"];
+const OF_DIGEST: [&str; 3] = ["digestStartTime", "digestEndTime", "digestS3Object"];
+
+impl<'a> Outline<'a> {
+    /// The outline of a document that begins at a byte of a text, and is all of its rest.
+    fn of(text: &'a str, start: usize) -> Result<Self, Fault> {
+        let bytes = text.as_bytes();
+        let mut outline = Outline::default();
+        let end = if scan::byte(bytes, start)? == b'{' {
+            let mut inside = Inside::new(bytes, start, MAX_DEPTH + ENVELOPE_DEPTH);
+            let mut seen = [[false; 3]; 2];
+            while let Some(member) = inside.member()? {
+                outline.add(text, member, &mut seen);
             }
-            found = Some((value, len));
+            let count = |seen: [bool; 3]| seen.into_iter().filter(|seen| *seen).count();
+            (outline.of_record, outline.of_digest) = (count(seen[0]), count(seen[1]));
+            inside.end()
+        } else {
+            scan::value(bytes, start, MAX_DEPTH + ENVELOPE_DEPTH)?
+        };
+        match scan::blank(bytes, end) {
+            at if at == bytes.len() => Ok(outline),
+            at => Err(Fault { at, what: What::Syntax("trailing characters") }),
         }
     }
-    Ok(found)
+
+    fn add(&mut self, text: &'a str, member: Member, seen: &mut [[bool; 3]; 2]) {
+        let Some(key) = key_of(text, member) else { return };
+        for (names, seen) in [OF_RECORD, OF_DIGEST].iter().zip(seen) {
+            if let Some(name) = names.iter().position(|name| *name == key) {
+                seen[name] = true;
+            }
+        }
+        match (&*key, self.records) {
+            ("Records", None) => self.records = Some(member.value),
+            ("Records", Some(_)) => self.again = self.again.or(member.key.map(|key| key.start)),
+            ("detail-type", _) => self.is_bus_event = true,
+            ("detail", _) if self.details.len() < 2 => self.details.push(member.value),
+            _ => {}
+        }
+        if self.keys.len() < SHOWN_KEYS {
+            self.keys.push(key);
+        }
+    }
+
+    /// Where the record begins that the document is, or that is the `detail` of the EventBridge event that it is.
+    fn record(&self, text: &str, start: usize) -> Option<usize> {
+        if self.of_record >= 2 {
+            return Some(start);
+        }
+        let [detail] = self.details[..] else { return None };
+        if !self.is_bus_event || text.as_bytes()[detail] != b'{' {
+            return None;
+        }
+        let mut inside = Inside::new(text.as_bytes(), detail, MAX_DEPTH);
+        let mut seen = [false; 3];
+        while let Ok(Some(member)) = inside.member() {
+            let key = key_of(text, member)?;
+            OF_RECORD.iter().zip(&mut seen).for_each(|(name, seen)| *seen |= *name == key);
+        }
+        (seen.into_iter().filter(|seen| *seen).count() >= 2).then_some(detail)
+    }
+
+    fn some_keys(&self) -> String {
+        let cut = |key: &Cow<str>| format!("`{}`", key.chars().take(40).collect::<String>());
+        let shown: Vec<String> = self.keys.iter().map(cut).collect();
+        if shown.is_empty() { "(none)".to_owned() } else { shown.join(", ") }
+    }
 }
 
-/// The record in an EventBridge event: its `detail`.
-fn find_detail(document: &Document, len: usize) -> Option<Place> {
-    let mut details = fields(document, len).filter(|(key, _)| document.key(key.node) == "detail");
-    let (_, detail) = details.next()?;
-    let is_event = top_keys(document, 0).any(|key| key == "detail-type");
-    (is_event && details.next().is_none() && is_record(document, detail.node)).then_some(detail)
+/// The key of a field; none when it is no text.
+fn key_of(text: &str, member: Member) -> Option<Cow<'_, str>> {
+    let key = member.key?;
+    if key.quoted.is_escaped {
+        return unescaped(text, key.start, key.quoted.end).map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(&text[key.start + 1..key.quoted.end - 1]))
 }
 
-/// The places of the keys and values of the document's outermost object, which has `len` of them.
-fn fields<'a>(document: &'a Document, len: usize) -> impl Iterator<Item = (Place, Place)> + 'a {
-    let mut next = Place { node: 1, depth: 1, empties: 0 };
-    (0..len).map(move |_| {
-        let key = next;
-        let value = Place { node: key.node + 1, ..key };
-        next.empties += document.empties_in(value.node);
-        next.node = value.node + document.count(value.node);
-        (key, value)
-    })
+/// The text of a string with escapes, given with its quotes; none when it is no text: half a surrogate pair is in it.
+fn unescaped(text: &str, start: usize, end: usize) -> Option<String> {
+    serde_json::from_str(&text[start..end]).ok()
 }
 
-/// Whether the value at a tape index is an object with fields of a record.
-fn is_record(document: &Document, node: usize) -> bool {
-    has_most(document, node, ["eventVersion", "eventTime", "eventName"])
+/// How many items the list has that begins at a byte; none when that is something else.
+fn items(text: &str, start: usize) -> Option<i64> {
+    let bytes = text.as_bytes();
+    let mut inside = Inside::new(bytes, start, MAX_DEPTH);
+    let mut count = 0;
+    while bytes.get(start) == Some(&b'[') {
+        match inside.member() {
+            Ok(Some(_)) => count += 1,
+            _ => return Some(count),
+        }
+    }
+    None
 }
 
-/// Whether the value at a tape index is an object with at least two of these fields.
-fn has_most(document: &Document, node: usize, names: [&str; 3]) -> bool {
-    let keys: Vec<&str> = top_keys(document, node).collect();
-    names.iter().filter(|name| keys.contains(name)).count() >= 2
-}
-
-/// The keys of the object at a tape index; none when it is something else.
-fn top_keys<'a>(document: &'a Document, object: usize) -> impl Iterator<Item = &'a str> {
-    let len = if let Node::Object { len, .. } = document.node(object) { len } else { 0 };
-    let mut node = object + 1;
-    (0..len).map(move |_| {
-        let key = node;
-        node += 1 + document.count(node + 1);
-        document.key(key)
-    })
-}
-
-fn some_keys(document: &Document) -> String {
-    let shown: Vec<String> = top_keys(document, 0)
-        .take(5)
-        .map(|key| format!("`{}`", key.chars().take(40).collect::<String>()))
-        .collect();
-    if shown.is_empty() { "(none)".to_owned() } else { shown.join(", ") }
+/// What is wrong with a record of this number, in a text that begins at byte `offset` of the content.
+pub fn json_error(fault: Fault, record: Option<usize>, offset: usize) -> Error {
+    let at = offset + fault.at;
+    match fault.what {
+        What::End => ErrorKind::Json("EOF while parsing a value".to_owned()).at(record, at),
+        What::Syntax(words) => ErrorKind::Json(words.to_owned()).at(record, at),
+        What::TooDeep => ErrorKind::TooDeep { levels: MAX_DEPTH }.at(record, at),
+        What::NotARecord => ErrorKind::Shape("record is not a JSON object".to_owned()).at(record, at),
+    }
 }
 
 /// The region in a digest's key: `.../CloudTrail-Digest/<region>/...`.
@@ -588,31 +830,35 @@ struct Nested<'a> {
     columns: &'a mut [Column],
     keys: &'a Keys,
     table: &'static Table,
-    document: &'a Document<'a>,
+    text: &'a str,
     below: &'a [u16],
 }
 
 impl Nested<'_> {
-    fn read(&mut self, level: u16, node: usize, cells: &mut [i64]) {
-        let Node::Object { len, .. } = self.document.node(node) else { return };
-        let mut key = node + 1;
-        for _ in 0..len {
-            let value = key + 1;
-            if let Some(target) = self.keys.find(level, self.document.key(key)) {
-                if let Some(cell) = target.column.and_then(|column| self.cell(column)) {
-                    cells[cell] = self.value(usize::from(self.below[cell]), value);
-                }
-                if let Some(deeper) = target.level {
-                    // An object that is there again inside its own: nothing of the one before it counts.
-                    for column in self.keys.columns_below(deeper) {
-                        if let Some(cell) = self.cell(*column) {
-                            cells[cell] = NO_CELL;
-                        }
-                    }
-                    self.read(deeper, value, cells);
-                }
+    /// Reads the object that begins at a byte, and of which it is known that it is JSON.
+    fn read(&mut self, level: u16, start: usize, cells: &mut [i64]) {
+        let bytes = self.text.as_bytes();
+        if bytes.get(start) != Some(&b'{') {
+            return;
+        }
+        // Nothing in it is deeper than it was found to be.
+        let mut inside = Inside::new(bytes, start, MAX_DEPTH);
+        while let Ok(Some(member)) = inside.member() {
+            let key = key_of(self.text, member);
+            let target = key.and_then(|key| self.keys.find(level, key.as_bytes()));
+            let Some(target) = target else { continue };
+            if let Some(cell) = target.column.and_then(|column| self.cell(column)) {
+                cells[cell] = self.value(usize::from(self.below[cell]), member);
             }
-            key = value + self.document.count(value);
+            if let Some(deeper) = target.level {
+                // An object that is there again inside its own: nothing of the one before it counts.
+                for column in self.keys.columns_below(deeper) {
+                    if let Some(cell) = self.cell(*column) {
+                        cells[cell] = NO_CELL;
+                    }
+                }
+                self.read(deeper, member.value, cells);
+            }
         }
     }
 
@@ -620,21 +866,29 @@ impl Nested<'_> {
         self.below.iter().position(|below| *below == column)
     }
 
-    fn value(&mut self, column: usize, node: usize) -> i64 {
-        let found =
-            match (self.table.columns[column].kind, self.document.node(node), &mut self.columns[column]) {
-                (Kind::Text, Node::String(_), _) if self.document.is_spoiled(node) => None,
-                (Kind::Text, Node::String(text), Column::Text(column)) => {
-                    Some(i64::from(column.texts.number(text)))
-                }
-                (Kind::Bool, Node::Static(StaticNode::Bool(found)), _) => Some(i64::from(found)),
-                (Kind::BoolText, Node::String(found @ ("true" | "false")), _) => {
-                    Some(i64::from(found == "true"))
-                }
-                (Kind::Timestamp, Node::String(text), _) => time::parse_iso8601(text.as_bytes()),
+    fn value(&mut self, column: usize, member: Member) -> i64 {
+        let raw = &self.text[member.value..member.end];
+        let kind = self.table.columns[column].kind;
+        let found = match (kind, raw) {
+            (Kind::Bool, "true" | "false") => Some(i64::from(raw == "true")),
+            _ => string_of(raw).and_then(|text| match (kind, &mut self.columns[column]) {
+                (Kind::Text, Column::Text(column)) => Some(i64::from(column.texts.number(&text))),
+                (Kind::BoolText, _) if matches!(&*text, "true" | "false") => Some(i64::from(text == "true")),
+                (Kind::Timestamp, _) => time::parse_iso8601(text.as_bytes()),
                 _ => None,
-            };
+            }),
+        };
         found.unwrap_or(NO_CELL)
+    }
+}
+
+/// The text of a value that is a string.
+fn string_of(raw: &str) -> Option<Cow<'_, str>> {
+    let inside = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if inside.contains('\\') {
+        unescaped(raw, 0, raw.len()).map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inside))
     }
 }
 
@@ -643,5 +897,8 @@ impl Record {
         self.seen = 0;
         self.others.clear();
         self.nulls.clear();
+        // What one strange record needed is not kept.
+        self.others.shrink_to(KEPT_OTHERS);
+        self.text.shrink_to(KEPT_TEXT_BYTES);
     }
 }

@@ -3,6 +3,7 @@
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 
+use super::rows::MAX_DEPTH;
 use super::*;
 
 fn text(batch: &RecordBatch, column: &str, row: usize) -> Option<String> {
@@ -304,7 +305,7 @@ fn texts(batch: &RecordBatch, column: &str) -> Vec<String> {
 /// Rows of a content larger than a part, and of its records one by one.
 fn check_parts(records: &[String], separator: &str) {
     let content = format!("{{\"Records\" : [{}]}}", records.join(separator));
-    assert!(content.len() > 3 * PART_BYTES);
+    assert!(content.len() > 3 * SMALL_BYTES);
     let whole = decode(content.as_bytes(), "o").unwrap();
     let one_by_one: Vec<String> = records.iter().map(|record| format!("[{record}]")).collect();
     let single = Decoder::new().decode_each(one_by_one.iter().map(String::as_str), "o").unwrap();

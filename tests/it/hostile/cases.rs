@@ -125,7 +125,7 @@ fn deep_cases() -> Vec<Case> {
     let million = 1_000_000;
     let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
     vec![
-        case("open arrays", TRAIL, "[".repeat(million), refused(format!("{deep} (record 0, byte 258)"))),
+        case("open arrays", TRAIL, "[".repeat(million), refused(format!("{deep} (record 0, byte 257)"))),
         case("open objects", TRAIL, r#"{"a":"#.repeat(million), refused(format!("{deep} (byte 1290)"))),
         case(
             "deep in a record",
@@ -489,7 +489,7 @@ pub fn large_cases() -> Vec<Case> {
             "too many lines",
             TRAIL,
             format!("[{{}}][{{}}{}]", ",{}".repeat(3_999_999)),
-            refused("more than 4000000 records (byte 11534362)"),
+            refused("more than 4000000 records (byte 12000002)"),
         ),
         trail("many lines", format!("{small}\n").repeat(100_000), 100_000),
     ]
@@ -507,16 +507,7 @@ pub fn bombs() -> Vec<Case> {
             refused("corrupt gzip: more than 100000 members at compressed byte 2000000"),
         ),
         bomb("blanks", repeated("", " ", 64 << 20, ""), Expect::Empty),
-        bomb(
-            "too many numbers",
-            repeated(r#"{"Records":[{"a":[0"#, ",0", 5 << 20, "]}]}"),
-            refused("more than 4194304 JSON values (record 0, byte 12)"),
-        ),
-        bomb(
-            "as many numbers as may be",
-            repeated(r#"{"Records":[{"a":[0"#, ",0", 4_100_000, "]}]}"),
-            Expect::Committed(1),
-        ),
+        bomb("many numbers", repeated(r#"{"Records":[{"a":[0"#, ",0", 5 << 20, "]}]}"), Expect::Committed(1)),
         bomb(
             "many empty records",
             repeated(r#"{"Records":[{}"#, ",{}", 500_000, "]}"),
@@ -525,7 +516,7 @@ pub fn bombs() -> Vec<Case> {
         bomb(
             "too many empty records",
             repeated(r#"{"Records":[{}"#, ",{}", 5_000_000, "]}"),
-            refused("more than 4000000 records (byte 11534369)"),
+            refused("more than 4000000 records (byte 12000012)"),
         ),
     ]
 }
