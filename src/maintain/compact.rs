@@ -171,28 +171,52 @@ fn closed_before(now: DateTime<Utc>, closed_after: TimeDelta) -> NaiveDate {
 }
 
 fn inputs_of(table: &Table, files: &[DataFile], day: Option<NaiveDate>) -> Vec<DataFile> {
-    if is_ledger(table) { objects::inputs(files, day) } else { inputs(files, day) }
+    if is_ledger(table) { objects::inputs(files, day) } else { inputs(table, files, day) }
 }
 
 fn is_ledger(table: &Table) -> bool {
     table.name == OBJECTS.name
 }
 
-/// The files of a day that compaction reads: those it did not write, and those of its own that overlap them in time,
-/// since only there can another copy of the same event be.
-fn inputs(files: &[DataFile], day: Option<NaiveDate>) -> Vec<DataFile> {
+/// Compacted files are written again with new ones that have at least this part of their rows, where nothing but the
+/// number of files is gained by it: each row is written a few times only, and few files stay.
+const MERGED_FROM: u64 = 4;
+
+/// The files of a day that compaction reads: those it did not write, and those of its own that overlap one of them in
+/// time, since only there can another copy of the same event be. Rows without a time, and without an id to be there
+/// twice, are written again only where that makes fewer files: otherwise all of them would be for each new file.
+fn inputs(table: &Table, files: &[DataFile], day: Option<NaiveDate>) -> Vec<DataFile> {
     let is_new = |file: &DataFile| lake::prefix_of(&file.path) != COMPACTED;
-    let of_day: Vec<&DataFile> = files.iter().filter(|file| file.event_date == day).collect();
-    let new: Vec<&DataFile> = of_day.iter().copied().filter(|file| is_new(file)).collect();
-    if new.is_empty() {
-        return Vec::new();
+    let of_day = files.iter().filter(|file| file.event_date == day).cloned();
+    let (mut new, compacted): (Vec<DataFile>, Vec<DataFile>) = of_day.partition(is_new);
+    if day.is_none() && table.index_of("event_id").is_none() {
+        return with_smaller(new, compacted);
     }
-    let bound = |time: Option<i64>, unknown: i64| time.unwrap_or(unknown);
-    let from = new.iter().map(|file| bound(file.min_time, i64::MIN)).min().unwrap_or(i64::MIN);
-    let to = new.iter().map(|file| bound(file.max_time, i64::MAX)).max().unwrap_or(i64::MAX);
-    let overlaps =
-        |file: &DataFile| bound(file.min_time, i64::MIN) <= to && from <= bound(file.max_time, i64::MAX);
-    of_day.into_iter().filter(|file| is_new(file) || overlaps(file)).cloned().collect()
+    let from = |file: &DataFile| file.min_time.unwrap_or(i64::MIN);
+    let to = |file: &DataFile| file.max_time.unwrap_or(i64::MAX);
+    let overlaps = |file: &DataFile| new.iter().any(|new| from(file) <= to(new) && from(new) <= to(file));
+    let overlapping: Vec<DataFile> = compacted.into_iter().filter(overlaps).collect();
+    new.extend(overlapping);
+    new
+}
+
+/// New files, if there are any, and the compacted ones that are not much larger.
+fn with_smaller(mut new: Vec<DataFile>, mut compacted: Vec<DataFile>) -> Vec<DataFile> {
+    if new.is_empty() {
+        return new;
+    }
+    // Where the log does not say, a row takes at least that much.
+    let rows = |file: &DataFile| file.rows.unwrap_or(file.size_bytes / 16);
+    compacted.sort_by_key(rows);
+    let mut total: u64 = new.iter().map(rows).sum();
+    for file in compacted {
+        if rows(&file) > total.saturating_mul(MERGED_FROM) {
+            break;
+        }
+        total += rows(&file);
+        new.push(file);
+    }
+    new
 }
 
 /// Compacts one day; `progress` hears of rows that were read and sorted.
@@ -419,6 +443,8 @@ impl Writer<'_> {
 
 #[cfg(test)]
 mod tests {
+    use crate::decode::columns::{CLOUDTRAIL, VPC_FLOW};
+
     use super::*;
 
     fn file(name: &str, day: u32, from: i64, to: i64) -> DataFile {
@@ -441,19 +467,51 @@ mod tests {
             (vec![file("compact-1", 1, 0, 9), file("part-2", 2, 0, 9)], vec![]),
             (
                 vec![file("compact-1", 1, 0, 9), file("compact-2", 1, 10, 19), file("part-1", 1, 5, 10)],
-                vec!["compact-1", "compact-2", "part-1"],
+                vec!["part-1", "compact-1", "compact-2"],
             ),
             (
                 vec![file("compact-1", 1, 0, 9), file("compact-2", 1, 10, 19), file("part-1", 1, 12, 13)],
-                vec!["compact-2", "part-1"],
+                vec!["part-1", "compact-2"],
+            ),
+            // What is between two late files is not looked at.
+            (
+                vec![
+                    file("compact-1", 1, 0, 9),
+                    file("compact-2", 1, 10, 19),
+                    file("compact-3", 1, 20, 29),
+                    file("part-1", 1, 1, 2),
+                    file("part-2", 1, 28, 40),
+                ],
+                vec!["part-1", "part-2", "compact-1", "compact-3"],
             ),
         ] {
-            let names: Vec<String> = inputs(&files, day)
-                .iter()
-                .map(|file| file.path.split(['/', '.']).nth(1).unwrap().to_owned())
-                .collect();
-            assert_eq!(names, expected);
+            assert_eq!(names(&inputs(&VPC_FLOW, &files, day)), expected);
         }
+    }
+
+    fn names(files: &[DataFile]) -> Vec<&str> {
+        files.iter().map(|file| file.path.split(['/', '.']).nth(1).unwrap()).collect()
+    }
+
+    #[test]
+    fn rows_without_a_time_are_written_again_a_few_times_only() {
+        let timeless = |name: &str, rows| DataFile {
+            event_date: None,
+            min_time: None,
+            max_time: None,
+            rows: Some(rows),
+            ..file(name, 1, 0, 0)
+        };
+        let files = [
+            timeless("compact-1", 1000),
+            timeless("compact-2", 30),
+            timeless("part-1", 5),
+            timeless("part-2", 5),
+        ];
+        assert_eq!(names(&inputs(&VPC_FLOW, &files, None)), ["part-1", "part-2", "compact-2"]);
+        assert!(inputs(&VPC_FLOW, &files[..2], None).is_empty());
+        // Of events, each may be there twice.
+        assert_eq!(inputs(&CLOUDTRAIL, &files, None).len(), 4);
     }
 
     #[test]

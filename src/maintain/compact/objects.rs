@@ -18,29 +18,10 @@ use crate::lake::{COMPACTED, DataFile, day};
 /// The column sorted rows have after those of the table.
 pub(super) const DAY: &str = "day_of_key";
 
-/// Compacted files are merged with new ones that have at least this part of their rows: each row is written anew a
-/// few times only, and few files stay.
-const MERGED_FROM: u64 = 4;
-
 /// The files of a day that compaction reads: those it did not write, and those of its own that are not much larger.
 pub(super) fn inputs(files: &[DataFile], day: Option<NaiveDate>) -> Vec<DataFile> {
-    let of_day = files.iter().filter(|file| file.event_date == day).cloned();
-    let (mut inputs, mut compacted): (Vec<DataFile>, Vec<DataFile>) = of_day.partition(is_new);
-    if inputs.is_empty() {
-        return inputs;
-    }
-    // Where the log does not say, a row takes at least that much.
-    let rows = |file: &DataFile| file.rows.unwrap_or(file.size_bytes / 16);
-    compacted.sort_by_key(rows);
-    let mut total: u64 = inputs.iter().map(rows).sum();
-    for file in compacted {
-        if rows(&file) > total.saturating_mul(MERGED_FROM) {
-            break;
-        }
-        total += rows(&file);
-        inputs.push(file);
-    }
-    inputs
+    let (new, compacted) = files.iter().filter(|file| file.event_date == day).cloned().partition(is_new);
+    super::with_smaller(new, compacted)
 }
 
 fn is_new(file: &DataFile) -> bool {
