@@ -52,6 +52,11 @@ impl ObjectRows {
         self.objects.len()
     }
 
+    /// How many ranges of rows, as far as they were put together.
+    pub fn ranges(&self) -> usize {
+        self.objects.values().map(|ranges| ranges.ranges.len()).sum()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty()

@@ -3,7 +3,7 @@
 //! Every commit says which rows of which objects it took out, so that the rest can still be proven whole. The ledger
 //! keeps the objects: reading them again brings nothing back. Bytes are gone once `vacuum` deletes the old files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::NaiveDate;
 use datafusion::dataframe::DataFrame;
@@ -22,6 +22,9 @@ use crate::query::{Limits, Session};
 const TRIES: u32 = 4;
 /// Files of a day go together in one commit until it names so many objects: some MB.
 const OBJECTS_AT_ONCE: usize = 50_000;
+
+/// A deletion is committed once the rows to take out make so many ranges: some megabytes in the log.
+const RANGES_AT_ONCE: usize = 500_000;
 
 /// What was, or would be, taken out of one day of a table.
 #[derive(Debug, Clone)]
@@ -170,6 +173,7 @@ pub struct Deletion<'a> {
     table: &'static Table,
     session: Session,
     condition: String,
+    ranges_at_once: usize,
 }
 
 impl<'a> Deletion<'a> {
@@ -184,7 +188,8 @@ impl<'a> Deletion<'a> {
         let session = Session::empty(lake, Limits { threads: Some(1), ..limits.clone() })?;
         let frame = session.read(lake, table, Vec::new())?;
         session.condition(&frame, condition)?;
-        Ok(Deletion { lake, table, session, condition: condition.to_owned() })
+        let condition = condition.to_owned();
+        Ok(Deletion { lake, table, session, condition, ranges_at_once: RANGES_AT_ONCE })
     }
 
     /// Takes the rows out; without `commit`, only counts them.
@@ -220,58 +225,78 @@ impl<'a> Deletion<'a> {
         Error::of_all(failed).map_or(Ok(all), Err)
     }
 
+    /// Takes rows out of a day, some of its files after others, so that no commit grows beyond reading.
     async fn run_day(&self, log: &TableLog, day: Option<NaiveDate>, commit: bool) -> Result<Erased, Error> {
         let table = self.table.name;
-        for _ in 0..TRIES {
+        let mut erased = Erased::nothing(table, day);
+        // Files that hold no such row, or none any more.
+        let mut cleared: HashSet<String> = HashSet::new();
+        let mut overtaken = 0;
+        while overtaken < TRIES {
             let snapshot = log.snapshot().await?;
-            let mut rows = ObjectRows::default();
-            let mut hit: Vec<(DataFile, u64)> = Vec::new();
-            for file in snapshot.files.into_iter().filter(|file| file.event_date == day) {
-                let of_file = self.matching(log, &file).await?;
-                let matched = of_file.count();
-                if matched > 0 {
-                    rows.extend(of_file);
-                    hit.push((file, matched));
-                }
-            }
-            let mut erased = Erased {
-                table,
-                day,
-                files: hit.len(),
-                bytes: hit.iter().map(|(file, _)| file.size_bytes).sum(),
-                rows: hit.iter().map(|(_, matched)| matched).sum(),
-                objects: rows.objects(),
-                version: None,
-            };
+            let of_day = snapshot.files.into_iter().filter(|file| file.event_date == day);
+            let files: Vec<DataFile> = of_day.filter(|file| !cleared.contains(&file.path)).collect();
+            let (hit, rows) = self.hit(log, files, &mut cleared).await?;
+            let matched: u64 = hit.iter().map(|(_, matched)| matched).sum();
             // A row that is in two files cannot be accounted for.
-            if rows.count() != erased.rows {
-                return Err(Error::Count {
-                    table,
-                    day: day_name(day),
-                    expected: erased.rows,
-                    found: rows.count(),
-                });
+            if rows.count() != matched {
+                let (day, found) = (day_name(day), rows.count());
+                return Err(Error::Count { table, day, expected: matched, found });
             }
-            if !commit || hit.is_empty() {
+            if hit.is_empty() {
                 return Ok(erased);
             }
-            let mut add = Vec::new();
-            for (file, matched) in &hit {
-                add.extend(self.without(log, file, *matched).await?);
-            }
-            let rewrite = Rewrite {
-                operation: "DELETE",
-                read_at: snapshot.version,
-                remove: hit.into_iter().map(|(file, _)| file.path).collect(),
-                add,
-                removal: Some(Removal::deleted(rows)),
-            };
-            if let Rewritten::Committed(version) = self.lake.rewrite(log, rewrite).await? {
+            let objects = rows.objects();
+            let files: Vec<DataFile> = hit.iter().map(|(file, _)| file.clone()).collect();
+            let remove: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
+            if commit {
+                let mut add = Vec::new();
+                for (file, matched) in &hit {
+                    add.extend(self.without(log, file, *matched).await?);
+                }
+                cleared.extend(add.iter().map(|add| add.path.clone()));
+                let removal = Some(Removal::deleted(rows));
+                let rewrite =
+                    Rewrite { operation: "DELETE", read_at: snapshot.version, remove, add, removal };
+                let Rewritten::Committed(version) = self.lake.rewrite(log, rewrite).await? else {
+                    overtaken += 1;
+                    continue;
+                };
                 erased.version = Some(version);
-                return Ok(erased);
+            } else {
+                cleared.extend(remove);
             }
+            overtaken = 0;
+            erased.note(&files, matched);
+            erased.objects += objects;
         }
         Err(Error::Overtaken { table, day: day_name(day) })
+    }
+
+    /// The first of some files that hold rows that fit, with how many, and these rows; those that hold none are noted.
+    async fn hit(
+        &self,
+        log: &TableLog,
+        files: Vec<DataFile>,
+        cleared: &mut HashSet<String>,
+    ) -> Result<(Vec<(DataFile, u64)>, ObjectRows), Error> {
+        let mut rows = ObjectRows::default();
+        let (mut hit, mut ranges) = (Vec::new(), 0);
+        for file in files {
+            let of_file = self.matching(log, &file).await?;
+            let matched = of_file.count();
+            if matched == 0 {
+                cleared.insert(file.path);
+                continue;
+            }
+            ranges += of_file.ranges();
+            rows.extend(of_file);
+            hit.push((file, matched));
+            if ranges >= self.ranges_at_once {
+                break;
+            }
+        }
+        Ok((hit, rows))
     }
 
     fn frame(&self, file: &DataFile, wanted: impl FnOnce(Expr) -> Expr) -> Result<DataFrame, Error> {
@@ -359,20 +384,46 @@ mod tests {
         Reader::new(gzip::Limits::default(), Arc::new(SystemClock)).read(&fetched)
     }
 
-    #[tokio::test]
-    async fn a_large_day_goes_in_several_commits() {
-        let directory = tempfile::tempdir().unwrap();
-        let location = Location::Local(directory.path().to_owned());
+    /// A lake with files of two objects each, and one of one.
+    async fn lake(directory: &std::path::Path) -> Lake {
+        let location = Location::Local(directory.to_owned());
         let place = store::lake(&location, &AwsSettings::default()).await.unwrap();
         let lake = Lake::create(place, Arc::new(SystemClock)).await.unwrap();
-        // Files of two objects each, and one of one.
         for keys in [&["a", "b"][..], &["c", "d"], &["e"]] {
             lake.commit(keys.iter().map(|key| object(key)).collect()).await.unwrap();
         }
+        lake
+    }
+
+    #[tokio::test]
+    async fn a_large_day_goes_in_several_commits() {
+        let directory = tempfile::tempdir().unwrap();
+        let lake = lake(directory.path()).await;
         let log = lake.log(CLOUDTRAIL.name).unwrap();
         let day = NaiveDate::from_ymd_opt(2026, 3, 10).unwrap();
         let mut erased = Erased::nothing(CLOUDTRAIL.name, Some(day));
         expire_day(&lake, log, day, Some(2), &mut erased).await.unwrap();
+        assert_eq!((erased.files, erased.rows, erased.objects), (3, 5, 5));
+        let commits = erased.version.unwrap() - 3;
+        assert!((2..=3).contains(&commits), "{commits} commits");
+        assert!(log.snapshot().await.unwrap().files.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_large_deletion_goes_in_several_commits() {
+        let directory = tempfile::tempdir().unwrap();
+        let lake = lake(directory.path()).await;
+        let log = lake.log(CLOUDTRAIL.name).unwrap();
+        let day = NaiveDate::from_ymd_opt(2026, 3, 10);
+        let deletion = |condition: &str, ranges_at_once| {
+            let deletion = Deletion::new(&lake, &CLOUDTRAIL, condition, &Limits::default()).unwrap();
+            Deletion { ranges_at_once, ..deletion }
+        };
+        let all = deletion("event_name = 'E'", 2);
+        let found = all.run_day(log, day, false).await.unwrap();
+        assert_eq!((found.files, found.rows, found.objects, found.version), (3, 5, 5, None));
+        assert_eq!(deletion("event_name = 'F'", 2).run_day(log, day, true).await.unwrap().files, 0);
+        let erased = all.run_day(log, day, true).await.unwrap();
         assert_eq!((erased.files, erased.rows, erased.objects), (3, 5, 5));
         let commits = erased.version.unwrap() - 3;
         assert!((2..=3).contains(&commits), "{commits} commits");

@@ -13,6 +13,7 @@ mod split;
 use std::ops::Range;
 
 use arrow::record_batch::RecordBatch;
+use simdutf8::compat::{Utf8Error, from_utf8};
 
 use super::columns::{CLOUDTRAIL, DIGESTS, Table};
 use super::{Error, ErrorKind, fill, without_mark};
@@ -295,11 +296,11 @@ fn list(text: &[u8], offset: usize, start: usize, goes_on: bool, rows: &mut Rows
 }
 
 /// The text up to the first byte that is not UTF-8, and what is wrong there.
-fn utf8(text: &[u8]) -> (&str, Option<std::str::Utf8Error>) {
-    match std::str::from_utf8(text) {
+fn utf8(text: &[u8]) -> (&str, Option<Utf8Error>) {
+    match from_utf8(text) {
         Ok(text) => (text, None),
         Err(error) => {
-            let known = text.get(..error.valid_up_to()).and_then(|known| std::str::from_utf8(known).ok());
+            let known = text.get(..error.valid_up_to()).and_then(|known| from_utf8(known).ok());
             (known.unwrap_or_default(), Some(error))
         }
     }
