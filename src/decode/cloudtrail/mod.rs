@@ -162,8 +162,8 @@ enum Within {
 
 /// What follows the brace that ends the object around a list, if that is what follows the list.
 fn envelope_end(text: &[u8], after_list: usize) -> Option<usize> {
-    let rest = text[after_list..].trim_ascii_start();
-    rest.starts_with(b"}").then(|| text.len() - rest.len() + 1)
+    let brace = scan::blank(text, after_list);
+    (text.get(brace) == Some(&b'}')).then_some(brace + 1)
 }
 
 fn after_list() -> ErrorKind {

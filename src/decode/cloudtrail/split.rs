@@ -4,6 +4,8 @@
 
 use memchr::{memchr, memchr2};
 
+use super::scan;
+
 /// The documents of a text, as byte offsets of their beginning and end.
 #[derive(Debug)]
 pub struct Documents<'a> {
@@ -23,7 +25,10 @@ impl Iterator for Documents<'_> {
 
     fn next(&mut self) -> Option<(usize, usize)> {
         let rest = &self.text[self.at..];
-        let start = self.at + rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
+        let start = self.at + scan::blank(rest, 0);
+        if start == self.text.len() {
+            return None;
+        }
         let end = match self.text[start] {
             b'{' | b'[' => container_end(self.text, start),
             _ => memchr(b'\n', &self.text[start..]).map_or(self.text.len(), |at| start + at),
@@ -44,7 +49,7 @@ pub struct Head {
 
 /// The beginning of a list that a text is, or of the only field, `Records`, of the object that it is.
 pub fn head(text: &[u8]) -> Option<Head> {
-    let skip = |at: usize| at + text[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let skip = |at: usize| scan::blank(text, at);
     let expect = |at: usize, token: &[u8]| text[at..].starts_with(token).then(|| skip(at + token.len()));
     let first = skip(0);
     if text[first..].starts_with(b"[") {
@@ -129,6 +134,8 @@ mod tests {
             (r#"{"Records":{"x":[]}}"#, None),
             (r#"{"x":1,"Records":[]}"#, None),
             (r#"{"Records""#, None),
+            // JSON knows no such blank.
+            ("{\x0c\"Records\":[]}", None),
             ("]", None),
             ("", None),
         ] {

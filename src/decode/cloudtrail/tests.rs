@@ -132,9 +132,17 @@ fn errors_name_the_record_and_the_byte() {
         let error = decode(document.as_bytes(), "o").expect_err(document);
         assert_eq!(error.to_string(), expected);
     }
-    for document in
-        [&br#"{"Records":[{"a":1}"#[..], b"{\"Records\":[{\"a\":\"\xff\"}]}", b"not json", b"{} {}", b"\0"]
-    {
+    for document in [
+        &br#"{"Records":[{"a":1}"#[..],
+        b"{\"Records\":[{\"a\":\"\xff\"}]}",
+        b"not json",
+        b"{} {}",
+        b"\0",
+        // JSON knows no such blank.
+        b"{\x0c\"Records\":[{}]}",
+        b"{\"Records\":[{}]\x0c}",
+        b"[{}\x0c]",
+    ] {
         decode(document, "o").expect_err("invalid");
     }
     let deep = "[".repeat(1_000_000);
