@@ -29,7 +29,7 @@ fn main() {
         ["list"] => list::run(),
         ["backlog", rest @ ..] => backlog::run(number(rest.first(), 100_000), number(rest.get(1), 256)),
         ["backlog-worker", rest @ ..] => backlog::work(rest),
-        ["emulated", rest @ ..] => emulated::backlog(number(rest.first(), 4_000)),
+        ["emulated", rest @ ..] => emulated::backlog(number(rest.first(), 500)),
         ["fresh", rest @ ..] => emulated::fresh(number(rest.first(), 10), number(rest.get(1), 120)),
         _ => println!("one of: list, backlog, emulated, fresh"),
     }
