@@ -189,6 +189,10 @@ fn object(text: &[u8], source_object: &str, rows: &mut Rows) -> Result<Range<usi
 }
 
 fn content(text: &[u8], rows: &mut Rows) -> Result<(), Error> {
+    // Nothing at all, of whatever kind.
+    if text.trim_ascii().is_empty() {
+        return Ok(());
+    }
     let Some(head) = split::head(text).filter(|_| !rows.is_digest()) else {
         return documents(text, 0, rows);
     };
@@ -236,7 +240,7 @@ fn piece(pieces: &mut Pieces, text: &[u8], is_last: bool, rows: &mut Rows) -> Re
         let (rest, offset) = (&text[at..], pieces.offset + at);
         match pieces.within {
             Within::Nothing => {
-                let blank = rest.len() - rest.trim_ascii_start().len();
+                let blank = scan::blank(rest, 0);
                 if blank == rest.len() || (!is_last && rest.len() - blank < LEAST_OF_A_HEAD) {
                     return Ok(at + blank);
                 }
@@ -268,7 +272,7 @@ fn piece(pieces: &mut Pieces, text: &[u8], is_last: bool, rows: &mut Rows) -> Re
                 pieces.within = if head.is_enveloped { Within::Envelope } else { Within::Nothing };
             }
             Within::Envelope => {
-                if rest.trim_ascii_start().is_empty() && !is_last {
+                if scan::blank(rest, 0) == rest.len() && !is_last {
                     return Ok(text.len());
                 }
                 at += envelope_end(rest, 0).ok_or_else(|| after_list().at(None, offset))?;
@@ -308,7 +312,7 @@ fn utf8(text: &[u8]) -> (&str, Option<Utf8Error>) {
 
 /// Reads one document, or a text of blanks alone, that begins at byte `offset` of the content.
 fn document(text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
-    if text.trim_ascii().is_empty() {
+    if scan::blank(text, 0) == text.len() {
         return Ok(());
     }
     if text.len() > MAX_RECORD_BYTES {
