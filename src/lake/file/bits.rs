@@ -52,22 +52,54 @@ fn packed(values: &[u32], width: u8, out: &mut Vec<u8>) {
     pack(values.iter().map(|value| u64::from(*value)), groups * GROUP, width, out);
 }
 
-/// Appends `count` values of `width` bits, the lowest bits first; those that are missing are 0.
+/// Appends `count` values of `width` bits, a multiple of eight of them, the lowest bits first; those that are missing
+/// are 0. Eight values end with a whole byte, so that each eight are packed by themselves.
 pub fn pack(values: impl Iterator<Item = u64>, count: usize, width: u8, out: &mut Vec<u8>) {
     let end = out.len() + (count * usize::from(width)).div_ceil(8);
-    let (mut pending, mut bits) = (0_u128, 0);
+    let mut group = [0; GROUP];
+    let mut held = 0;
     for value in values {
-        pending |= u128::from(value) << bits;
-        bits += u32::from(width);
-        if bits >= 64 {
-            let [low @ .., _, _, _, _, _, _, _, _] = pending.to_le_bytes();
-            out.extend_from_slice(&low);
-            pending >>= 64;
-            bits -= 64;
+        group[held] = value;
+        held += 1;
+        if held == GROUP {
+            pack_group(&group, width, out);
+            held = 0;
         }
     }
-    out.extend_from_slice(&pending.to_le_bytes()[..(bits as usize).div_ceil(8)]);
+    group[held..].fill(0);
+    if held > 0 {
+        pack_group(&group, width, out);
+    }
     out.resize(end, 0);
+}
+
+fn pack_group(values: &[u64; GROUP], width: u8, out: &mut Vec<u8>) {
+    let (bits, bytes) = (u32::from(width), usize::from(width));
+    match width {
+        0 => {}
+        1..=8 => {
+            let all = (0..).zip(values).fold(0, |all, (at, value)| all | value << (at * bits));
+            out.extend_from_slice(&all.to_le_bytes()[..bytes]);
+        }
+        9..=16 => {
+            let all = (0..).zip(values).fold(0, |all, (at, value)| all | u128::from(*value) << (at * bits));
+            out.extend_from_slice(&all.to_le_bytes()[..bytes]);
+        }
+        _ => {
+            let (mut pending, mut held) = (0_u128, 0);
+            for value in values {
+                pending |= u128::from(*value) << held;
+                held += bits;
+                if held >= 64 {
+                    let [low @ .., _, _, _, _, _, _, _, _] = pending.to_le_bytes();
+                    out.extend_from_slice(&low);
+                    pending >>= 64;
+                    held -= 64;
+                }
+            }
+            out.extend_from_slice(&pending.to_le_bytes()[..(held / 8) as usize]);
+        }
+    }
 }
 
 /// Appends integers as their differences, packed; those of 32 bits have differences of 32 bits.
@@ -131,6 +163,28 @@ mod tests {
         // A run gives the group before it what that lacks.
         check(&[&[1, 0][..], &[1; 20]].concat(), 1, &[3, 0b1111_1101, 28, 1]);
         check(&[0; 3], 0, &[3]);
+    }
+
+    #[test]
+    fn eight_values_are_packed_bit_by_bit_in_any_width() {
+        for width in 0..=64_u8 {
+            for count in [1, 7, 8, 9, 32] {
+                let mask = if width == 64 { u64::MAX } else { (1 << width) - 1 };
+                let value = |at: u64| (at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) & mask;
+                let values: Vec<u64> = (0..count).map(value).collect();
+                let all = values.len().next_multiple_of(GROUP);
+                let mut out = vec![7];
+                pack(values.iter().copied(), all, width, &mut out);
+                assert_eq!(out.len(), 1 + all * usize::from(width) / 8);
+                for (at, value) in values.iter().enumerate() {
+                    let bit = |bit: usize| u64::from(out[1 + bit / 8]) >> (bit % 8) & 1;
+                    let first = at * usize::from(width);
+                    let found =
+                        (0..usize::from(width)).fold(0, |found, place| found | bit(first + place) << place);
+                    assert_eq!(found, *value, "{at} of {count}, {width} bits");
+                }
+            }
+        }
     }
 
     #[test]
