@@ -2,6 +2,7 @@
 //! and costs its neighbours nothing.
 
 mod cases;
+mod parquet;
 
 use std::collections::BTreeMap;
 use std::path::Path;
