@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
+use arrow::array::Array;
 use arrow::record_batch::RecordBatch;
 use flate2::Compression;
 use flate2::bufread::GzDecoder;
@@ -23,10 +24,11 @@ use crate::reference::{assert_rows, cloudtrail_records, cloudtrail_rows, flow_ro
 pub type Target = fn(&[u8]);
 
 /// Every target by the name of its corpus.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("gzip", gzip),
     ("cloudtrail", cloudtrail),
     ("flow_lines", flow_lines),
+    ("flow_parquet", flow_parquet),
     ("notifications", notifications),
     ("keys", keys),
 ];
@@ -232,6 +234,15 @@ fn is_headless_gateway(text: &str) -> bool {
     let mut lines = text.lines().map(str::split_ascii_whitespace);
     let second = lines.find_map(|mut words| words.next().map(|_| words.next()));
     second.flatten() == Some("TransitGateway")
+}
+
+/// Flow logs in Parquet are refused, or read as sound rows of their table; a few bytes never take much memory.
+pub fn flow_parquet(data: &[u8]) {
+    let Ok(Some(Decoded { table, batch })) = vpc_flow::parquet::decode(data, 1 << 22, "o") else { return };
+    assert_eq!(batch.schema(), table.schema());
+    for column in batch.columns() {
+        column.to_data().validate_full().expect("is sound");
+    }
 }
 
 /// A message is understood within its limits or refused without being quoted; a key that S3 writes comes back.

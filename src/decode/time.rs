@@ -18,7 +18,7 @@ const LAST_EVENT_DAY: i64 = days_from_civil(2100, 12, 31);
 ///
 /// Accepts `YYYY-MM-DDTHH:MM:SS`, with an optional fraction of one to nine digits (cut to microseconds), followed by
 /// `Z`, `+hh:mm`, `-hh:mm` or nothing (UTC); and the compact `YYYYMMDDTHHMMSSZ`, which older CloudTrail records
-/// use for `creationDate`. Years are 0001 to 9999 before the offset is applied. A leap second (`:60`) is `None`.
+/// use for `creationDate`. Years are 0001 to 9999, as written and in UTC. A leap second (`:60`) is `None`.
 #[inline]
 pub fn parse_iso8601(text: &[u8]) -> Option<i64> {
     match text.len() {
@@ -101,8 +101,8 @@ fn general(text: &[u8]) -> Option<i64> {
         Some(rest) => fraction_micros(rest)?,
         None => (0, rest),
     };
-    let local = seconds(whole)?;
-    Some((local - offset_seconds(zone)?) * MICROS_PER_SECOND + fraction)
+    let whole = from_unix_seconds(seconds(whole)? - offset_seconds(zone)?)?;
+    Some(whole + fraction)
 }
 
 /// The microseconds of one to nine fraction digits, and what follows them.
@@ -212,6 +212,9 @@ mod tests {
             ("2000-02-29T00:00:00Z", 951_782_400_000_000),
             ("0001-01-01T00:00:00Z", -62_135_596_800_000_000),
             ("9999-12-31T23:59:59Z", 253_402_300_799_000_000),
+            ("9999-12-31T23:59:59.999999999+00:00", 253_402_300_799_999_999),
+            ("9999-12-31T23:58:59-00:01", 253_402_300_799_000_000),
+            ("0001-01-01T00:01:00+00:01", -62_135_596_800_000_000),
         ];
         for (text, micros) in cases {
             assert_eq!(parse_iso8601(text.as_bytes()), Some(micros), "{text}");
@@ -250,6 +253,10 @@ mod tests {
             "20240604 231250Z",
             "20241304T231250Z",
             "２０２４-06-04T23:12:50Z",
+            "9999-12-31T23:59:59-00:01",
+            "9999-12-31T23:59:59.5-23:59",
+            "0001-01-01T00:00:00+00:01",
+            "0001-01-01T23:58:59.999999+23:59",
         ];
         for text in cases {
             assert_eq!(parse_iso8601(text.as_bytes()), None, "{text}");

@@ -2,6 +2,7 @@
 //! and costs its neighbours nothing.
 
 mod cases;
+mod parquet;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -100,6 +101,8 @@ fn absurd_times_are_kept_and_make_no_partition() {
     for (time, column, other) in [
         (r#""0001-01-01T00:00:00Z""#, Some("0001-01-01T00:00:00Z"), None),
         (r#""9999-12-31T23:59:59Z""#, Some("9999-12-31T23:59:59Z"), None),
+        (r#""9999-12-31T23:59:59-00:01""#, None, Some(r#"{"eventTime":"9999-12-31T23:59:59-00:01"}"#)),
+        (r#""0001-01-01T00:00:59+00:01""#, None, Some(r#"{"eventTime":"0001-01-01T00:00:59+00:01"}"#)),
         (r#""99999-01-01T00:00:00Z""#, None, Some(r#"{"eventTime":"99999-01-01T00:00:00Z"}"#)),
         (r#""-0001-01-01T00:00:00Z""#, None, Some(r#"{"eventTime":"-0001-01-01T00:00:00Z"}"#)),
         (r#""0000-00-00T00:00:00Z""#, None, Some(r#"{"eventTime":"0000-00-00T00:00:00Z"}"#)),

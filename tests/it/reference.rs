@@ -7,7 +7,7 @@
 //!
 //! A column's value is found at its dotted path; of a repeated key the last one counts, on every level.
 //!
-//! - `Text` is a JSON string, unescaped; null when a surrogate stands alone in it. `Timestamp` is a JSON string that is an ISO 8601 time. `Bool` is a JSON
+//! - `Text` is a JSON string, unescaped; null when a surrogate stands alone in it. `Timestamp` is a JSON string that is an ISO 8601 time in the years 1 to 9999, as written and in UTC. `Bool` is a JSON
 //!   boolean. `BoolText` is the JSON string `"true"` or `"false"`. Anything else is null.
 //! - `Json` is the source's own text of the value; a JSON null is null.
 //! - `null_fields` are the names of top-level fields that have a column and are a JSON null, in source order.

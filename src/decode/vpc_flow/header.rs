@@ -7,7 +7,10 @@ use crate::decode::columns::{TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
 use crate::decode::{Error, ErrorKind};
 
 /// There are 54 fields in version 11.
-pub const MAX_FIELDS: usize = 256;
+const MAX_FIELDS: usize = 256;
+
+/// The longest name has 26; that of a field without a column is in every row.
+const MAX_NAME_BYTES: usize = 64;
 
 /// The default format: all fields of version 2.
 const DEFAULT_FORMAT: [&str; 14] = [
@@ -95,11 +98,9 @@ impl Header {
             return Ok(Header::of(&VPC_FLOW, &[]));
         };
         let fields: Vec<&str> = spans.into_iter().map(|span| ahead.field(span)).collect();
-        let refuse = |what: String| Err(ErrorKind::Shape(what).at(None, offset));
+        let refused = |what: String| ErrorKind::Shape(what).at(None, offset);
         if let Some(table) = table_of(&fields) {
-            if fields.len() > MAX_FIELDS {
-                return refuse(format!("a header of {} fields, more than {MAX_FIELDS}", fields.len()));
-            }
+            check_names(&fields).map_err(refused)?;
             *lines = ahead;
             return Ok(Header::of(table, &fields));
         }
@@ -109,7 +110,8 @@ impl Header {
         if is_default_gateway_record(&fields) {
             return Ok(Header::of(&TRANSIT_GATEWAY_FLOW, &DEFAULT_GATEWAY_FORMAT));
         }
-        refuse("the first line is neither a flow log header nor a record in the default format".to_owned())
+        let what = "the first line is neither a flow log header nor a record in the default format";
+        Err(refused(what.to_owned()))
     }
 
     /// Of a name that is repeated, the last one fills the column.
@@ -147,6 +149,16 @@ pub fn table_of(fields: &[&str]) -> Option<&'static Table> {
     let table = if of_gateway { &TRANSIT_GATEWAY_FLOW } else { &VPC_FLOW };
     let known = fields.iter().filter(|field| column_of(table, field).is_some()).count();
     (known * 2 > fields.len() && fields.iter().all(|field| is_name(field))).then_some(table)
+}
+
+/// Refuses names, of a header that is one, that are too many or too long.
+pub fn check_names(names: &[&str]) -> Result<(), String> {
+    if names.len() > MAX_FIELDS {
+        return Err(format!("a header of {} fields, more than {MAX_FIELDS}", names.len()));
+    }
+    let Some(place) = names.iter().position(|name| name.len() > MAX_NAME_BYTES) else { return Ok(()) };
+    let begin: String = names[place].chars().take(MAX_NAME_BYTES).collect();
+    Err(format!("the name of field {}, `{begin}...`, is longer than {MAX_NAME_BYTES} bytes", place + 1))
 }
 
 /// Whether the fields of a line are a record of transit gateway flow logs in their default format.

@@ -1,13 +1,16 @@
 //! Flow logs delivered as Parquet: the columns of the file by name, into the columns of the table.
 //!
-//! The file is written by others, so nothing it says of itself is believed: sizes and counts are bounded, an Arrow
-//! schema inside it is ignored, and a panic of the reader is an error of the object. Must never lose a value: what
-//! has no column, or does not fit its column, is kept in `other_fields`, as text.
+//! The file is written by others, so nothing it says of itself is believed: what it claims is held against its bytes
+//! before the reader makes room for it, an Arrow schema inside it is ignored, and a panic of the reader is an error of
+//! the object. Must never lose a value: what has no column, or does not fit its column, is kept in `other_fields`, as
+//! text.
 //!
 //! Columns are named as in the text form, with underscores (`account_id`). Which null a writer uses where a field
 //! does not apply is not documented, so a null and the text `-` count alike.
 
+mod footer;
 mod pages;
+mod thrift;
 
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,15 +26,16 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
+use parquet::file::metadata::ParquetMetaData;
 
-use super::header::{self, Header, MAX_FIELDS};
-use super::lines::MAX_RECORDS;
+use super::header::{self, Header};
 use super::rows::integer;
 use crate::decode::columns::Kind;
 use crate::decode::time::{event_date, from_unix_seconds};
 use crate::decode::{Decoded, Error, ErrorKind};
+use footer::Footer;
 
 /// How many rows are read at a time.
 const BATCH_ROWS: usize = 8192;
@@ -55,97 +59,120 @@ fn corrupt(what: impl std::fmt::Display) -> Error {
 }
 
 fn read(bytes: Bytes, limit_bytes: usize, source_object: &str) -> Result<Option<Decoded>, Error> {
-    let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-    let metadata = ArrowReaderMetadata::load(&bytes, options()).map_err(corrupt)?;
-    let schema = Arc::clone(metadata.schema());
-    if schema.fields().len() > MAX_FIELDS {
-        return Err(corrupt(format!("{} columns, more than {MAX_FIELDS}", schema.fields().len())));
-    }
-    let names: Vec<String> = schema.fields().iter().map(|field| field.name().replace('_', "-")).collect();
+    let footer = Footer::read(&bytes).map_err(corrupt)?;
+    let names: Vec<String> = footer.names().map(|name| name.replace('_', "-")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let Some(table) = header::table_of(&names) else { return Ok(None) };
-    let too_large = || ErrorKind::TooLarge { limit_bytes }.nowhere();
-    pages::check(&bytes, metadata.metadata(), limit_bytes).map_err(|fault| match fault {
-        pages::Fault::TooLarge => too_large(),
+    header::check_names(&names).map_err(|what| ErrorKind::Shape(what).nowhere())?;
+    let metadata = Arc::new(footer.metadata(bytes.len()).map_err(corrupt)?);
+    pages::check(&bytes, &metadata, limit_bytes).map_err(|fault| match fault {
+        pages::Fault::TooLarge => too_large(limit_bytes),
         pages::Fault::Corrupt(what) => corrupt(what),
     })?;
-    let options = options().with_schema(viewed(&schema)?);
-    let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(corrupt)?;
-    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
     let header = Header::of(table, &names);
     let mut batches = Vec::new();
     let (mut rows, mut held) = (0, 0);
-    for batch in builder.with_batch_size(BATCH_ROWS).build().map_err(corrupt)? {
+    let expected = metadata.file_metadata().num_rows();
+    for batch in reader(bytes, metadata)? {
         let batch = batch.map_err(corrupt)?;
-        if rows + batch.num_rows() > MAX_RECORDS {
-            return Err(corrupt(format!("more than {MAX_RECORDS} records")));
-        }
         // A text of a dictionary is there once, however many rows have it; a column of the table has it for each.
-        if held + batch.columns().iter().map(text_bytes).fold(0, usize::saturating_add) > limit_bytes {
-            return Err(too_large());
-        }
-        let converted = convert(&header, &batch, rows, source_object)?;
+        let texts = batch.columns().iter().map(text_bytes).fold(held, usize::saturating_add);
+        let room = limit_bytes.checked_sub(texts).ok_or_else(|| too_large(limit_bytes))?;
+        let others = Others::new(batch.num_rows(), room);
+        let converted = convert(&header, &batch, others, rows, source_object)?;
+        let converted = converted.ok_or_else(|| too_large(limit_bytes))?;
         rows += converted.num_rows();
         held += converted.get_array_memory_size();
         if held > limit_bytes {
-            return Err(too_large());
+            return Err(too_large(limit_bytes));
         }
         batches.push(converted);
+    }
+    if usize::try_from(expected).ok() != Some(rows) {
+        return Err(corrupt(format!("{rows} rows where the footer says {expected}")));
     }
     let batch = concat_batches(&table.schema(), &batches).map_err(corrupt)?;
     Ok(Some(Decoded { table, batch }))
 }
 
+fn too_large(limit_bytes: usize) -> Error {
+    ErrorKind::TooLarge { limit_bytes }.nowhere()
+}
+
+/// The rows of a file whose footer and pages have been looked at.
+fn reader(bytes: Bytes, metadata: Arc<ParquetMetaData>) -> Result<ParquetRecordBatchReader, Error> {
+    let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let plain = ArrowReaderMetadata::try_new(Arc::clone(&metadata), options()).map_err(corrupt)?;
+    let options = options().with_schema(viewed(plain.schema()));
+    let metadata = ArrowReaderMetadata::try_new(metadata, options).map_err(corrupt)?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(bytes, metadata);
+    builder.with_batch_size(BATCH_ROWS).build().map_err(corrupt)
+}
+
 /// The schema to read a file with: its texts are views, which take no room of their own.
-fn viewed(schema: &Schema) -> Result<SchemaRef, Error> {
+fn viewed(schema: &Schema) -> SchemaRef {
     let fields = schema.fields().iter().map(|field| {
         let data_type = match field.data_type() {
-            DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
-            DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
-            kind if kind.is_primitive() || matches!(kind, DataType::Boolean) => kind.clone(),
-            other => {
-                return Err(corrupt(format!(
-                    "column `{}` is of type {other}, which no flow log has",
-                    field.name()
-                )));
-            }
+            DataType::Utf8 => DataType::Utf8View,
+            other => other.clone(),
         };
-        Ok(Field::new(field.name(), data_type, field.is_nullable()))
+        Field::new(field.name(), data_type, field.is_nullable())
     });
-    Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>, _>>()?)))
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// How many bytes the texts of a column take, row by row.
 fn text_bytes(array: &ArrayRef) -> usize {
-    let views = match array.data_type() {
-        DataType::Utf8View => array.as_string_view().views(),
-        DataType::BinaryView => array.as_binary_view().views(),
-        _ => return 0,
-    };
     // The length of a view is its first four bytes.
-    views.iter().map(|view| (view & u128::from(u32::MAX)) as usize).sum()
+    let Some(texts) = array.as_string_view_opt() else { return 0 };
+    texts.views().iter().map(|view| (view & u128::from(u32::MAX)) as usize).sum()
 }
 
-/// Rows of the table out of rows of the file, which follow `before` others.
+/// What has no column, by row, as JSON.
+struct Others {
+    rows: Vec<String>,
+    /// How many bytes they may still take; none when they would have taken more.
+    room: Option<usize>,
+}
+
+impl Others {
+    fn new(rows: usize, room: usize) -> Self {
+        Others { rows: vec![String::new(); rows], room: Some(room) }
+    }
+
+    /// Appends a value of a row, after its name as a key; nothing when there is no room.
+    fn push(&mut self, row: usize, key: &str, value: &str) {
+        let Some(room) = self.room else { return };
+        let text = &mut self.rows[row];
+        let before = text.len();
+        text.push(if text.is_empty() { '{' } else { ',' });
+        text.push_str(key);
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{}", serde_json::Value::from(value));
+        self.room = room.checked_sub(text.len() - before);
+    }
+
+    fn finish(&self) -> StringArray {
+        self.rows.iter().map(|text| (!text.is_empty()).then(|| format!("{text}}}"))).collect()
+    }
+}
+
+/// Rows of the table out of rows of the file, which follow `before` others; none when `others` has no room for what
+/// has no column.
 fn convert(
     header: &Header,
     batch: &RecordBatch,
+    mut others: Others,
     before: usize,
     source_object: &str,
-) -> Result<RecordBatch, Error> {
+) -> Result<Option<RecordBatch>, Error> {
     let (table, count) = (header.table, batch.num_rows());
-    let mut others = vec![String::new(); count];
     let mut arrays: Vec<Option<ArrayRef>> = vec![None; table.columns.len()];
     for ((field, source), column) in batch.schema().fields().iter().zip(batch.columns()).zip(&header.columns)
     {
         let source = Source::new(source)?;
-        let mut misfit = |row: usize, value: &str| {
-            let key = serde_json::Value::from(field.name().as_str());
-            let others = &mut others[row];
-            others.push(if others.is_empty() { '{' } else { ',' });
-            // Writing to a string cannot fail.
-            let _ = write!(others, "{key}:{}", serde_json::Value::from(value));
-        };
+        let key = format!("{}:", serde_json::Value::from(field.name().as_str()));
+        let mut misfit = |row: usize, value: &str| others.push(row, &key, value);
         match column {
             Some(column) => arrays[*column] = Some(source.fill(table.columns[*column].kind, &mut misfit)?),
             None => source.each_text(|row, value| {
@@ -154,12 +181,15 @@ fn convert(
                 }
             })?,
         }
+        if others.room.is_none() {
+            return Ok(None);
+        }
     }
     let start = table.index_of(table.time_column).and_then(|index| arrays[index].clone());
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(table.columns.len());
     for (column, array) in table.columns.iter().zip(arrays) {
         columns.push(match column.kind {
-            Kind::OtherFields => Arc::new(other_fields(&others)),
+            Kind::OtherFields => Arc::new(others.finish()),
             Kind::SourceObject => {
                 Arc::new(StringArray::from_iter_values(std::iter::repeat_n(source_object, count)))
             }
@@ -170,11 +200,7 @@ fn convert(
             kind => array.unwrap_or_else(|| new_null_array(&kind.data_type(), count)),
         });
     }
-    RecordBatch::try_new(table.schema(), columns).map_err(corrupt)
-}
-
-fn other_fields(others: &[String]) -> StringArray {
-    others.iter().map(|text| (!text.is_empty()).then(|| format!("{text}}}"))).collect()
+    RecordBatch::try_new(table.schema(), columns).map(Some).map_err(corrupt)
 }
 
 fn days(start: Option<&ArrayRef>, count: usize) -> ArrayRef {
@@ -198,12 +224,7 @@ impl Source {
         let options = CastOptions { safe: false, ..CastOptions::default() };
         let cast = |to| cast_with_options(array, &to, &options).map_err(corrupt);
         Ok(match array.data_type() {
-            DataType::Utf8
-            | DataType::LargeUtf8
-            | DataType::Utf8View
-            | DataType::Binary
-            | DataType::LargeBinary
-            | DataType::BinaryView => Source::Text(cast(DataType::Utf8)?.as_string::<i32>().clone()),
+            DataType::Utf8View => Source::Text(cast(DataType::Utf8)?.as_string::<i32>().clone()),
             kind if kind.is_signed_integer()
                 || matches!(kind, DataType::UInt8 | DataType::UInt16 | DataType::UInt32) =>
             {
@@ -302,7 +323,7 @@ mod tests {
     use arrow::array::Float64Array;
     use parquet::arrow::ArrowWriter;
     use parquet::basic::{Compression, GzipLevel};
-    use parquet::file::metadata::RowGroupMetaData;
+    use parquet::file::metadata::{ParquetMetaDataReader, RowGroupMetaData};
     use parquet::file::properties::WriterProperties;
 
     use super::*;
@@ -400,17 +421,30 @@ mod tests {
         assert_eq!(decode(&small, held * 2, "o").unwrap().unwrap().batch.num_rows(), rows);
     }
 
+    /// Counted while it is put together: after it, it would be there already.
+    #[test]
+    fn what_has_no_column_stops_growing() {
+        let mut others = Others::new(2, 100);
+        for _ in 0..1000 {
+            others.push(0, "\"key\":", "value");
+            others.push(1, "\"key\":", "\u{1}");
+        }
+        assert_eq!(others.room, None);
+        let bytes: usize = others.rows.iter().map(String::len).sum();
+        assert!((100..120).contains(&bytes), "{bytes}");
+    }
+
     /// A page of gzip that is longer than it says.
     #[test]
     fn what_pages_say_is_not_believed() {
         let values = StringArray::from_iter_values((0..20_000).map(|row| format!("{row:010}")));
         let whole = file(vec![("srcaddr", Arc::new(values)), ("dstaddr", text(&[None; 20_000]))]);
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata = ArrowReaderMetadata::load(&Bytes::from(whole.clone()), options).unwrap();
-        let check = |file: &[u8], limit| pages::check(file, metadata.metadata(), limit);
-        let claimed: i64 =
-            metadata.metadata().row_groups().iter().map(RowGroupMetaData::total_byte_size).sum();
-        let claimed = usize::try_from(claimed).unwrap();
+        let metadata = Footer::read(&whole).unwrap().metadata(whole.len()).unwrap();
+        let check = |file: &[u8], limit| pages::check(file, &metadata, limit);
+        // The pages, and a view for each text of their dictionaries.
+        let claimed = ParquetMetaDataReader::new().parse_and_finish(&Bytes::from(whole.clone())).unwrap();
+        let claimed: i64 = claimed.row_groups().iter().map(RowGroupMetaData::total_byte_size).sum();
+        let claimed = usize::try_from(claimed).unwrap() + 20_000 * 16;
         assert_eq!(check(&whole, claimed), Ok(()));
         assert_eq!(check(&whole, claimed / 2), Err(pages::Fault::TooLarge));
         let start = whole.windows(2).position(|bytes| bytes == [0x1f, 0x8b]).unwrap();

@@ -24,6 +24,10 @@ use crate::decode::{Error, ErrorKind};
 /// The most bytes of one text column: Arrow's offsets are 32-bit.
 const MAX_COLUMN_BYTES: usize = i32::MAX as usize;
 
+/// The most bytes of fields without a column in one object. Each is there with its name, however short the text is:
+/// a small object could take all memory.
+const MAX_OTHER_BYTES: usize = 512 << 20;
+
 /// Rows to make room for at first, at most: the first line says little about the others.
 const MAX_FIRST_ROWS: usize = 1 << 20;
 
@@ -141,6 +145,7 @@ impl Rows {
         self.objects.append_run(source_object, rows.len());
         self.numbers_in_object.extend((0..i32::MAX).take(rows.len()));
         self.begin = self.count;
+        self.other_fields.begin();
         rows
     }
 
@@ -152,6 +157,7 @@ impl Rows {
         }
         self.other_fields.places.clear();
         self.other_fields.values.truncate(self.count);
+        self.other_fields.begin();
     }
 
     /// Appends the records of a chunk. More text than Arrow's offsets reach is an error.
@@ -218,6 +224,7 @@ impl Rows {
             };
             columns.push(made.unwrap_or_else(|| Arc::new(NullArray::new(count))));
         }
+        self.other_fields.begin();
         fill::batch(table, columns).map_err(failed)
     }
 }
@@ -379,12 +386,22 @@ struct OtherFields {
     places: Vec<(usize, usize)>,
     json: Vec<u8>,
     values: TextColumn,
+    /// Bytes of the values before the object at hand.
+    before_object: usize,
+    /// The most bytes of one object.
+    most: usize,
 }
 
 impl OtherFields {
     fn new(names: &[String]) -> Self {
         let keys = names.iter().map(|name| format!("{}:", serde_json::Value::from(name.as_str()))).collect();
-        OtherFields { keys, places: Vec::new(), json: Vec::new(), values: TextColumn::new() }
+        let (places, json, values) = (Vec::new(), Vec::new(), TextColumn::new());
+        OtherFields { keys, places, json, values, before_object: 0, most: MAX_OTHER_BYTES }
+    }
+
+    /// Another object begins.
+    fn begin(&mut self) {
+        self.before_object = self.values.bytes();
     }
 
     /// Appends one value per record of the chunk, which follows `before` records, and forgets the places.
@@ -401,8 +418,11 @@ impl OtherFields {
                 append_json(field(text, chunk.span(record, *position)), &mut self.json);
             }
             self.json.push(b'}');
-            if self.values.bytes() + self.json.len() > MAX_COLUMN_BYTES {
-                let what = format!("fields without a column take more than {MAX_COLUMN_BYTES} bytes");
+            let bytes = self.values.bytes() + self.json.len();
+            let limit = MAX_COLUMN_BYTES.min(self.before_object + self.most);
+            if bytes > limit {
+                let most = limit - self.before_object;
+                let what = format!("fields without a column take more than {most} bytes");
                 return Err(
                     ErrorKind::Shape(what).at(Some(before + record), chunk.span(record, 0).0 as usize)
                 );
@@ -445,3 +465,45 @@ fn event_dates(start: &ArrayRef) -> Option<ArrayRef> {
 }
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::super::lines::Lines;
+    use super::*;
+
+    /// Appends an object, whole.
+    fn append(rows: &mut Rows, object: &str) -> Result<Range<usize>, String> {
+        let mut lines = Lines::new(object);
+        let header = Header::read(&mut lines).unwrap();
+        let mut chunk = Chunk::new(header.names.len());
+        while chunk.fill(&mut lines, &header, rows.of_object()).unwrap() {
+            if let Err(error) = rows.append(object, &chunk) {
+                rows.drop_object();
+                return Err(error.to_string());
+            }
+        }
+        Ok(rows.end("o"))
+    }
+
+    #[test]
+    fn fields_without_a_column_are_bounded_by_object() {
+        let object = |from: usize, lines: usize| {
+            let lines = (from..from + lines).map(|line| format!("1 2 {line:06}\n"));
+            format!("srcaddr dstaddr other\n{}", lines.collect::<String>())
+        };
+        let bytes_of_each = r#"{"other":"000000"}"#.len();
+        let first = object(0, 5000);
+        let mut rows = Rows::new(&Header::read(&mut Lines::new(&first)).unwrap(), 0);
+        rows.other_fields.most = 5000 * bytes_of_each;
+        assert_eq!(append(&mut rows, &first), Ok(0..5000));
+        // What others take, or took before they were refused, is not counted.
+        let refused = format!("fields without a column take more than {} bytes", 5000 * bytes_of_each);
+        let place = "srcaddr dstaddr other\n".len() + 5000 * "1 2 000000\n".len();
+        let refused = Err(format!("{refused} (record 5000, byte {place})"));
+        assert_eq!(append(&mut rows, &object(10_000, 5001)), refused);
+        assert_eq!(append(&mut rows, &object(20_000, 5000)), Ok(5000..10_000));
+        assert_eq!(rows.finish().unwrap().num_rows(), 10_000);
+        assert_eq!(append(&mut rows, &object(30_000, 5000)), Ok(0..5000));
+        assert_eq!(append(&mut rows, &object(40_000, 5001)), refused);
+    }
+}

@@ -518,3 +518,16 @@ fn gathered_rows_are_those_of_each_object() {
     let found = headers.map(|object| gatherer.append(object.as_bytes(), "o").unwrap().is_some());
     assert_eq!(found, [true, true, true, true, false], "the batches are so many at the most");
 }
+
+#[test]
+fn long_names_are_refused() {
+    let header = |bytes: usize| format!("srcaddr dstaddr {}\n1 2 3\n", "n".repeat(bytes));
+    let decoded = decode_any(header(64).as_bytes(), "o").unwrap();
+    let others = decoded.batch.column_by_name("other_fields").unwrap().as_string::<i32>();
+    assert_eq!(others.value(0), format!(r#"{{"{}":"3"}}"#, "n".repeat(64)));
+    for bytes in [65, 1 << 19] {
+        let error = decode_any(header(bytes).as_bytes(), "o").unwrap_err().to_string();
+        let begin = "n".repeat(64);
+        assert_eq!(error, format!("the name of field 3, `{begin}...`, is longer than 64 bytes (byte 0)"));
+    }
+}

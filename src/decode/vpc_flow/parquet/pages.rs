@@ -1,17 +1,20 @@
-//! How much the pages of a Parquet file take when they are decompressed, before anybody decompresses them.
+//! How much the pages of a Parquet file take when they are decompressed and decoded, before anybody does so.
 //!
-//! The reader takes a page's word for its size, or none at all: a page of gzip is read to its end, however long that
-//! is. Here the headers of the pages are walked, which are structures of Thrift's compact protocol (`PageHeader`
-//! of the Parquet specification), and pages whose codec says nothing of their size are measured. Must never hold more
-//! than a page's header.
+//! The reader takes a page's word for its size and its number of values, or none at all: a page of gzip is read to its
+//! end, however long that is. Here the headers of the pages are walked (`PageHeader` of the Parquet specification),
+//! and pages whose codec says nothing of their size are measured. Must never hold more than a page's header.
 
-use parquet::basic::Compression;
-use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
+use parquet::basic::{Compression, Type as Physical};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
+use super::thrift::{self, Value};
 use crate::decode::gzip;
 
-/// Structures inside one another, at most.
-const MAX_DEPTH: u32 = 8;
+/// The most pages of a file: flow logs of ten million rows have some ten thousand.
+const MAX_PAGES: usize = 1 << 18;
+
+/// What a text takes when it is read, besides its bytes.
+const VIEW_BYTES: usize = 16;
 
 /// What is wrong with the pages of a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,52 +25,115 @@ pub enum Fault {
     TooLarge,
 }
 
-/// Refuses a file whose pages take more than so many bytes when they are decompressed.
+/// Refuses a file whose pages take more than so many bytes when they are read.
 pub fn check(file: &[u8], metadata: &ParquetMetaData, limit_bytes: usize) -> Result<(), Fault> {
-    let mut left = limit_bytes;
-    for column in metadata.row_groups().iter().flat_map(RowGroupMetaData::columns) {
-        let (start, length) = column.byte_range();
-        let range = usize::try_from(start).ok().zip(usize::try_from(start.saturating_add(length)).ok());
-        let pages = range.and_then(|(start, end)| file.get(start..end));
-        let pages = pages.ok_or_else(|| corrupt(column, "its pages are outside the file"))?;
-        left = left.checked_sub(size_of(column, pages, left)?).ok_or(Fault::TooLarge)?;
+    let mut left = Left { bytes: limit_bytes, pages: MAX_PAGES };
+    for group in metadata.row_groups() {
+        let rows = usize::try_from(group.num_rows()).map_err(|_| Fault::TooLarge)?;
+        for column in group.columns() {
+            let (start, length) = column.byte_range();
+            let range = usize::try_from(start).ok().zip(usize::try_from(start.saturating_add(length)).ok());
+            let pages = range.and_then(|(start, end)| file.get(start..end));
+            let pages = pages.ok_or_else(|| corrupt(column, "its pages are outside the file"))?;
+            check_chunk(column, pages, rows, &mut left)?;
+        }
     }
     Ok(())
 }
 
-fn corrupt(column: &ColumnChunkMetaData, what: &str) -> Fault {
-    Fault::Corrupt(format!("column `{}`: {what}", column.column_path()))
+/// What the pages to come may take.
+struct Left {
+    bytes: usize,
+    pages: usize,
 }
 
-/// What the pages of a column take, up to a limit.
-fn size_of(column: &ColumnChunkMetaData, mut pages: &[u8], limit: usize) -> Result<usize, Fault> {
-    let mut size = 0_usize;
+fn corrupt(column: &ColumnChunkMetaData, what: &str) -> Fault {
+    Fault::Corrupt(format!("column `{}`: {what}", column.column_descr().name()))
+}
+
+/// Checks the pages of a column in a row group of so many rows.
+fn check_chunk(
+    column: &ColumnChunkMetaData,
+    mut pages: &[u8],
+    rows: usize,
+    left: &mut Left,
+) -> Result<(), Fault> {
+    let mut values = 0_usize;
     while !pages.is_empty() {
+        left.pages = left
+            .pages
+            .checked_sub(1)
+            .ok_or_else(|| Fault::Corrupt(format!("more than {MAX_PAGES} pages")))?;
         let mut bytes = pages;
         let header = PageHeader::read(&mut bytes).ok_or_else(|| corrupt(column, "a page has no header"))?;
         let page = bytes.get(..header.compressed).ok_or_else(|| corrupt(column, "a page is cut off"))?;
-        size = size.checked_add(header.uncompressed).filter(|size| *size <= limit).ok_or(Fault::TooLarge)?;
+        left.bytes = left.bytes.checked_sub(header.uncompressed).ok_or(Fault::TooLarge)?;
+        check_encoding(column, &header)?;
+        if header.is_dictionary {
+            check_dictionary(column, &header, left)?;
+        } else if header.values == 0 && rows > 0 {
+            // The reader takes it for the end.
+            return Err(corrupt(column, "a page of no values"));
+        } else {
+            values = values.saturating_add(header.values);
+        }
         // The levels of a page of version 2 come before what is compressed.
-        let values = page.get(header.levels..).ok_or_else(|| corrupt(column, "a page is cut off"))?;
-        check_page(column, &header, values)?;
+        let content = page.get(header.levels..).ok_or_else(|| corrupt(column, "a page is cut off"))?;
+        check_size(column, &header, content)?;
         pages = &bytes[header.compressed..];
     }
-    Ok(size)
+    // The reader would go on in the next row group, and put together what does not belong together.
+    if values != rows {
+        return Err(corrupt(column, &format!("pages of other than the {rows} values of its row group")));
+    }
+    Ok(())
+}
+
+/// Refuses encodings of which a few bytes can be any number of values, or any number of bytes.
+fn check_encoding(column: &ColumnChunkMetaData, header: &PageHeader) -> Result<(), Fault> {
+    let name = match header.encoding {
+        // Plain, by dictionary (by two numbers), runs, and integers as deltas.
+        0 | 2 | 3 | 5 | 8 => return Ok(()),
+        6 => "DELTA_LENGTH_BYTE_ARRAY",
+        7 => "DELTA_BYTE_ARRAY",
+        9 => "BYTE_STREAM_SPLIT",
+        _ => "something else",
+    };
+    Err(corrupt(column, &format!("a page is encoded with {name}, which no flow log is")))
+}
+
+/// Refuses a dictionary that has not the bytes for its values: the reader makes room for as many as it says.
+fn check_dictionary(column: &ColumnChunkMetaData, header: &PageHeader, left: &mut Left) -> Result<(), Fault> {
+    let bytes = match column.compression() {
+        Compression::UNCOMPRESSED => header.compressed,
+        _ => header.uncompressed,
+    };
+    let of_each = match column.column_type() {
+        Physical::INT64 | Physical::DOUBLE => 8,
+        // A text has its length in front.
+        _ => 4,
+    };
+    if header.values > bytes / of_each {
+        let what = format!("a dictionary of {} values in {bytes} bytes", header.values);
+        return Err(corrupt(column, &what));
+    }
+    left.bytes = left.bytes.checked_sub(header.values * VIEW_BYTES).ok_or(Fault::TooLarge)?;
+    Ok(())
 }
 
 /// Refuses a page that is not of the size it says, where nobody else would.
-fn check_page(column: &ColumnChunkMetaData, header: &PageHeader, values: &[u8]) -> Result<(), Fault> {
+fn check_size(column: &ColumnChunkMetaData, header: &PageHeader, content: &[u8]) -> Result<(), Fault> {
     match column.compression() {
         // With these, the reader makes room for as much as the header says, and no more.
         Compression::UNCOMPRESSED | Compression::SNAPPY | Compression::ZSTD(_) | Compression::LZ4_RAW => {
             Ok(())
         }
-        Compression::GZIP(_) if values.is_empty() || !header.is_compressed => Ok(()),
+        Compression::GZIP(_) if content.is_empty() || !header.is_compressed => Ok(()),
         Compression::GZIP(_) => {
             let content_bytes = header.uncompressed.saturating_sub(header.levels);
             let limits =
-                gzip::Limits { compressed_bytes: values.len(), content_bytes, ..gzip::Limits::default() };
-            match gzip::measure(values, &limits) {
+                gzip::Limits { compressed_bytes: content.len(), content_bytes, ..gzip::Limits::default() };
+            match gzip::measure(content, &limits) {
                 Ok(_) => Ok(()),
                 Err(error) => Err(corrupt(column, &format!("a page of gzip: {}", error.kind))),
             }
@@ -79,8 +145,11 @@ fn check_page(column: &ColumnChunkMetaData, header: &PageHeader, values: &[u8]) 
 /// What a page says of itself.
 #[derive(Debug)]
 struct PageHeader {
+    is_dictionary: bool,
     uncompressed: usize,
     compressed: usize,
+    values: usize,
+    encoding: usize,
     /// Bytes of levels that are not compressed.
     levels: usize,
     is_compressed: bool,
@@ -89,95 +158,49 @@ struct PageHeader {
 impl PageHeader {
     /// Takes the header off the front of some bytes.
     fn read(bytes: &mut &[u8]) -> Option<Self> {
-        let (mut uncompressed, mut compressed, mut levels, mut is_compressed) = (None, None, 0_i64, true);
-        structure(bytes, MAX_DEPTH, &mut |path, value| match path {
-            [2] => uncompressed = Some(value),
-            [3] => compressed = Some(value),
-            [8, 5 | 6] => levels = levels.saturating_add(value.max(0)),
-            [8, 7] => is_compressed = value != 0,
-            _ => {}
+        let (mut kind, mut uncompressed, mut compressed, mut of_kind) = (None, None, None, None);
+        thrift::structure(bytes, &mut |id, value| {
+            match id {
+                1 => kind = Some(value.count()?),
+                2 => uncompressed = Some(value.count()?),
+                3 => compressed = Some(value.count()?),
+                4 => drop(value.integer()?),
+                // What there is besides the one of its kind, the reader would heed as well.
+                5..=8 => of_kind.replace((id, value.structure()?)).is_none().then_some(())?,
+                _ => {}
+            }
+            Some(())
         })?;
+        let (uncompressed, compressed) = uncompressed.zip(compressed)?;
+        let (numbers, mut inner) = match (kind?, of_kind?) {
+            (0, (5, inner)) => (4, inner),
+            (2, (7, inner)) => (2, inner),
+            (3, (8, inner)) => (6, inner),
+            _ => return None,
+        };
+        let (mut found, mut is_compressed) = ([None; 6], true);
+        thrift::structure(&mut inner, &mut |id, value| {
+            match usize::try_from(id - 1).ok()? {
+                place if place < numbers => found[place] = Some(value.count()?),
+                6 if numbers == 6 => match value {
+                    Value::Bool(value) => is_compressed = value,
+                    _ => return None,
+                },
+                _ => {}
+            }
+            Some(())
+        })?;
+        let is_version_2 = numbers == 6;
+        let encoding = if is_version_2 { found[3] } else { found[1] };
+        let levels = if is_version_2 { found[4]?.checked_add(found[5]?)? } else { 0 };
         Some(PageHeader {
-            uncompressed: usize::try_from(uncompressed?).ok()?,
-            compressed: usize::try_from(compressed?).ok()?,
-            levels: usize::try_from(levels).ok()?,
+            is_dictionary: numbers == 2,
+            uncompressed,
+            compressed,
+            values: found[0]?,
+            encoding: encoding?,
+            levels,
             is_compressed,
         })
     }
-}
-
-/// Takes a structure off the front of some bytes; `found` hears of numbers and booleans by the ids of their fields.
-fn structure(bytes: &mut &[u8], depth: u32, found: &mut dyn FnMut(&[i64], i64)) -> Option<()> {
-    let mut id = 0_i64;
-    loop {
-        let first = byte(bytes)?;
-        if first == 0 {
-            return Some(());
-        }
-        id = match first >> 4 {
-            0 => zigzag(varint(bytes)?),
-            delta => id.checked_add(i64::from(delta))?,
-        };
-        let of_type = first & 0x0f;
-        match of_type {
-            1 | 2 => found(&[id], i64::from(of_type == 1)),
-            4..=6 => found(&[id], zigzag(varint(bytes)?)),
-            12 => structure(bytes, depth.checked_sub(1)?, &mut |path, value| {
-                if let [inner] = path {
-                    found(&[id, *inner], value);
-                }
-            })?,
-            _ => skip(bytes, of_type, depth)?,
-        }
-    }
-}
-
-/// Takes a value of a type off the front of some bytes.
-fn skip(bytes: &mut &[u8], of_type: u8, depth: u32) -> Option<()> {
-    match of_type {
-        1..=3 => byte(bytes).map(|_| ()),
-        4..=6 => varint(bytes).map(|_| ()),
-        7 => take(bytes, 8),
-        8 => {
-            let length = varint(bytes)?;
-            take(bytes, length)
-        }
-        9 | 10 => {
-            let first = byte(bytes)?;
-            let count = if first >> 4 == 15 { varint(bytes)? } else { u64::from(first >> 4) };
-            // Each takes a byte at least.
-            (count <= bytes.len() as u64).then_some(())?;
-            (0..count).try_for_each(|_| skip(bytes, first & 0x0f, depth.checked_sub(1)?))
-        }
-        12 => structure(bytes, depth.checked_sub(1)?, &mut |_, _| {}),
-        // A page's header has no maps.
-        _ => None,
-    }
-}
-
-fn take(bytes: &mut &[u8], count: u64) -> Option<()> {
-    *bytes = bytes.get(usize::try_from(count).ok()?..)?;
-    Some(())
-}
-
-fn byte(bytes: &mut &[u8]) -> Option<u8> {
-    let (first, rest) = bytes.split_first()?;
-    *bytes = rest;
-    Some(*first)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let next = byte(bytes)?;
-        value |= u64::from(next & 0x7f) << shift;
-        if next & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn zigzag(value: u64) -> i64 {
-    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
