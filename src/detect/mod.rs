@@ -113,6 +113,9 @@ impl Scope {
                 .ok_or_else(|| lake::Error::VersionGone { table: log.table().name, version })?;
             added.note(log, &actions);
         }
+        if head > after {
+            log.check_read(after).await?;
+        }
         Ok(added.scope(after))
     }
 

@@ -195,6 +195,8 @@ impl Lake {
                     }
                     return Ok(());
                 }
+                // It landed where no reader will see it: found again, it would pass for a proof.
+                Err(error @ Error::VersionGone { .. }) => return Err(error),
                 Err(error) => {
                     tracing::debug!(table = log.table().name, version = head + 1, %error, "commit not seen to succeed");
                     last_error = Some(error);
@@ -346,6 +348,7 @@ async fn unindexed(log: &TableLog, done: i64, placed: &mut Vec<Placed>) -> Resul
         placed.extend(ledger::objects_of(&actions).map(|record| Placed { record, rows_in, committed_at }));
     }
     if version > done {
+        log.check_read(done).await?;
         // The index must not name what the log may lose.
         log.settle().await?;
     }

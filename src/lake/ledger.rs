@@ -53,6 +53,10 @@ pub struct Ledger {
     most_fresh: usize,
     seen: HashMap<&'static str, i64>,
     vacuumed: HashMap<&'static str, i64>,
+    /// The versions after which logs were read without a proof yet that nothing was gone there.
+    unproven: HashMap<&'static str, i64>,
+    /// Logs of which what was read cannot be relied on, with the version that is gone.
+    broken: HashMap<&'static str, i64>,
     /// Logs of which versions were read that may not be on disk yet.
     unsettled: HashSet<&'static str>,
 }
@@ -67,6 +71,8 @@ impl Ledger {
             most_fresh: limits.fresh_objects,
             seen: HashMap::new(),
             vacuumed: HashMap::new(),
+            unproven: HashMap::new(),
+            broken: HashMap::new(),
             unsettled: HashSet::new(),
         };
         ledger.renew(objects).await?;
@@ -80,10 +86,13 @@ impl Ledger {
     /// Reads the versions of a log that were not read yet, and makes sure that they stay; returns the newest version.
     pub async fn catch_up(&mut self, log: &TableLog) -> Result<i64, Error> {
         let name = log.table().name;
+        if let Some(version) = self.broken.get(name) {
+            return Err(Error::VersionGone { table: name, version: *version });
+        }
         let mut is_renewed = false;
         loop {
             let next = self.seen.get(name).copied().unwrap_or(-1) + 1;
-            let found = match log.actions_after(next - 1).await {
+            let found = match self.read_on(log, next - 1).await {
                 // Its log was cleaned up, or the index was lost and made again: what it holds now counts.
                 Err(Error::VersionGone { .. }) if name == OBJECTS.name && !is_renewed => {
                     is_renewed = true;
@@ -105,6 +114,8 @@ impl Ledger {
                 *newest = next.max(*newest);
             }
             self.unsettled.insert(name);
+            let unproven = self.unproven.entry(name).or_insert(next - 1);
+            *unproven = (*unproven).min(next - 1);
             for record in objects_of(&actions) {
                 self.fresh.note(name, next, record.object_id, record.state);
             }
@@ -112,10 +123,32 @@ impl Ledger {
         }
     }
 
+    /// Reads the version after `head`; none when `head` is the newest and what was read until there is the log.
+    async fn read_on(&mut self, log: &TableLog, head: i64) -> Result<Option<Vec<Action>>, Error> {
+        let name = log.table().name;
+        let found = log.actions_after(head).await?;
+        if found.is_none()
+            && let Some(unproven) = self.unproven.get(name)
+        {
+            if let Err(error) = log.check_read(*unproven).await {
+                if let Error::VersionGone { version, .. } = &error
+                    && name != OBJECTS.name
+                {
+                    // What was noted of it cannot be told from the rest any more.
+                    self.broken.insert(name, *version);
+                }
+                return Err(error);
+            }
+            self.unproven.remove(name);
+        }
+        Ok(found)
+    }
+
     /// Goes on from what the index holds, since the versions from `next` on cannot be read.
     async fn skip_to_index(&mut self, objects: &TableLog, next: i64) -> Result<(), Error> {
         self.renew(objects).await?;
         self.seen.insert(OBJECTS.name, self.index.version());
+        self.unproven.remove(OBJECTS.name);
         // Deletions may have been announced in what was skipped.
         self.vacuumed.insert(OBJECTS.name, self.index.version().max(next));
         Ok(())

@@ -205,6 +205,43 @@ async fn a_table_without_its_newest_version_is_not_added_to() {
     is_gone(lake.commit(vec![object(7)]).await, 4);
 }
 
+#[tokio::test]
+async fn a_checkpoint_is_no_proof_that_the_newest_version_is_there() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    commit_each(&lake, 0..52).await;
+    see_all(&lake, 51).await;
+    std::fs::remove_file(version_path(directory.path(), "cloudtrail", 52)).expect("is removed");
+    is_gone(lake.commit(vec![object(100)]).await, 53);
+    let log = lake.log("cloudtrail").expect("a table");
+    is_gone(log.try_commit(53, &[Action::info("WRITE", 0, json!({}))]).await, 52);
+}
+
+#[tokio::test]
+async fn a_hint_of_an_old_checkpoint_does_not_hide_a_clean_up() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let hint = directory.path().join("cloudtrail/_delta_log/_last_checkpoint");
+    let awake = open(directory.path()).await;
+    commit_each(&awake, 0..50).await;
+    let old_hint = std::fs::read(&hint).expect("is there");
+    let at_checkpoint = open(directory.path()).await;
+    see_all(&at_checkpoint, 0).await;
+    commit_each(&awake, 50..60).await;
+    let behind_it = open(directory.path()).await;
+    see_all(&behind_it, 0).await;
+    commit_each(&awake, 60..101).await;
+    clean_up(directory.path(), "cloudtrail", 100);
+    // Whoever made the older checkpoint was slow to say so.
+    std::fs::write(hint, old_hint).expect("is written");
+    is_gone(at_checkpoint.commit(vec![object(200)]).await, 51);
+    is_gone(behind_it.commit(vec![object(200)]).await, 61);
+    let log = awake.log("cloudtrail").expect("a table");
+    for version in [51, 61] {
+        is_gone(log.try_commit(version, &[Action::info("WRITE", 0, json!({}))]).await, version - 1);
+    }
+    commit_each(&awake, 101..102).await;
+}
+
 /// The schema of the newest metadata of `cloudtrail`, and the metadata.
 fn metadata(directory: &Path, version: i64) -> (Value, Value) {
     let text = std::fs::read_to_string(version_path(directory, "cloudtrail", version)).expect("is there");

@@ -15,6 +15,8 @@ enum Fault {
     Overwrite,
     /// Somebody else commits first.
     Overtake,
+    /// Others went on, and cleaned up the log behind their checkpoint; whether the answer is lost.
+    Sleep { lie: bool },
 }
 
 /// A local store whose next conditional puts go wrong.
@@ -67,6 +69,13 @@ impl ObjectStore for Faulty {
                 let theirs = r#"{"commitInfo":{"operation":"WRITE"}}"#;
                 self.inner.put_opts(path, theirs.into(), options.clone()).await?;
                 self.inner.put_opts(path, body, options).await
+            }
+            Some(Fault::Sleep { lie }) => {
+                let table = self.directory.join("cloudtrail");
+                std::fs::rename(table.join("_delta_log"), table.join("_before")).expect("is renamed");
+                std::fs::rename(table.join("_later"), table.join("_delta_log")).expect("is renamed");
+                let put = self.inner.put_opts(path, body, options).await;
+                if lie { put.and(Err(failed())) } else { put }
             }
             Some(Fault::Overwrite) => {
                 let options = PutOptions { mode: PutMode::Overwrite, ..options };
@@ -170,6 +179,73 @@ async fn a_writer_that_meets_a_vacuum_stores_its_files_again() {
     assert!(compact_all(&lake).await.iter().any(|done| done.table == "cloudtrail"));
     assert_eq!(rows(&lake).await, 2);
     assert_whole(&lake).await;
+}
+
+/// A lake whose log of `cloudtrail` ends at version 48, and beside it that of those who go on to a checkpoint at 50
+/// and clean up what is behind it.
+async fn sleeping(directory: &Path) -> (Lake, Arc<Faulty>) {
+    let awake = open(directory).await;
+    let numbered = |number: usize| object(&format!("k{number}"), &[(&format!("{number}"), 1, "x")]);
+    let table = directory.join("cloudtrail");
+    for number in 0..51 {
+        if number == 48 {
+            std::fs::create_dir(table.join("_before")).expect("is made");
+            for file in std::fs::read_dir(table.join("_delta_log")).expect("a directory") {
+                let file = file.expect("an entry");
+                std::fs::copy(file.path(), table.join("_before").join(file.file_name())).expect("is copied");
+            }
+        }
+        assert_eq!(awake.commit(vec![numbered(number)]).await.expect("is committed").added.len(), 1);
+    }
+    for version in 0..50 {
+        std::fs::remove_file(table.join(format!("_delta_log/{version:020}.json"))).expect("is removed");
+    }
+    std::fs::rename(table.join("_delta_log"), table.join("_later")).expect("is renamed");
+    std::fs::rename(table.join("_before"), table.join("_delta_log")).expect("is renamed");
+    let (lake, store) = open_faulty(directory).await;
+    assert_eq!(lake.commit(vec![numbered(0)]).await.expect("is known").known.len(), 1);
+    (lake, store)
+}
+
+fn is_gone<T: std::fmt::Debug>(outcome: Result<T, lake::Error>) {
+    let error = outcome.expect_err("is refused");
+    assert!(matches!(error, lake::Error::VersionGone { table: "cloudtrail", version: 48 }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_commit_that_landed_behind_a_checkpoint_proves_nothing() {
+    for lie in [false, true] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (lake, store) = sleeping(directory.path()).await;
+        store.faults.lock().expect("a lock").push_back(Fault::Sleep { lie });
+        let new = || vec![object("new", &[("new", 1, "x")])];
+        is_gone(lake.commit(new()).await);
+        assert!(directory.path().join("cloudtrail/_delta_log/00000000000000000049.json").exists());
+        is_gone(lake.commit(new()).await);
+        // The next versions may come: what was noted stays what it is.
+        is_gone(lake.commit(new()).await);
+        assert_eq!(rows(&lake).await, 51);
+    }
+}
+
+#[tokio::test]
+async fn a_rewrite_that_landed_behind_a_checkpoint_is_not_done() {
+    for lie in [false, true] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (lake, store) = sleeping(directory.path()).await;
+        let log = lake.log("cloudtrail").expect("a table");
+        let snapshot = log.snapshot().await.expect("a state");
+        store.faults.lock().expect("a lock").push_back(Fault::Sleep { lie });
+        let rewrite = Rewrite {
+            operation: "DELETE",
+            read_at: snapshot.version,
+            remove: vec![snapshot.files[0].path.clone()],
+            add: Vec::new(),
+            removal: None,
+        };
+        is_gone(lake.rewrite(log, rewrite).await);
+        assert_eq!(rows(&lake).await, 51);
+    }
 }
 
 #[tokio::test]
