@@ -187,8 +187,9 @@ async fn sleeping(directory: &Path) -> (Lake, Arc<Faulty>) {
     let awake = open(directory).await;
     let numbered = |number: usize| object(&format!("k{number}"), &[(&format!("{number}"), 1, "x")]);
     let table = directory.join("cloudtrail");
-    for number in 0..51 {
-        if number == 48 {
+    lengthen(directory, "cloudtrail", 1..=47);
+    for number in 0..4 {
+        if number == 1 {
             std::fs::create_dir(table.join("_before")).expect("is made");
             for file in std::fs::read_dir(table.join("_delta_log")).expect("a directory") {
                 let file = file.expect("an entry");
@@ -224,7 +225,7 @@ async fn a_commit_that_landed_behind_a_checkpoint_proves_nothing() {
         is_gone(lake.commit(new()).await);
         // The next versions may come: what was noted stays what it is.
         is_gone(lake.commit(new()).await);
-        assert_eq!(rows(&lake).await, 51);
+        assert_eq!(rows(&lake).await, 4);
     }
 }
 
@@ -244,7 +245,7 @@ async fn a_rewrite_that_landed_behind_a_checkpoint_is_not_done() {
             removal: None,
         };
         is_gone(lake.rewrite(log, rewrite).await);
-        assert_eq!(rows(&lake).await, 51);
+        assert_eq!(rows(&lake).await, 4);
     }
 }
 
