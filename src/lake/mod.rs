@@ -3,6 +3,7 @@
 //! Must never acknowledge anything: it returns [`Committed`], and the queue's side asks for one.
 
 mod commit;
+mod commits_only;
 mod file;
 mod head;
 mod ledger;

@@ -245,6 +245,62 @@ async fn a_hint_of_an_old_checkpoint_does_not_hide_a_clean_up() {
     commit_each(&awake, 3..4).await;
 }
 
+#[tokio::test]
+async fn a_checkpoint_that_is_missing_or_broken_stops_nothing() {
+    for damage in ["missing", "broken", "beyond"] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let lake = open(directory.path()).await;
+        commit_each(&lake, 0..3).await;
+        lengthen(directory.path(), "cloudtrail", 4..=49);
+        commit_each(&lake, 3..4).await;
+        lengthen(directory.path(), "cloudtrail", 51..=96);
+        let log = directory.path().join("cloudtrail/_delta_log");
+        let checkpoint = log.join("00000000000000000050.checkpoint.parquet");
+        let size = std::fs::metadata(&checkpoint).expect("is there").len();
+        match damage {
+            // As in a copy that was made while the lake was written to: the hint came last.
+            "beyond" => std::fs::write(log.join("_last_checkpoint"), r#"{"version":100,"size":9}"#),
+            "missing" => std::fs::remove_file(&checkpoint),
+            _ => std::fs::write(&checkpoint, vec![7; usize::try_from(size).expect("fits")]),
+        }
+        .expect("is done");
+
+        let lake = open(directory.path()).await;
+        assert_eq!(number(&lake, "select count(*) from cloudtrail").await, 4, "{damage}");
+        commit_each(&lake, 4..6).await;
+        lake.update_index().await.expect("is indexed");
+        let report = checked(&lake).await;
+        let errors: Vec<_> = report.problems.iter().filter(|problem| problem.is_error).collect();
+        assert_eq!((errors.len(), errors[0].kind, errors[0].table), (1, "checkpoint-wrong", "cloudtrail"));
+        assert!(errors[0].detail.contains("all commits can"), "{damage}: {}", errors[0].detail);
+        // What it would rewrite it can read.
+        let settings = settings();
+        let job = compact::jobs(&lake, &settings, Some("cloudtrail")).await.expect("are found").remove(0);
+        let done = compact::run(&lake, job, &settings, |_| {}).await.expect("is done").expect("had files");
+        assert_eq!(done.version, Some(99), "{damage}");
+
+        // The next checkpoint cures it.
+        commit_each(&lake, 6..8).await;
+        assert!(log.join("00000000000000000100.checkpoint.parquet").exists(), "{damage}");
+        lake.update_index().await.expect("is indexed");
+        assert_whole(&open(directory.path()).await).await;
+        assert_eq!(number(&lake, "select count(*) from cloudtrail").await, 8, "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_checkpoint_of_a_log_that_was_cleaned_up_is_an_error() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    lengthen(directory.path(), "cloudtrail", 1..=49);
+    commit_each(&lake, 0..2).await;
+    clean_up(directory.path(), "cloudtrail", 50);
+    let checkpoint = "cloudtrail/_delta_log/00000000000000000050.checkpoint.parquet";
+    std::fs::write(directory.path().join(checkpoint), [7; 999]).expect("is written");
+    let read = lake.log("cloudtrail").expect("a table").snapshot().await;
+    assert!(matches!(read, Err(lake::Error::Table { table: "cloudtrail", .. })), "{read:?}");
+}
+
 }
 
 /// The schema of the newest metadata of `cloudtrail`, and the metadata.
