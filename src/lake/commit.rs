@@ -345,7 +345,8 @@ async fn unindexed(log: &TableLog, done: i64, placed: &mut Vec<Placed>) -> Resul
         version += 1;
         let rows_in = Some((log.table().name, version));
         let committed_at = actions.iter().find_map(Action::committed_at);
-        placed.extend(ledger::objects_of(&actions).map(|record| Placed { record, rows_in, committed_at }));
+        let records = log.objects_of(version, &actions)?;
+        placed.extend(records.into_iter().map(|record| Placed { record, rows_in, committed_at }));
     }
     if version > done {
         log.check_read(done).await?;

@@ -109,6 +109,7 @@ impl Ledger {
                 return Ok(next - 1);
             };
             log.check_actions(&actions)?;
+            let objects: Vec<ObjectRecord> = log.objects_of(next, &actions)?;
             if actions.iter().any(Action::is_vacuum) {
                 let newest = self.vacuumed.entry(name).or_insert(next);
                 *newest = next.max(*newest);
@@ -116,7 +117,7 @@ impl Ledger {
             self.unsettled.insert(name);
             let unproven = self.unproven.entry(name).or_insert(next - 1);
             *unproven = (*unproven).min(next - 1);
-            for record in objects_of(&actions) {
+            for record in objects {
                 self.fresh.note(name, next, record.object_id, record.state);
             }
             self.seen.insert(name, next);

@@ -24,6 +24,7 @@ use url::Url;
 
 use super::Error;
 use super::commits_only::CommitsOnly;
+use super::ledger::{ObjectRecord, objects_of};
 use super::reader::FileReader;
 #[cfg(debug_assertions)]
 use super::replay::replayed;
@@ -496,6 +497,14 @@ impl TableLog {
             self.check_protocol(number("minReaderVersion"), number("minWriterVersion"))?;
         }
         Ok(())
+    }
+
+    /// The objects that a version names. What is not understood is never passed over: its object would be taken for
+    /// one that the lake does not have.
+    pub fn objects_of(&self, version: i64, actions: &[Action]) -> Result<Vec<ObjectRecord>, Error> {
+        let table = self.table.name;
+        let unknown = |source| Error::UnknownObject { table, version, source };
+        objects_of(actions).map(|record| record.map_err(unknown)).collect()
     }
 
     /// How far applications have come, by their id, at the newest version.

@@ -74,6 +74,17 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// A commit names an object in a form this version does not know: a newer one wrote it.
+    #[error("version {version} of table `{table}` names an object in a form this version does not know")]
+    UnknownObject {
+        /// The table.
+        table: &'static str,
+        /// The version.
+        version: i64,
+        /// The cause.
+        #[source]
+        source: serde_json::Error,
+    },
     /// A version's commit is gone, so what it changed cannot be told.
     #[error("version {version} of table `{table}` is no longer in the log")]
     VersionGone {

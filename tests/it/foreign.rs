@@ -301,6 +301,38 @@ async fn a_broken_checkpoint_of_a_log_that_was_cleaned_up_is_an_error() {
     assert!(matches!(read, Err(lake::Error::Table { table: "cloudtrail", .. })), "{read:?}");
 }
 
+#[tokio::test]
+async fn a_commit_that_names_objects_in_an_unknown_form_is_not_passed_over() {
+    for objects in [json!([{ "object_id": "7", "state": "sharded" }]), json!("elsewhere")] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let lake = open(directory.path()).await;
+        commit_each(&lake, 0..1).await;
+        lake.update_index().await.expect("is indexed");
+        let log = lake.log("cloudtrail").expect("a table");
+        let newer = Action::info("WRITE", 0, json!({ "objects": objects }));
+        log.try_commit(2, &[newer]).await.expect("is committed");
+        let fails = |outcome: Result<(), lake::Error>| {
+            let error = outcome.expect_err("is refused");
+            assert!(
+                matches!(error, lake::Error::UnknownObject { table: "cloudtrail", version: 2, .. }),
+                "{error:?}"
+            );
+        };
+        for lake in [&lake, &open(directory.path()).await] {
+            fails(lake.commit(vec![object(7)]).await.map(drop));
+            fails(lake.commit(vec![object(7)]).await.map(drop));
+            fails(lake.known(&[object(0).record.name()]).await.map(drop));
+            fails(lake.update_index().await);
+        }
+        assert!(!version_path(directory.path(), "cloudtrail", 3).exists());
+        let index = lake.log(lake::OBJECTS.name).expect("a table");
+        let (_, progress) = index.progress(&[lake::index_app_id("cloudtrail")]).await.expect("is read");
+        assert_eq!(progress, [Some(1)], "the index did not pass it");
+        let report = checked(&lake).await;
+        assert!(report.problems.iter().any(|problem| problem.kind == "commit-unreadable"));
+    }
+}
+
 }
 
 /// The schema of the newest metadata of `cloudtrail`, and the metadata.
