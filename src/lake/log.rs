@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use arrow::array::{ArrayRef, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -581,7 +583,8 @@ impl TableLog {
         stored.map(|_| ()).map_err(|error| Error::table(self.table, error))
     }
 
-    /// Some columns of a data file, whole.
+    /// Some columns of a data file, whole, in the order and of the types of this program whoever wrote it; null where
+    /// the file lacks one.
     pub async fn read_file(&self, path: &str, columns: &[&str]) -> Result<Vec<RecordBatch>, Error> {
         let failed = |error: object_store::Error| Error::table(self.table, error);
         let bytes = self.store.get(&Path::from(path)).await.map_err(failed)?.bytes().await.map_err(failed)?;
@@ -591,7 +594,34 @@ impl TableLog {
             let reader = builder.with_projection(mask).build()?;
             Ok(reader.collect::<Result<_, _>>()?)
         };
-        read().map_err(|error| Error::table(self.table, error))
+        let batches = read().map_err(|error| Error::table(self.table, error))?;
+        batches.iter().map(|batch| self.typed(path, batch, columns)).collect()
+    }
+
+    /// The columns of a batch as this program has them: others write the same values in other types.
+    fn typed(&self, path: &str, batch: &RecordBatch, columns: &[&str]) -> Result<RecordBatch, Error> {
+        let wrong = |name: &str, problem: String| Error::Value {
+            table: self.table.name,
+            column: name.to_owned(),
+            problem,
+        };
+        let mut typed: Vec<(&str, ArrayRef, bool)> = Vec::with_capacity(columns.len());
+        for name in columns {
+            let column = self.table.index_of(name).and_then(|at| self.table.columns.get(at));
+            let column = column.ok_or_else(|| wrong(name, "is not one of this version".to_owned()))?;
+            let kind = column.kind.data_type();
+            let values = match batch.column_by_name(name) {
+                // What does not fit is an error: a null would be taken for what the file says.
+                Some(values) => {
+                    let strict = CastOptions { safe: false, ..CastOptions::default() };
+                    cast_with_options(values, &kind, &strict)
+                        .map_err(|error| wrong(name, format!("cannot be read in `{path}`: {error}")))?
+                }
+                None => new_null_array(&kind, batch.num_rows()),
+            };
+            typed.push((name, values, true));
+        }
+        RecordBatch::try_from_iter_with_nullable(typed).map_err(|error| Error::table(self.table, error))
     }
 
     /// How many rows a data file holds, by its own word.

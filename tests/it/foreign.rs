@@ -2,13 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{NaiveDate, TimeDelta};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use trailhound::alert::raise::Runner;
 use trailhound::alert::table::{AlertTable, Change};
 use trailhound::detect::detection::{self, Detection};
-use trailhound::lake::{self, Action, Lake, ReadObject};
+use trailhound::lake::{self, Action, Add, Lake, ReadObject};
 use trailhound::maintain::{compact, erase, vacuum};
 use trailhound::query::Limits;
 use trailhound::store::{self, AwsSettings, Location};
@@ -333,6 +339,74 @@ async fn a_commit_that_names_objects_in_an_unknown_form_is_not_passed_over() {
     }
 }
 
+/// Puts a file of alerts in the place of another, with some columns changed.
+async fn rewrite_alerts(lake: &Lake, directory: &Path, change: impl Fn(&str, ArrayRef) -> Option<ArrayRef>) {
+    let log = lake.log("alerts").expect("a table");
+    let snapshot = log.snapshot().await.expect("a state");
+    let [file] = &snapshot.files[..] else { panic!("{snapshot:?}") };
+    let bytes = std::fs::File::open(directory.join("alerts").join(&file.path)).expect("is there");
+    let reader =
+        ParquetRecordBatchReaderBuilder::try_new(bytes).expect("is Parquet").build().expect("is read");
+    let batch = reader.map(|batch| batch.expect("is read")).next().expect("has rows");
+    let columns = batch.schema_ref().fields().iter().zip(batch.columns()).filter_map(|(field, column)| {
+        Some((field.name().clone(), change(field.name(), Arc::clone(column))?, true))
+    });
+    let batch = RecordBatch::try_from_iter_with_nullable(columns).expect("is a batch");
+    let mut written = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut written, batch.schema(), None).expect("can be written");
+    writer.write(&batch).expect("is written");
+    writer.close().expect("is written");
+    let path = format!("event_date=2026-03-10/theirs-{}.parquet", snapshot.version);
+    let add = Add {
+        path: path.clone(),
+        partition_values: serde_json::Map::from_iter([("event_date".to_owned(), "2026-03-10".into())]),
+        size: written.len() as u64,
+        modification_time: 0,
+        data_change: true,
+        stats: None,
+        tags: None,
+    };
+    log.put_file(&path, written.into()).await.expect("is stored");
+    let actions = [Action::remove(&file.path, 0), Action::add(add)];
+    log.try_commit(snapshot.version + 1, &actions).await.expect("is committed");
+}
+
+#[tokio::test]
+async fn alerts_that_others_wrote_again_in_other_types_are_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    commit_each(&lake, 0..3).await;
+    let detections = [rule("a-rule")];
+    let runner =
+        Runner { lake: &lake, detections: &detections, limits: Limits::default(), subscribers: Vec::new() };
+    runner.run_new(|_| {}).await.expect("runs");
+    let table = AlertTable::new(&lake);
+    let before = table.all().await.expect("are read");
+    assert!(!before.is_empty());
+    let nanoseconds = DataType::Timestamp(TimeUnit::Nanosecond, None);
+    rewrite_alerts(&lake, directory.path(), |_, column| {
+        let kind = match column.data_type() {
+            DataType::Utf8 => DataType::Utf8View,
+            DataType::Timestamp(..) => nanoseconds.clone(),
+            DataType::Int64 => DataType::Int32,
+            other => other.clone(),
+        };
+        Some(cast(&column, &kind).expect("can be cast"))
+    })
+    .await;
+    assert_eq!(table.all().await.expect("are read"), before);
+
+    rewrite_alerts(&lake, directory.path(), |name, column| (name != "event_count").then_some(column)).await;
+    let error = table.all().await.expect_err("lacks a column").to_string();
+    assert_eq!(error, "column `event_count` of table `alerts` is null");
+    rewrite_alerts(&lake, directory.path(), |name, column| match name {
+        "first_time" => Some(Arc::new(StringArray::from(vec!["soon"; column.len()]))),
+        _ => Some(column),
+    })
+    .await;
+    let error = table.all().await.expect_err("is no time").to_string();
+    let expected = "column `first_time` of table `alerts` cannot be read in `event_date=2026-03-10/theirs-";
+    assert!(error.starts_with(expected), "{error}");
 }
 
 /// The schema of the newest metadata of `cloudtrail`, and the metadata.
