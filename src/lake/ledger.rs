@@ -34,12 +34,14 @@ pub struct LedgerLimits {
     pub index_bytes: usize,
     /// Objects the logs named since the index was looked at; beyond that they are looked up in the index.
     pub fresh_objects: usize,
+    /// An index that lacks so many versions of a log is brought up to date before the log is read on from it.
+    pub versions_behind: i64,
 }
 
 impl Default for LedgerLimits {
     /// Three weeks of 250,000 objects a day, and as much of one more: some 150 MB with what is needed to read them.
     fn default() -> Self {
-        LedgerLimits { index_bytes: 80 << 20, fresh_objects: 400_000 }
+        LedgerLimits { index_bytes: 80 << 20, fresh_objects: 400_000, versions_behind: 200 }
     }
 }
 

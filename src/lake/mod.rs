@@ -233,6 +233,8 @@ impl Lake {
     /// What is known of objects, reading the logs to their heads first.
     pub async fn states(&self, names: &[ObjectName<'_>]) -> Result<Vec<Option<State>>, Error> {
         let known = self.look_up(self.log(OBJECTS.name)?, names).await?;
+        // Also whoever adds nothing learns of what others add.
+        self.relieve_ledger().await;
         Ok(known.states.into_iter().map(States::state).collect())
     }
 
@@ -289,9 +291,34 @@ impl Lake {
             for log in self.logs() {
                 log.check_writable().await?;
             }
+            self.catch_up_index().await;
             *guard = Some(Ledger::load(self.log(OBJECTS.name)?, self.ledger_limits).await?);
         }
         MutexGuard::try_map(guard, Option::as_mut).map_err(|_| Error::Worker)
+    }
+
+    /// Brings the index up to date where it is far behind, as one that was lost is: a piece at a time, where the ledger
+    /// would hold all of it in memory. A failure only costs that memory.
+    async fn catch_up_index(&self) {
+        let updated = async {
+            let app_ids: Vec<String> = self.data_logs().map(|log| index_app_id(log.table().name)).collect();
+            let objects = self.log(OBJECTS.name)?;
+            if !objects.exists().await? {
+                return Ok(());
+            }
+            let (_, progress) = objects.progress(&app_ids).await?;
+            for (log, done) in self.data_logs().zip(progress) {
+                if log.has_version(done.unwrap_or(-1) + self.ledger_limits.versions_behind).await? {
+                    return self.update_index().await;
+                }
+            }
+            Ok(())
+        };
+        let updated: Result<(), Error> = updated.await;
+        if let Err(error) = updated {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "the table `objects` is far behind and could not be brought up to date");
+        }
     }
 
     pub(crate) fn now_millis(&self) -> i64 {
