@@ -45,6 +45,15 @@ impl Default for LedgerLimits {
     }
 }
 
+/// What came of a look for objects.
+pub(super) enum LookUp {
+    /// What is known of each.
+    Found(Vec<States>),
+    /// Files of the index were deleted since it was looked at: it was looked at again, and the logs must be read on
+    /// before the same is asked again.
+    Gone(Error),
+}
+
 /// What is known of every object, as far as the logs were read.
 #[derive(Debug)]
 pub struct Ledger {
@@ -162,13 +171,12 @@ impl Ledger {
         self.vacuumed.get(table).copied().unwrap_or(-1)
     }
 
-    /// What became of objects, as far as the logs were read. None when files of the index were deleted since it was
-    /// looked at: it is looked at again, and the logs must be read on before this is asked again.
+    /// What became of objects, as far as the logs were read.
     pub(super) async fn look_up(
         &mut self,
         objects: &TableLog,
         names: &[ObjectName<'_>],
-    ) -> Result<Option<Vec<States>>, Error> {
+    ) -> Result<LookUp, Error> {
         let mut known: Vec<States> = names.iter().map(|name| self.fresh.get(name.id())).collect();
         let open: Vec<usize> = (0..names.len()).filter(|at| !known[*at].are_final()).collect();
         let wanted: Vec<ObjectName<'_>> = open.iter().map(|at| names[*at]).collect();
@@ -177,12 +185,12 @@ impl Ledger {
                 for (at, states) in open.into_iter().zip(found) {
                     known[at] = known[at].and(states);
                 }
-                Ok(Some(known))
+                Ok(LookUp::Found(known))
             }
             Err(error) if is_gone(&error) => {
                 tracing::debug!(%error, "files of the index are gone; looking at it again");
                 self.renew(objects).await?;
-                Ok(None)
+                Ok(LookUp::Gone(error))
             }
             Err(error) => Err(error),
         }

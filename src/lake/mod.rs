@@ -43,7 +43,7 @@ pub use write::{COMPACTED, DayWriter, HOURLY, prefix_of};
 use crate::clock::Clock;
 use crate::decode::columns::Table;
 use crate::store::{self, LakeStore};
-use ledger::States;
+use ledger::{LookUp, States};
 
 /// What can go wrong with the lake.
 #[derive(Debug, thiserror::Error)]
@@ -247,17 +247,21 @@ impl Lake {
     async fn look_up(&self, last: &TableLog, names: &[ObjectName<'_>]) -> Result<Known, Error> {
         let objects = self.log(OBJECTS.name)?;
         let mut ledger = self.ledger().await?;
+        let mut last_gone = None;
         for _ in 0..INDEX_LOOKS {
             // An object may be settled in any table: a file can turn out to be something else after an upgrade.
             for log in self.logs().filter(|log| log.table().name != last.table().name) {
                 ledger.catch_up(log).await?;
             }
             let head = ledger.catch_up(last).await?;
-            if let Some(states) = ledger.look_up(objects, names).await? {
-                return Ok(Known { states, head, vacuumed: ledger.vacuumed(last.table().name) });
+            match ledger.look_up(objects, names).await? {
+                LookUp::Found(states) => {
+                    return Ok(Known { states, head, vacuumed: ledger.vacuumed(last.table().name) });
+                }
+                LookUp::Gone(error) => last_gone = Some(error),
             }
         }
-        Err(Error::Contended { table: OBJECTS.name, tries: INDEX_LOOKS })
+        Err(last_gone.unwrap_or(Error::Contended { table: OBJECTS.name, tries: INDEX_LOOKS }))
     }
 
     /// Lets go of what the ledger holds in memory and the index could say, once that is much.

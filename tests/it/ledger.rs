@@ -311,6 +311,19 @@ async fn who_only_asks_what_is_known_does_not_hold_what_others_add() {
     assert!(most <= TINY.index_bytes + 2 * TINY.fresh_objects * 72, "{most}");
 }
 
+#[tokio::test]
+async fn a_file_of_the_index_that_is_gone_is_told_and_not_others_who_commit() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    lake.commit((0..8).map(|number| object(number, State::Committed)).collect()).await.expect("is committed");
+    lake.update_index().await.expect("is indexed");
+    // An old day, which is looked into only when it is asked for.
+    let lake = open_tiny(directory.path()).await;
+    std::fs::remove_dir_all(directory.path().join("objects/event_date=2026-03-10")).expect("is removed");
+    let error = lake.states(&[object(0, State::Committed).record.name()]).await.expect_err("is gone");
+    let told = format!("{error:?}");
+    assert!(matches!(error, lake::Error::Table { table: "objects", .. }), "{told}");
+    assert!(told.contains("NotFound") && told.contains("event_date=2026-03-10"), "{told}");
 }
 
 /// A day of the index as compaction leaves it, with so many objects that reading it for one would not pay.
