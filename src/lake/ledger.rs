@@ -87,6 +87,8 @@ impl Ledger {
             unsettled: HashSet::new(),
         };
         ledger.renew(objects).await?;
+        // Whoever wrote what the index holds may have died before it was on disk.
+        ledger.unsettled.insert(OBJECTS.name);
         ledger.seen.insert(OBJECTS.name, ledger.index.version());
         for table in DATA_TABLES {
             ledger.seen.insert(table.name, ledger.index.progress(table.name));
@@ -161,6 +163,7 @@ impl Ledger {
         self.renew(objects).await?;
         self.seen.insert(OBJECTS.name, self.index.version());
         self.unproven.remove(OBJECTS.name);
+        self.unsettled.insert(OBJECTS.name);
         // Deletions may have been announced in what was skipped.
         self.vacuumed.insert(OBJECTS.name, self.index.version().max(next));
         Ok(())
@@ -253,4 +256,32 @@ fn is_gone(error: &Error) -> bool {
         cause = found.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::lake::Lake;
+    use crate::store::{self, AwsSettings, Location};
+
+    #[tokio::test]
+    async fn what_the_index_says_is_on_disk_before_it_is_relied_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let location = Location::Local(directory.path().to_owned());
+        let place = store::lake(&location, &AwsSettings::default()).await.unwrap();
+        let lake = Lake::create(place, Arc::new(SystemClock)).await.unwrap();
+        let objects = lake.log(OBJECTS.name).unwrap();
+        let mut ledger = Ledger::load(objects, LedgerLimits::default()).await.unwrap();
+        for skips in [false, true] {
+            if skips {
+                ledger.skip_to_index(objects, 0).await.unwrap();
+            }
+            assert!(ledger.unsettled.contains(OBJECTS.name), "{skips}");
+            ledger.catch_up(objects).await.unwrap();
+            assert!(ledger.unsettled.is_empty(), "{skips}");
+        }
+    }
 }
