@@ -5,6 +5,8 @@ use super::*;
 /// What happens to a conditional put.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
+    /// Nothing.
+    None,
     /// Nothing is written, and it fails.
     Fail,
     /// It is written, and fails.
@@ -62,7 +64,7 @@ impl ObjectStore for Faulty {
         let fault = if create { self.faults.lock().expect("a lock").pop_front() } else { None };
         let failed = || object_store::Error::Generic { store: "Faulty", source: "injected fault".into() };
         match fault {
-            None => self.inner.put_opts(path, body, options).await,
+            None | Some(Fault::None) => self.inner.put_opts(path, body, options).await,
             Some(Fault::Fail) => Err(failed()),
             Some(Fault::Lie) => self.inner.put_opts(path, body, options).await.and(Err(failed())),
             Some(Fault::Overtake) => {
@@ -155,8 +157,13 @@ async fn a_bucket_that_ignores_the_condition_of_a_put_is_refused() {
         "{refused}"
     );
     assert!(files().await.is_empty(), "nothing is made, and nothing is left behind");
+    // Where it is overwritten after a fault, it is so too.
+    let refused = create(&[Fault::Overwrite, Fault::Fail, Fault::Overwrite]).await.expect_err("is refused");
+    assert!(refused.to_string().contains("ignores"), "{refused}");
     create(&[Fault::Fail; 3]).await.expect_err("cannot tell");
-    create(&[Fault::Fail]).await.expect("is a lake");
+    create(&[Fault::None, Fault::Fail, Fault::Fail, Fault::Fail]).await.expect_err("cannot tell");
+    assert!(files().await.is_empty(), "nothing is made, and nothing is left behind");
+    create(&[Fault::Fail, Fault::None, Fault::Fail, Fault::Fail]).await.expect("is a lake");
     let made = files().await;
     assert_eq!(made.len(), lake::TABLES.len(), "one version of each table: {made:?}");
 }
