@@ -43,11 +43,13 @@ impl TableLog {
         if head < 0 || self.has_version(head).await? {
             return Ok(());
         }
-        // What a checkpoint sums up, and the version of one, are what they were: clean-ups stop at it.
-        match self.last_checkpoint().await? {
-            Some(checkpoint) if checkpoint == head || checkpoint == head + 1 => Ok(()),
-            _ => Err(Error::VersionGone { table: self.table().name, version: head }),
+        // Clean-ups stop at a checkpoint: its version is what it was, and so is what comes after it.
+        for version in [head, head + 1] {
+            if self.has_checkpoint(version).await? {
+                return Ok(());
+            }
         }
+        Err(Error::VersionGone { table: self.table().name, version: head })
     }
 
     /// Makes sure that a version that was just written continues the log: written by somebody who did not know that
@@ -112,7 +114,16 @@ impl TableLog {
 
     /// Whether a version's commit is there.
     pub(super) async fn has_version(&self, version: i64) -> Result<bool, Error> {
-        match self.store().head(&log_path(version)).await {
+        self.has(&log_path(version)).await
+    }
+
+    /// Whether there is a checkpoint of a version, in the form that this program and most others write.
+    async fn has_checkpoint(&self, version: i64) -> Result<bool, Error> {
+        self.has(&Path::from(format!("{LOG}/{version:020}.checkpoint.parquet"))).await
+    }
+
+    async fn has(&self, path: &Path) -> Result<bool, Error> {
+        match self.store().head(path).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(error) => Err(Error::table(self.table(), error)),

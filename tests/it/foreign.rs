@@ -225,6 +225,25 @@ async fn a_checkpoint_is_no_proof_that_the_newest_version_is_there() {
 }
 
 #[tokio::test]
+async fn who_was_just_before_a_checkpoint_goes_on_after_a_clean_up() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let awake = open(directory.path()).await;
+    lengthen(directory.path(), "cloudtrail", 1..=48);
+    commit_each(&awake, 0..1).await;
+    awake.update_index().await.expect("is indexed");
+    let asleep = open(directory.path()).await;
+    see_all(&asleep, 0).await;
+    commit_each(&awake, 1..2).await;
+    lengthen(directory.path(), "cloudtrail", 51..=99);
+    commit_each(&awake, 2..3).await;
+    clean_up(directory.path(), "cloudtrail", 50);
+    // Nothing after the version it had read is gone.
+    commit_each(&asleep, 3..4).await;
+    asleep.update_index().await.expect("goes on from version 49");
+    assert_eq!(number(&open(directory.path()).await, "select count(*) from objects").await, 4);
+}
+
+#[tokio::test]
 async fn a_hint_of_an_old_checkpoint_does_not_hide_a_clean_up() {
     let directory = tempfile::tempdir().expect("a directory");
     let hint = directory.path().join("cloudtrail/_delta_log/_last_checkpoint");
