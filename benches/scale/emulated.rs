@@ -247,7 +247,7 @@ async fn stream(stage: &Stage, lake: &str, rate: usize, seconds: usize) -> (Vec<
             version += 1;
             let seen = Instant::now();
             let sent = sent.lock().unwrap();
-            delays.extend(objects_of(&actions).map(|object| seen - sent[&object.key]));
+            delays.extend(objects_of(&actions).map(|object| seen - sent[&object.unwrap().key]));
         }
         (delays, version)
     };

@@ -89,6 +89,11 @@ impl From<lake::Error> for Failure {
                  `trailhound detect --since DATE --save` runs over what is there"
                     .to_owned(),
             ),
+            lake::Error::UnknownObject { .. } => Some(
+                "a newer version of trailhound wrote to this lake: use one that is as new; \
+                 `trailhound lake check` tells which commits are not understood"
+                    .to_owned(),
+            ),
             lake::Error::UnknownColumns { .. } | lake::Error::Protocol { .. } => Some(
                 "a newer version of trailhound wrote to this lake: use one that is as new; where it was another \
                  program, undo the change there, as with `alter table ... drop feature` or `drop column`"
@@ -223,6 +228,14 @@ impl From<std::io::Error> for Failure {
 mod tests {
     use super::*;
     use crate::lake::ALERTS;
+
+    #[test]
+    fn a_commit_of_a_newer_version_is_told_with_what_to_do() {
+        let source = serde_json::from_str::<bool>("7").expect_err("is no bool");
+        let text =
+            Failure::from(lake::Error::UnknownObject { table: ALERTS.name, version: 7, source }).text();
+        assert!(text.contains("hint: a newer version of trailhound wrote to this lake"), "{text}");
+    }
 
     #[test]
     fn a_full_disk_is_told_with_what_to_do() {

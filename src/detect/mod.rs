@@ -16,7 +16,7 @@ use datafusion::logical_expr::{Expr, col, lit};
 
 use crate::decode::columns::Table;
 use crate::decode::{self, cloudtrail, vpc_flow};
-use crate::lake::{self, Action, DataFile, Lake, ObjectId, TableLog};
+use crate::lake::{self, Action, DataFile, Lake, ObjectId, ObjectRecord, TableLog};
 use crate::query::{self, Limits, Session, query_schema, timestamp};
 use detection::{Detection, Kind, RuleTest};
 use finding::Gatherer;
@@ -111,7 +111,10 @@ impl Scope {
                 .actions(version)
                 .await?
                 .ok_or_else(|| lake::Error::VersionGone { table: log.table().name, version })?;
-            added.note(log, &actions);
+            added.note(log, &actions, log.objects_of(version, &actions)?);
+        }
+        if head > after {
+            log.check_read(after).await?;
         }
         Ok(added.scope(after))
     }
@@ -138,8 +141,8 @@ struct Added {
 }
 
 impl Added {
-    fn note(&mut self, log: &TableLog, actions: &[Action]) {
-        self.objects.extend(lake::objects_of(actions).map(|record| record.object_id));
+    fn note(&mut self, log: &TableLog, actions: &[Action], objects: Vec<ObjectRecord>) {
+        self.objects.extend(objects.into_iter().map(|record| record.object_id));
         let mut days = BTreeSet::new();
         let mut only_new = true;
         for remove in actions.iter().filter_map(|action| action.remove.as_ref()) {

@@ -195,6 +195,8 @@ impl Lake {
                     }
                     return Ok(());
                 }
+                // It landed where no reader will see it: found again, it would pass for a proof.
+                Err(error @ Error::VersionGone { .. }) => return Err(error),
                 Err(error) => {
                     tracing::debug!(table = log.table().name, version = head + 1, %error, "commit not seen to succeed");
                     last_error = Some(error);
@@ -343,9 +345,11 @@ async fn unindexed(log: &TableLog, done: i64, placed: &mut Vec<Placed>) -> Resul
         version += 1;
         let rows_in = Some((log.table().name, version));
         let committed_at = actions.iter().find_map(Action::committed_at);
-        placed.extend(ledger::objects_of(&actions).map(|record| Placed { record, rows_in, committed_at }));
+        let records = log.objects_of(version, &actions)?;
+        placed.extend(records.into_iter().map(|record| Placed { record, rows_in, committed_at }));
     }
     if version > done {
+        log.check_read(done).await?;
         // The index must not name what the log may lose.
         log.settle().await?;
     }

@@ -34,13 +34,24 @@ pub struct LedgerLimits {
     pub index_bytes: usize,
     /// Objects the logs named since the index was looked at; beyond that they are looked up in the index.
     pub fresh_objects: usize,
+    /// An index that lacks so many versions of a log is brought up to date before the log is read on from it.
+    pub versions_behind: i64,
 }
 
 impl Default for LedgerLimits {
     /// Three weeks of 250,000 objects a day, and as much of one more: some 150 MB with what is needed to read them.
     fn default() -> Self {
-        LedgerLimits { index_bytes: 80 << 20, fresh_objects: 400_000 }
+        LedgerLimits { index_bytes: 80 << 20, fresh_objects: 400_000, versions_behind: 200 }
     }
+}
+
+/// What came of a look for objects.
+pub(super) enum LookUp {
+    /// What is known of each.
+    Found(Vec<States>),
+    /// Files of the index were deleted since it was looked at: it was looked at again, and the logs must be read on
+    /// before the same is asked again.
+    Gone(Error),
 }
 
 /// What is known of every object, as far as the logs were read.
@@ -53,6 +64,10 @@ pub struct Ledger {
     most_fresh: usize,
     seen: HashMap<&'static str, i64>,
     vacuumed: HashMap<&'static str, i64>,
+    /// The versions after which logs were read without a proof yet that nothing was gone there.
+    unproven: HashMap<&'static str, i64>,
+    /// Logs of which what was read cannot be relied on, with the version that is gone.
+    broken: HashMap<&'static str, i64>,
     /// Logs of which versions were read that may not be on disk yet.
     unsettled: HashSet<&'static str>,
 }
@@ -67,9 +82,13 @@ impl Ledger {
             most_fresh: limits.fresh_objects,
             seen: HashMap::new(),
             vacuumed: HashMap::new(),
+            unproven: HashMap::new(),
+            broken: HashMap::new(),
             unsettled: HashSet::new(),
         };
         ledger.renew(objects).await?;
+        // Whoever wrote what the index holds may have died before it was on disk.
+        ledger.unsettled.insert(OBJECTS.name);
         ledger.seen.insert(OBJECTS.name, ledger.index.version());
         for table in DATA_TABLES {
             ledger.seen.insert(table.name, ledger.index.progress(table.name));
@@ -80,10 +99,13 @@ impl Ledger {
     /// Reads the versions of a log that were not read yet, and makes sure that they stay; returns the newest version.
     pub async fn catch_up(&mut self, log: &TableLog) -> Result<i64, Error> {
         let name = log.table().name;
+        if let Some(version) = self.broken.get(name) {
+            return Err(Error::VersionGone { table: name, version: *version });
+        }
         let mut is_renewed = false;
         loop {
             let next = self.seen.get(name).copied().unwrap_or(-1) + 1;
-            let found = match log.actions_after(next - 1).await {
+            let found = match self.read_on(log, next - 1).await {
                 // Its log was cleaned up, or the index was lost and made again: what it holds now counts.
                 Err(Error::VersionGone { .. }) if name == OBJECTS.name && !is_renewed => {
                     is_renewed = true;
@@ -100,22 +122,48 @@ impl Ledger {
                 return Ok(next - 1);
             };
             log.check_actions(&actions)?;
+            let objects: Vec<ObjectRecord> = log.objects_of(next, &actions)?;
             if actions.iter().any(Action::is_vacuum) {
                 let newest = self.vacuumed.entry(name).or_insert(next);
                 *newest = next.max(*newest);
             }
             self.unsettled.insert(name);
-            for record in objects_of(&actions) {
+            let unproven = self.unproven.entry(name).or_insert(next - 1);
+            *unproven = (*unproven).min(next - 1);
+            for record in objects {
                 self.fresh.note(name, next, record.object_id, record.state);
             }
             self.seen.insert(name, next);
         }
     }
 
+    /// Reads the version after `head`; none when `head` is the newest and what was read until there is the log.
+    async fn read_on(&mut self, log: &TableLog, head: i64) -> Result<Option<Vec<Action>>, Error> {
+        let name = log.table().name;
+        let found = log.actions_after(head).await?;
+        if found.is_none()
+            && let Some(unproven) = self.unproven.get(name)
+        {
+            if let Err(error) = log.check_read(*unproven).await {
+                if let Error::VersionGone { version, .. } = &error
+                    && name != OBJECTS.name
+                {
+                    // What was noted of it cannot be told from the rest any more.
+                    self.broken.insert(name, *version);
+                }
+                return Err(error);
+            }
+            self.unproven.remove(name);
+        }
+        Ok(found)
+    }
+
     /// Goes on from what the index holds, since the versions from `next` on cannot be read.
     async fn skip_to_index(&mut self, objects: &TableLog, next: i64) -> Result<(), Error> {
         self.renew(objects).await?;
         self.seen.insert(OBJECTS.name, self.index.version());
+        self.unproven.remove(OBJECTS.name);
+        self.unsettled.insert(OBJECTS.name);
         // Deletions may have been announced in what was skipped.
         self.vacuumed.insert(OBJECTS.name, self.index.version().max(next));
         Ok(())
@@ -126,13 +174,12 @@ impl Ledger {
         self.vacuumed.get(table).copied().unwrap_or(-1)
     }
 
-    /// What became of objects, as far as the logs were read. None when files of the index were deleted since it was
-    /// looked at: it is looked at again, and the logs must be read on before this is asked again.
+    /// What became of objects, as far as the logs were read.
     pub(super) async fn look_up(
         &mut self,
         objects: &TableLog,
         names: &[ObjectName<'_>],
-    ) -> Result<Option<Vec<States>>, Error> {
+    ) -> Result<LookUp, Error> {
         let mut known: Vec<States> = names.iter().map(|name| self.fresh.get(name.id())).collect();
         let open: Vec<usize> = (0..names.len()).filter(|at| !known[*at].are_final()).collect();
         let wanted: Vec<ObjectName<'_>> = open.iter().map(|at| names[*at]).collect();
@@ -141,12 +188,12 @@ impl Ledger {
                 for (at, states) in open.into_iter().zip(found) {
                     known[at] = known[at].and(states);
                 }
-                Ok(Some(known))
+                Ok(LookUp::Found(known))
             }
             Err(error) if is_gone(&error) => {
                 tracing::debug!(%error, "files of the index are gone; looking at it again");
                 self.renew(objects).await?;
-                Ok(None)
+                Ok(LookUp::Gone(error))
             }
             Err(error) => Err(error),
         }
@@ -209,4 +256,32 @@ fn is_gone(error: &Error) -> bool {
         cause = found.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::lake::Lake;
+    use crate::store::{self, AwsSettings, Location};
+
+    #[tokio::test]
+    async fn what_the_index_says_is_on_disk_before_it_is_relied_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let location = Location::Local(directory.path().to_owned());
+        let place = store::lake(&location, &AwsSettings::default()).await.unwrap();
+        let lake = Lake::create(place, Arc::new(SystemClock)).await.unwrap();
+        let objects = lake.log(OBJECTS.name).unwrap();
+        let mut ledger = Ledger::load(objects, LedgerLimits::default()).await.unwrap();
+        for skips in [false, true] {
+            if skips {
+                ledger.skip_to_index(objects, 0).await.unwrap();
+            }
+            assert!(ledger.unsettled.contains(OBJECTS.name), "{skips}");
+            ledger.catch_up(objects).await.unwrap();
+            assert!(ledger.unsettled.is_empty(), "{skips}");
+        }
+    }
 }

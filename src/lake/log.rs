@@ -5,7 +5,10 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use arrow::array::{ArrayRef, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -22,6 +25,8 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::Error;
+use super::commits_only::CommitsOnly;
+use super::ledger::{ObjectRecord, objects_of};
 use super::reader::FileReader;
 #[cfg(debug_assertions)]
 use super::replay::replayed;
@@ -43,6 +48,10 @@ pub struct TableLog {
     table: &'static Table,
     store: Arc<dyn ObjectStore>,
     log_store: Arc<dyn LogStore>,
+    /// The store that the URL's path is below, and the URL.
+    root: (Arc<dyn ObjectStore>, Url),
+    /// Whether it was told that the log is read without its checkpoints.
+    told: Arc<AtomicBool>,
     /// Where the log's files are, for a lake in a directory.
     directory: Option<PathBuf>,
 }
@@ -236,10 +245,10 @@ impl TableLog {
         let url = root.join(&format!("{}/", table.name)).map_err(|error| Error::table(table, error))?;
         let prefix = Path::from_url_path(url.path()).map_err(|error| Error::table(table, error))?;
         let store: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(Arc::clone(root_store), prefix));
-        let options = StorageConfig::default();
-        let log_store = default_logstore(Arc::clone(&store), Arc::clone(root_store), &url, &options);
+        let log_store = log_store(Arc::clone(&store), Arc::clone(root_store), &url);
         let directory = url.to_file_path().ok().map(|path| path.join("_delta_log"));
-        Ok(TableLog { table, store, log_store, directory })
+        let root = (Arc::clone(root_store), url);
+        Ok(TableLog { table, store, log_store, root, told: Arc::default(), directory })
     }
 
     /// The table's columns.
@@ -364,13 +373,20 @@ impl TableLog {
 
     /// Writes a checkpoint; the table is whole without one, so a failure is only worth a warning.
     async fn checkpoint(&self) {
-        let mut table = DeltaTable::new(Arc::clone(&self.log_store));
-        let written = match table.load().await {
-            Ok(()) => checkpoints::create_checkpoint(&table, None).await,
+        let written = match self.load().await {
+            Ok(table) => {
+                let written = checkpoints::create_checkpoint(&table, None).await;
+                written.map_err(|error| Error::table(self.table, error))
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = written {
-            tracing::warn!(table = self.table.name, %error, "could not write a checkpoint; reading the log gets slower");
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(
+                table = self.table.name,
+                error,
+                "could not write a checkpoint; reading the log gets slower"
+            );
         }
     }
 
@@ -386,26 +402,34 @@ impl TableLog {
 
     /// The newest state of the table; before its first version when it has not been created.
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        Ok(self.snapshot_and_trouble().await?.0)
+    }
+
+    /// The newest state, and why the checkpoints could not be read where only the commits tell it.
+    pub async fn snapshot_and_trouble(&self) -> Result<(Snapshot, Option<Error>), Error> {
         #[cfg(debug_assertions)]
         if let Some(state) = replayed(self).await? {
             self.check_protocol(state.reader, WRITER_VERSION)?;
-            return Ok(state.into_snapshot());
+            return Ok((state.into_snapshot(), None));
         }
-        let table = match self.load().await {
-            Ok(table) => table,
+        match self.snapshot_by(&self.log_store).await {
+            Ok(snapshot) => Ok((snapshot, None)),
+            Err(_) if !self.exists().await? => Ok((Snapshot { version: -1, files: Vec::new() }, None)),
             Err(error) => {
-                return if self.exists().await? {
-                    Err(error)
-                } else {
-                    Ok(Snapshot { version: -1, files: Vec::new() })
-                };
+                let commits = self.commits_only(&error).await;
+                let Some(commits) = commits else { return Err(error) };
+                Ok((self.snapshot_by(&commits).await?, Some(error)))
             }
-        };
+        }
+    }
+
+    async fn snapshot_by(&self, log_store: &Arc<dyn LogStore>) -> Result<Snapshot, Error> {
+        let table = self.load_by(log_store).await?;
         let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
         let protocol = state.protocol();
         // Files of a later protocol may hold rows that are deleted in a way this program does not see.
         self.check_protocol(protocol.min_reader_version(), WRITER_VERSION)?;
-        let views = state.snapshot().file_views(self.log_store.as_ref(), None);
+        let views = state.snapshot().file_views(log_store.as_ref(), None);
         let views: Vec<_> = views.try_collect().await.map_err(|error| Error::table(self.table, error))?;
         let mut files = Vec::with_capacity(views.len());
         for view in views {
@@ -477,6 +501,14 @@ impl TableLog {
         Ok(())
     }
 
+    /// The objects that a version names. What is not understood is never passed over: its object would be taken for
+    /// one that the lake does not have.
+    pub fn objects_of(&self, version: i64, actions: &[Action]) -> Result<Vec<ObjectRecord>, Error> {
+        let table = self.table.name;
+        let unknown = |source| Error::UnknownObject { table, version, source };
+        objects_of(actions).map(|record| record.map_err(unknown)).collect()
+    }
+
     /// How far applications have come, by their id, at the newest version.
     pub async fn progress(&self, app_ids: &[String]) -> Result<(i64, Vec<Option<i64>>), Error> {
         #[cfg(debug_assertions)]
@@ -484,20 +516,63 @@ impl TableLog {
             let progress = app_ids.iter().map(|app_id| state.progress.get(app_id).copied());
             return Ok((state.version, progress.collect()));
         }
-        let table = self.load().await?;
+        match self.progress_by(&self.log_store, app_ids).await {
+            Ok(found) => Ok(found),
+            Err(error) => match self.commits_only(&error).await {
+                Some(commits) => self.progress_by(&commits, app_ids).await,
+                None => Err(error),
+            },
+        }
+    }
+
+    async fn progress_by(
+        &self,
+        log_store: &Arc<dyn LogStore>,
+        app_ids: &[String],
+    ) -> Result<(i64, Vec<Option<i64>>), Error> {
+        let table = self.load_by(log_store).await?;
         let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
         let mut found = Vec::with_capacity(app_ids.len());
         for app_id in app_ids {
-            let version = state.snapshot().transaction_version(self.log_store.as_ref(), app_id).await;
+            let version = state.snapshot().transaction_version(log_store.as_ref(), app_id).await;
             found.push(version.map_err(|error| Error::table(self.table, error))?);
         }
         Ok((version_number(state.version()), found))
     }
 
     async fn load(&self) -> Result<DeltaTable, Error> {
-        let mut table = DeltaTable::new(Arc::clone(&self.log_store));
+        match self.load_by(&self.log_store).await {
+            Ok(table) => Ok(table),
+            Err(error) => match self.commits_only(&error).await {
+                Some(commits) => self.load_by(&commits).await,
+                None => Err(error),
+            },
+        }
+    }
+
+    async fn load_by(&self, log_store: &Arc<dyn LogStore>) -> Result<DeltaTable, Error> {
+        let mut table = DeltaTable::new(Arc::clone(log_store));
         table.load().await.map_err(|error| Error::table(self.table, error))?;
         Ok(table)
+    }
+
+    /// The log without its checkpoints, when it failed with them: a copy may lack the one that is named as the newest,
+    /// and one may be broken. None when that is no way out.
+    async fn commits_only(&self, error: &Error) -> Option<Arc<dyn LogStore>> {
+        if !matches!(error, Error::Table { .. }) || !self.has_version(0).await.unwrap_or(false) {
+            return None;
+        }
+        if !self.told.swap(true, Ordering::Relaxed) {
+            let (table, error): (_, &dyn std::error::Error) = (self.table.name, error);
+            tracing::warn!(
+                table,
+                error,
+                "the table cannot be read by its checkpoints, so all its commits are read"
+            );
+        }
+        let (root, url) = &self.root;
+        let store: Arc<dyn ObjectStore> = Arc::new(CommitsOnly::of(&self.store));
+        Some(log_store(store, Arc::new(CommitsOnly::of(root)), url))
     }
 
     /// Stores a data file; it is not in the table before a commit adds it.
@@ -508,7 +583,8 @@ impl TableLog {
         stored.map(|_| ()).map_err(|error| Error::table(self.table, error))
     }
 
-    /// Some columns of a data file, whole.
+    /// Some columns of a data file, whole, in the order and of the types of this program whoever wrote it; null where
+    /// the file lacks one.
     pub async fn read_file(&self, path: &str, columns: &[&str]) -> Result<Vec<RecordBatch>, Error> {
         let failed = |error: object_store::Error| Error::table(self.table, error);
         let bytes = self.store.get(&Path::from(path)).await.map_err(failed)?.bytes().await.map_err(failed)?;
@@ -518,7 +594,34 @@ impl TableLog {
             let reader = builder.with_projection(mask).build()?;
             Ok(reader.collect::<Result<_, _>>()?)
         };
-        read().map_err(|error| Error::table(self.table, error))
+        let batches = read().map_err(|error| Error::table(self.table, error))?;
+        batches.iter().map(|batch| self.typed(path, batch, columns)).collect()
+    }
+
+    /// The columns of a batch as this program has them: others write the same values in other types.
+    fn typed(&self, path: &str, batch: &RecordBatch, columns: &[&str]) -> Result<RecordBatch, Error> {
+        let wrong = |name: &str, problem: String| Error::Value {
+            table: self.table.name,
+            column: name.to_owned(),
+            problem,
+        };
+        let mut typed: Vec<(&str, ArrayRef, bool)> = Vec::with_capacity(columns.len());
+        for name in columns {
+            let column = self.table.index_of(name).and_then(|at| self.table.columns.get(at));
+            let column = column.ok_or_else(|| wrong(name, "is not one of this version".to_owned()))?;
+            let kind = column.kind.data_type();
+            let values = match batch.column_by_name(name) {
+                // What does not fit is an error: a null would be taken for what the file says.
+                Some(values) => {
+                    let strict = CastOptions { safe: false, ..CastOptions::default() };
+                    cast_with_options(values, &kind, &strict)
+                        .map_err(|error| wrong(name, format!("cannot be read in `{path}`: {error}")))?
+                }
+                None => new_null_array(&kind, batch.num_rows()),
+            };
+            typed.push((name, values, true));
+        }
+        RecordBatch::try_from_iter_with_nullable(typed).map_err(|error| Error::table(self.table, error))
     }
 
     /// How many rows a data file holds, by its own word.
@@ -619,6 +722,10 @@ struct Stats {
     num_records: Option<u64>,
     min_values: Map<String, Value>,
     max_values: Map<String, Value>,
+}
+
+fn log_store(store: Arc<dyn ObjectStore>, root: Arc<dyn ObjectStore>, url: &Url) -> Arc<dyn LogStore> {
+    default_logstore(store, root, url, &StorageConfig::default())
 }
 
 pub(super) fn log_path(version: i64) -> Path {

@@ -3,6 +3,7 @@
 //! Must never acknowledge anything: it returns [`Committed`], and the queue's side asks for one.
 
 mod commit;
+mod commits_only;
 mod file;
 mod head;
 mod ledger;
@@ -42,7 +43,7 @@ pub use write::{COMPACTED, DayWriter, HOURLY, prefix_of};
 use crate::clock::Clock;
 use crate::decode::columns::Table;
 use crate::store::{self, LakeStore};
-use ledger::States;
+use ledger::{LookUp, States};
 
 /// What can go wrong with the lake.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +66,17 @@ pub enum Error {
     /// A version of the log is not what the Delta protocol says.
     #[error("version {version} of table `{table}` is not a valid commit")]
     Log {
+        /// The table.
+        table: &'static str,
+        /// The version.
+        version: i64,
+        /// The cause.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A commit names an object in a form this version does not know: a newer one wrote it.
+    #[error("version {version} of table `{table}` names an object in a form this version does not know")]
+    UnknownObject {
         /// The table.
         table: &'static str,
         /// The version.
@@ -221,6 +233,8 @@ impl Lake {
     /// What is known of objects, reading the logs to their heads first.
     pub async fn states(&self, names: &[ObjectName<'_>]) -> Result<Vec<Option<State>>, Error> {
         let known = self.look_up(self.log(OBJECTS.name)?, names).await?;
+        // Also whoever adds nothing learns of what others add.
+        self.relieve_ledger().await;
         Ok(known.states.into_iter().map(States::state).collect())
     }
 
@@ -233,17 +247,21 @@ impl Lake {
     async fn look_up(&self, last: &TableLog, names: &[ObjectName<'_>]) -> Result<Known, Error> {
         let objects = self.log(OBJECTS.name)?;
         let mut ledger = self.ledger().await?;
+        let mut last_gone = None;
         for _ in 0..INDEX_LOOKS {
             // An object may be settled in any table: a file can turn out to be something else after an upgrade.
             for log in self.logs().filter(|log| log.table().name != last.table().name) {
                 ledger.catch_up(log).await?;
             }
             let head = ledger.catch_up(last).await?;
-            if let Some(states) = ledger.look_up(objects, names).await? {
-                return Ok(Known { states, head, vacuumed: ledger.vacuumed(last.table().name) });
+            match ledger.look_up(objects, names).await? {
+                LookUp::Found(states) => {
+                    return Ok(Known { states, head, vacuumed: ledger.vacuumed(last.table().name) });
+                }
+                LookUp::Gone(error) => last_gone = Some(error),
             }
         }
-        Err(Error::Contended { table: OBJECTS.name, tries: INDEX_LOOKS })
+        Err(last_gone.unwrap_or(Error::Contended { table: OBJECTS.name, tries: INDEX_LOOKS }))
     }
 
     /// Lets go of what the ledger holds in memory and the index could say, once that is much.
@@ -277,9 +295,34 @@ impl Lake {
             for log in self.logs() {
                 log.check_writable().await?;
             }
+            self.catch_up_index().await;
             *guard = Some(Ledger::load(self.log(OBJECTS.name)?, self.ledger_limits).await?);
         }
         MutexGuard::try_map(guard, Option::as_mut).map_err(|_| Error::Worker)
+    }
+
+    /// Brings the index up to date where it is far behind, as one that was lost is: a piece at a time, where the ledger
+    /// would hold all of it in memory. A failure only costs that memory.
+    async fn catch_up_index(&self) {
+        let updated = async {
+            let app_ids: Vec<String> = self.data_logs().map(|log| index_app_id(log.table().name)).collect();
+            let objects = self.log(OBJECTS.name)?;
+            if !objects.exists().await? {
+                return Ok(());
+            }
+            let (_, progress) = objects.progress(&app_ids).await?;
+            for (log, done) in self.data_logs().zip(progress) {
+                if log.has_version(done.unwrap_or(-1) + self.ledger_limits.versions_behind).await? {
+                    return self.update_index().await;
+                }
+            }
+            Ok(())
+        };
+        let updated: Result<(), Error> = updated.await;
+        if let Err(error) = updated {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "the table `objects` is far behind and could not be brought up to date");
+        }
     }
 
     pub(crate) fn now_millis(&self) -> i64 {

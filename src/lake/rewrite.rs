@@ -95,6 +95,7 @@ impl Lake {
                 read += 1;
                 futile = 0;
                 if found.iter().any(|action| action.noted("commit").is_some_and(|id| *id == json!(commit))) {
+                    log.check_read(rewrite.read_at).await?;
                     return Ok(Rewritten::Committed(read));
                 }
                 log.check_actions(&found)?;
@@ -104,6 +105,8 @@ impl Lake {
             }
             match log.try_commit(read + 1, &actions).await {
                 Ok(()) => return Ok(Rewritten::Committed(read + 1)),
+                // It landed where no reader will see it.
+                Err(error @ Error::VersionGone { .. }) => return Err(error),
                 Err(error) => {
                     tracing::debug!(table = log.table().name, version = read + 1, %error, "rewrite not seen to succeed");
                     last_error = Some(error);

@@ -166,7 +166,12 @@ async fn read_log(
     let before = objects.count();
     // Files are listed before the log is read: what is stored meanwhile is not taken for an orphan.
     let listed = log.list_files().await?;
-    let snapshot = log.snapshot().await?;
+    let (snapshot, trouble) = log.snapshot_and_trouble().await?;
+    if let Some(error) = trouble {
+        let error = files::chain(&error);
+        let detail = format!("cannot be read, and all commits can: the next checkpoint cures it: {error}");
+        report.error(table, "checkpoint-wrong", &"_delta_log/_last_checkpoint", detail);
+    }
     let mut files = TableFiles::new(listed);
     let mut gone = 0_u64;
     let mut versions = futures::stream::iter(0..=snapshot.version)

@@ -92,6 +92,8 @@ async fn vacuum_table(lake: &Lake, log: &TableLog, settings: Settings) -> Result
         if !settings.dry_run && !doomed.is_empty() && !seen.announced {
             match announce(lake, log, &seen, doomed.len()).await {
                 Ok(()) => {}
+                // It landed where no reader will see it.
+                Err(error @ lake::Error::VersionGone { .. }) => return Err(error.into()),
                 Err(error) => {
                     last_error = Some(error);
                     continue;
@@ -153,10 +155,14 @@ impl Seen {
 
     /// Reads the versions that are new.
     async fn read_on(&mut self, log: &TableLog) -> Result<(), Error> {
+        let before = self.head;
         while let Some(actions) = log.actions_after(self.head).await? {
             log.check_actions(&actions)?;
             self.note(&actions);
             self.head += 1;
+        }
+        if self.head > before {
+            log.check_read(before).await?;
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use object_store::path::Path;
 
 use crate::decode::columns::Table;
 use crate::lake::DataFile;
@@ -70,7 +71,12 @@ impl LakeTable {
     fn partitioned(&self, file: &DataFile) -> PartitionedFile {
         let path = format!("{}/{}", self.directory, file.path);
         let day = ScalarValue::Date32(file.event_date.map(|day| day.to_epoch_days()));
-        let partitioned = PartitionedFile::new(path, file.size_bytes).with_partition_values(vec![day]);
+        let mut partitioned =
+            PartitionedFile::new(path.as_str(), file.size_bytes).with_partition_values(vec![day]);
+        // The path as it is: otherwise `~`, `#` and the like in the lake's own place would be written differently.
+        if let Ok(path) = Path::parse(&path) {
+            partitioned.object_meta.location = path;
+        }
         match file.rows {
             Some(_) => partitioned.with_statistics(Arc::new(self.statistics(file))),
             None => partitioned,

@@ -7,7 +7,7 @@ use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use super::{Error, LakeStore, Location};
 
-/// Tries to put the first file: the store of a log repeats nothing by itself.
+/// Tries to put a file: the store of a log repeats nothing by itself.
 const TRIES: u32 = 3;
 
 impl LakeStore {
@@ -28,7 +28,13 @@ impl LakeStore {
                 Err(error) => return Err(failed(error)),
             }
         };
-        let again = self.create(&path).await;
+        let mut again = self.create(&path).await;
+        tries = 1;
+        // Of a fault nothing can be told; and whether or not it was carried out, the file is there.
+        while matches!(again, Err(object_store::Error::Generic { .. })) && tries < TRIES {
+            again = self.create(&path).await;
+            tries += 1;
+        }
         if let Err(error) = self.store.delete(&path).await {
             tracing::debug!(path = path.as_ref(), %error, "an empty file stays behind");
         }

@@ -162,7 +162,10 @@ impl MultipartUpload for DurableUpload {
     }
 
     async fn abort(&mut self) -> Result<()> {
-        self.take_file()?;
+        // An upload whose end failed was given up there, and its writer is to hear of that failure, not of this.
+        if self.file.take().is_none() {
+            return Ok(());
+        }
         let temporary = self.temporary.clone();
         blocking(move || fs::remove_file(&temporary).map_err(|error| generic(&temporary, &error))).await
     }
@@ -334,6 +337,7 @@ mod tests {
         assert_eq!(store.get(&path).await.expect("is there").bytes().await.expect("is read"), "one two");
         upload.complete().await.expect_err("is complete already");
         upload.put_part("three".into()).await.expect_err("is complete already");
+        upload.abort().await.expect("there is nothing to give up");
         drop(upload);
         assert_eq!(names(), ["c.parquet"]);
 
@@ -344,5 +348,20 @@ mod tests {
         drop(store.put_multipart(&path).await.expect("is begun"));
         assert_eq!(names(), ["c.parquet"]);
         assert_eq!(store.get(&path).await.expect("is there").bytes().await.expect("is read"), "one two");
+    }
+
+    #[tokio::test]
+    async fn a_writer_hears_why_its_upload_could_not_be_ended() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = DurableLocal::default();
+        let path = Path::from_absolute_path(directory.path().join("taken")).expect("a path");
+        fs::create_dir(directory.path().join("taken")).expect("is made");
+        let upload = store.put_multipart(&path).await.expect("is begun");
+        let mut writer = object_store::WriteMultipart::new(upload);
+        writer.write(b"one");
+        // It gives up an upload whose end failed, and tells of the first thing that fails.
+        let error = writer.finish().await.expect_err("is taken").to_string();
+        assert!(error.contains("directory") && !error.contains("has ended"), "{error}");
+        assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1, "nothing is left behind");
     }
 }

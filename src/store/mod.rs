@@ -86,6 +86,14 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A `%` in the place that libraries take for the beginning of an escape.
+    #[error(
+        "a lake cannot be at `{place}`: `%` and two hex digits in its path would be read as another character"
+    )]
+    Percent {
+        /// The place.
+        place: String,
+    },
     /// The store does not keep what the lake relies on.
     #[error(
         "`{place}`{} ignores `If-None-Match: *` when a file is put: two writers would overwrite each other's commits",
@@ -184,13 +192,27 @@ pub async fn lake(location: &Location, aws: &AwsSettings) -> Result<LakeStore, E
                 ..RetryConfig::default()
             };
             let log = aws.bucket(bucket, no_retry).await?;
-            let slash = if prefix.is_empty() { "" } else { "/" };
-            let url = format!("s3://{bucket}/{prefix}{slash}");
-            let url = Url::parse(&url).map_err(|_| invalid(url))?;
+            let url = s3_url(bucket, prefix).ok_or_else(|| invalid(location.to_string()))?;
             (Arc::new(CreateOnce { data, log }) as Arc<dyn ObjectStore>, url)
         }
     };
+    let path = percent_encoding::percent_decode_str(url.path()).collect::<Vec<u8>>();
+    if percent_encoding::percent_decode(&path).ne(path.iter().copied()) {
+        return Err(Error::Percent { place: location.to_string() });
+    }
     Ok(LakeStore { store, url, location, endpoint: aws.endpoint.clone() })
+}
+
+/// The URL of a place in a bucket, ending in a slash. The prefix is one of keys, so what means something in a URL
+/// stands for itself.
+fn s3_url(bucket: &str, prefix: &str) -> Option<Url> {
+    let mut url = Url::parse(&format!("s3://{bucket}/")).ok()?;
+    url.path_segments_mut()
+        .ok()?
+        .pop_if_empty()
+        .extend(prefix.split('/').filter(|part| !part.is_empty()))
+        .push("");
+    Some(url)
 }
 
 /// An absolute path with `.` and `..` taken out and links followed as far as it exists.
@@ -300,6 +322,37 @@ impl ObjectStore for CreateOnce {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_place_that_would_be_taken_for_another_is_refused() {
+        let aws = AwsSettings { region: Some("eu-west-1".to_owned()), ..AwsSettings::default() };
+        for (text, is_refused) in [
+            ("s3://my-logs/a%20b", true),
+            ("/tmp/a%20b", true),
+            ("/tmp/a%2fb", true),
+            ("s3://my-logs/100%", false),
+            ("/tmp/100% done#1?", false),
+            ("/tmp/ü b", false),
+        ] {
+            let opened = lake(&text.parse().expect("a location"), &aws).await.map(|place| place.to_string());
+            assert_eq!(matches!(opened, Err(Error::Percent { .. })), is_refused, "{opened:?}");
+        }
+    }
+
+    #[test]
+    fn the_url_of_a_prefix_names_the_same_keys() {
+        for (prefix, url) in [
+            ("", "s3://my-logs/"),
+            ("a/b", "s3://my-logs/a/b/"),
+            ("a?b/c#d/e%20f g", "s3://my-logs/a%3Fb/c%23d/e%2520f%20g/"),
+            ("ü~[x]", "s3://my-logs/%C3%BC~[x]/"),
+        ] {
+            let found = s3_url("my-logs", prefix).expect("is a URL");
+            assert_eq!(found.as_str(), url);
+            let path = object_store::path::Path::from_url_path(found.path()).expect("is a path");
+            assert_eq!(path.as_ref(), prefix);
+        }
+    }
 
     #[test]
     fn locations_are_paths_or_buckets() {

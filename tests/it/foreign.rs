@@ -2,19 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{NaiveDate, TimeDelta};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use trailhound::alert::raise::Runner;
 use trailhound::alert::table::{AlertTable, Change};
 use trailhound::detect::detection::{self, Detection};
-use trailhound::lake::{self, Action, Lake, ReadObject};
+use trailhound::lake::{self, Action, Add, Lake, ReadObject};
 use trailhound::maintain::{compact, erase, vacuum};
 use trailhound::query::Limits;
 use trailhound::store::{self, AwsSettings, Location};
 
 use crate::cli::Place;
-use crate::maintain::{assert_whole, checked, clock, number, object_of, open, settings};
+use crate::maintain::{assert_whole, checked, clock, lengthen, number, object_of, open, settings};
 
 /// Object number so and so, of one event.
 fn object(number: usize) -> ReadObject {
@@ -203,6 +209,223 @@ async fn a_table_without_its_newest_version_is_not_added_to() {
     see_all(&lake, 2).await;
     std::fs::remove_file(version_path(directory.path(), "cloudtrail", 3)).expect("is removed");
     is_gone(lake.commit(vec![object(7)]).await, 4);
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_no_proof_that_the_newest_version_is_there() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    lengthen(directory.path(), "cloudtrail", 1..=49);
+    commit_each(&lake, 0..3).await;
+    see_all(&lake, 2).await;
+    std::fs::remove_file(version_path(directory.path(), "cloudtrail", 52)).expect("is removed");
+    is_gone(lake.commit(vec![object(100)]).await, 53);
+    let log = lake.log("cloudtrail").expect("a table");
+    is_gone(log.try_commit(53, &[Action::info("WRITE", 0, json!({}))]).await, 52);
+}
+
+#[tokio::test]
+async fn who_was_just_before_a_checkpoint_goes_on_after_a_clean_up() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let awake = open(directory.path()).await;
+    lengthen(directory.path(), "cloudtrail", 1..=48);
+    commit_each(&awake, 0..1).await;
+    awake.update_index().await.expect("is indexed");
+    let asleep = open(directory.path()).await;
+    see_all(&asleep, 0).await;
+    commit_each(&awake, 1..2).await;
+    lengthen(directory.path(), "cloudtrail", 51..=99);
+    commit_each(&awake, 2..3).await;
+    clean_up(directory.path(), "cloudtrail", 50);
+    // Nothing after the version it had read is gone.
+    commit_each(&asleep, 3..4).await;
+    asleep.update_index().await.expect("goes on from version 49");
+    assert_eq!(number(&open(directory.path()).await, "select count(*) from objects").await, 4);
+}
+
+#[tokio::test]
+async fn a_hint_of_an_old_checkpoint_does_not_hide_a_clean_up() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let hint = directory.path().join("cloudtrail/_delta_log/_last_checkpoint");
+    let awake = open(directory.path()).await;
+    lengthen(directory.path(), "cloudtrail", 1..=49);
+    commit_each(&awake, 0..1).await;
+    let old_hint = std::fs::read(&hint).expect("is there");
+    let at_checkpoint = open(directory.path()).await;
+    see_all(&at_checkpoint, 0).await;
+    lengthen(directory.path(), "cloudtrail", 51..=60);
+    let behind_it = open(directory.path()).await;
+    see_all(&behind_it, 0).await;
+    lengthen(directory.path(), "cloudtrail", 61..=99);
+    commit_each(&awake, 1..3).await;
+    clean_up(directory.path(), "cloudtrail", 100);
+    // Whoever made the older checkpoint was slow to say so.
+    std::fs::write(hint, old_hint).expect("is written");
+    is_gone(at_checkpoint.commit(vec![object(200)]).await, 51);
+    is_gone(behind_it.commit(vec![object(200)]).await, 61);
+    let log = awake.log("cloudtrail").expect("a table");
+    for version in [51, 61] {
+        is_gone(log.try_commit(version, &[Action::info("WRITE", 0, json!({}))]).await, version - 1);
+    }
+    commit_each(&awake, 3..4).await;
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_is_missing_or_broken_stops_nothing() {
+    for damage in ["missing", "broken", "beyond"] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let lake = open(directory.path()).await;
+        commit_each(&lake, 0..3).await;
+        lengthen(directory.path(), "cloudtrail", 4..=49);
+        commit_each(&lake, 3..4).await;
+        lengthen(directory.path(), "cloudtrail", 51..=96);
+        let log = directory.path().join("cloudtrail/_delta_log");
+        let checkpoint = log.join("00000000000000000050.checkpoint.parquet");
+        let size = std::fs::metadata(&checkpoint).expect("is there").len();
+        match damage {
+            // As in a copy that was made while the lake was written to: the hint came last.
+            "beyond" => std::fs::write(log.join("_last_checkpoint"), r#"{"version":100,"size":9}"#),
+            "missing" => std::fs::remove_file(&checkpoint),
+            _ => std::fs::write(&checkpoint, vec![7; usize::try_from(size).expect("fits")]),
+        }
+        .expect("is done");
+
+        let lake = open(directory.path()).await;
+        assert_eq!(number(&lake, "select count(*) from cloudtrail").await, 4, "{damage}");
+        commit_each(&lake, 4..6).await;
+        lake.update_index().await.expect("is indexed");
+        let report = checked(&lake).await;
+        let errors: Vec<_> = report.problems.iter().filter(|problem| problem.is_error).collect();
+        assert_eq!((errors.len(), errors[0].kind, errors[0].table), (1, "checkpoint-wrong", "cloudtrail"));
+        assert!(errors[0].detail.contains("all commits can"), "{damage}: {}", errors[0].detail);
+        // What it would rewrite it can read.
+        let settings = settings();
+        let job = compact::jobs(&lake, &settings, Some("cloudtrail")).await.expect("are found").remove(0);
+        let done = compact::run(&lake, job, &settings, |_| {}).await.expect("is done").expect("had files");
+        assert_eq!(done.version, Some(99), "{damage}");
+
+        // The next checkpoint cures it.
+        commit_each(&lake, 6..8).await;
+        assert!(log.join("00000000000000000100.checkpoint.parquet").exists(), "{damage}");
+        lake.update_index().await.expect("is indexed");
+        assert_whole(&open(directory.path()).await).await;
+        assert_eq!(number(&lake, "select count(*) from cloudtrail").await, 8, "{damage}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_checkpoint_of_a_log_that_was_cleaned_up_is_an_error() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    lengthen(directory.path(), "cloudtrail", 1..=49);
+    commit_each(&lake, 0..2).await;
+    clean_up(directory.path(), "cloudtrail", 50);
+    let checkpoint = "cloudtrail/_delta_log/00000000000000000050.checkpoint.parquet";
+    std::fs::write(directory.path().join(checkpoint), [7; 999]).expect("is written");
+    let read = lake.log("cloudtrail").expect("a table").snapshot().await;
+    assert!(matches!(read, Err(lake::Error::Table { table: "cloudtrail", .. })), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_commit_that_names_objects_in_an_unknown_form_is_not_passed_over() {
+    for objects in [json!([{ "object_id": "7", "state": "sharded" }]), json!("elsewhere")] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let lake = open(directory.path()).await;
+        commit_each(&lake, 0..1).await;
+        lake.update_index().await.expect("is indexed");
+        let log = lake.log("cloudtrail").expect("a table");
+        let newer = Action::info("WRITE", 0, json!({ "objects": objects }));
+        log.try_commit(2, &[newer]).await.expect("is committed");
+        let fails = |outcome: Result<(), lake::Error>| {
+            let error = outcome.expect_err("is refused");
+            assert!(
+                matches!(error, lake::Error::UnknownObject { table: "cloudtrail", version: 2, .. }),
+                "{error:?}"
+            );
+        };
+        for lake in [&lake, &open(directory.path()).await] {
+            fails(lake.commit(vec![object(7)]).await.map(drop));
+            fails(lake.commit(vec![object(7)]).await.map(drop));
+            fails(lake.known(&[object(0).record.name()]).await.map(drop));
+            fails(lake.update_index().await);
+        }
+        assert!(!version_path(directory.path(), "cloudtrail", 3).exists());
+        let index = lake.log(lake::OBJECTS.name).expect("a table");
+        let (_, progress) = index.progress(&[lake::index_app_id("cloudtrail")]).await.expect("is read");
+        assert_eq!(progress, [Some(1)], "the index did not pass it");
+        let report = checked(&lake).await;
+        assert!(report.problems.iter().any(|problem| problem.kind == "commit-unreadable"));
+    }
+}
+
+/// Puts a file of alerts in the place of another, with some columns changed.
+async fn rewrite_alerts(lake: &Lake, directory: &Path, change: impl Fn(&str, ArrayRef) -> Option<ArrayRef>) {
+    let log = lake.log("alerts").expect("a table");
+    let snapshot = log.snapshot().await.expect("a state");
+    let [file] = &snapshot.files[..] else { panic!("{snapshot:?}") };
+    let bytes = std::fs::File::open(directory.join("alerts").join(&file.path)).expect("is there");
+    let reader =
+        ParquetRecordBatchReaderBuilder::try_new(bytes).expect("is Parquet").build().expect("is read");
+    let batch = reader.map(|batch| batch.expect("is read")).next().expect("has rows");
+    let columns = batch.schema_ref().fields().iter().zip(batch.columns()).filter_map(|(field, column)| {
+        Some((field.name().clone(), change(field.name(), Arc::clone(column))?, true))
+    });
+    let batch = RecordBatch::try_from_iter_with_nullable(columns).expect("is a batch");
+    let mut written = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut written, batch.schema(), None).expect("can be written");
+    writer.write(&batch).expect("is written");
+    writer.close().expect("is written");
+    let path = format!("event_date=2026-03-10/theirs-{}.parquet", snapshot.version);
+    let add = Add {
+        path: path.clone(),
+        partition_values: serde_json::Map::from_iter([("event_date".to_owned(), "2026-03-10".into())]),
+        size: written.len() as u64,
+        modification_time: 0,
+        data_change: true,
+        stats: None,
+        tags: None,
+    };
+    log.put_file(&path, written.into()).await.expect("is stored");
+    let actions = [Action::remove(&file.path, 0), Action::add(add)];
+    log.try_commit(snapshot.version + 1, &actions).await.expect("is committed");
+}
+
+#[tokio::test]
+async fn alerts_that_others_wrote_again_in_other_types_are_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    commit_each(&lake, 0..3).await;
+    let detections = [rule("a-rule")];
+    let runner =
+        Runner { lake: &lake, detections: &detections, limits: Limits::default(), subscribers: Vec::new() };
+    runner.run_new(|_| {}).await.expect("runs");
+    let table = AlertTable::new(&lake);
+    let before = table.all().await.expect("are read");
+    assert!(!before.is_empty());
+    let nanoseconds = DataType::Timestamp(TimeUnit::Nanosecond, None);
+    rewrite_alerts(&lake, directory.path(), |_, column| {
+        let kind = match column.data_type() {
+            DataType::Utf8 => DataType::Utf8View,
+            DataType::Timestamp(..) => nanoseconds.clone(),
+            DataType::Int64 => DataType::Int32,
+            other => other.clone(),
+        };
+        Some(cast(&column, &kind).expect("can be cast"))
+    })
+    .await;
+    assert_eq!(table.all().await.expect("are read"), before);
+
+    rewrite_alerts(&lake, directory.path(), |name, column| (name != "event_count").then_some(column)).await;
+    let error = table.all().await.expect_err("lacks a column").to_string();
+    assert_eq!(error, "column `event_count` of table `alerts` is null");
+    rewrite_alerts(&lake, directory.path(), |name, column| match name {
+        "first_time" => Some(Arc::new(StringArray::from(vec!["soon"; column.len()]))),
+        _ => Some(column),
+    })
+    .await;
+    let error = table.all().await.expect_err("is no time").to_string();
+    let expected = "column `first_time` of table `alerts` cannot be read in `event_date=2026-03-10/theirs-";
+    assert!(error.starts_with(expected), "{error}");
 }
 
 /// The schema of the newest metadata of `cloudtrail`, and the metadata.

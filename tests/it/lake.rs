@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::ObjectStore;
 use trailhound::clock::{Clock, SystemClock};
 use trailhound::decode::columns::{CLOUDTRAIL, Kind, Table, column};
 use trailhound::decode::gzip;
@@ -74,6 +76,36 @@ async fn many_commits_are_read_through_checkpoints() {
     assert!(report.committed.settles(report.known[0]));
     let known = object(0, 2).record;
     assert_eq!(again.states(&[known.name()]).await.expect("is known"), [Some(State::Committed)]);
+}
+
+#[tokio::test]
+async fn a_lake_is_where_its_place_says_whatever_is_in_the_name() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let name = "a b% c#d?e~f[g]ü";
+    let bucket = Arc::new(object_store::memory::InMemory::new());
+    let aws = AwsSettings { region: Some("eu-west-1".to_owned()), ..AwsSettings::default() };
+    for location in [
+        Location::Local(directory.path().join(name)),
+        format!("s3://my-lake/{name}/{name}").parse().expect("a location"),
+    ] {
+        let mut place = store::lake(&location, &aws).await.expect("a store");
+        if matches!(location, Location::S3 { .. }) {
+            place.store = Arc::clone(&bucket) as Arc<dyn ObjectStore>;
+        }
+        let lake = Lake::create(place, clock()).await.expect("a lake");
+        for at in 0..51 {
+            lake.commit(vec![object(at, 2)]).await.expect("is committed");
+        }
+        lake.update_index().await.expect("is indexed");
+        assert_eq!(number(&lake, "select count(*) from cloudtrail").await, 102, "{location}");
+        assert_eq!(number(&lake, "select count(*) from objects").await, 51, "{location}");
+    }
+    assert!(directory.path().join(name).join("cloudtrail/_delta_log/_last_checkpoint").exists());
+    let stored: Vec<_> = bucket.list(None).try_collect().await.expect("is listed");
+    let place = format!("{name}/{name}/");
+    assert!(stored.iter().all(|meta| meta.location.as_ref().starts_with(&place)), "{stored:?}");
+    let hint = format!("{place}cloudtrail/_delta_log/_last_checkpoint");
+    assert!(stored.iter().any(|meta| meta.location.as_ref() == hint));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

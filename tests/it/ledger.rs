@@ -18,7 +18,7 @@ use trailhound::maintain::vacuum;
 
 use super::maintain::{assert_whole, clock, compact_all, make_old, number, open};
 
-const TINY: LedgerLimits = LedgerLimits { index_bytes: 900, fresh_objects: 6 };
+const TINY: LedgerLimits = LedgerLimits { index_bytes: 900, fresh_objects: 6, versions_behind: 10 };
 const OBJECTS_THERE_MAY_BE: usize = 48;
 
 async fn open_tiny(directory: &Path) -> Lake {
@@ -263,7 +263,7 @@ async fn a_file_of_the_index_that_cannot_be_read_is_an_error() {
 async fn old_days_are_looked_up_in_their_files_within_the_limit() {
     let directory = tempfile::tempdir().expect("a directory");
     let lake = open(directory.path()).await;
-    let limits = LedgerLimits { index_bytes: 64 << 10, fresh_objects: 10 };
+    let limits = LedgerLimits { index_bytes: 64 << 10, fresh_objects: 10, ..LedgerLimits::default() };
     let lake = lake.with_ledger_limits(limits);
     lake.commit((0..OBJECTS_THERE_MAY_BE).map(|number| object(number, State::Committed)).collect())
         .await
@@ -273,6 +273,57 @@ async fn old_days_are_looked_up_in_their_files_within_the_limit() {
         assert_eq!(known, [Some(State::Committed)], "{number}");
         assert!(lake.ledger_bytes().await <= limits.index_bytes, "{}", lake.ledger_bytes().await);
     }
+}
+
+#[tokio::test]
+async fn an_index_that_is_far_behind_is_caught_up_with_first() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    for number in 0..40 {
+        lake.commit(vec![object(number, State::Committed)]).await.expect("is committed");
+    }
+    let indexed = async || {
+        let app_id = lake::index_app_id("cloudtrail");
+        lake.log(OBJECTS.name).expect("a table").progress(&[app_id]).await.expect("is read").1[0]
+    };
+    let record = object(0, State::Committed).record;
+    let large = LedgerLimits { versions_behind: 42, fresh_objects: 100, ..TINY };
+    let behind = open(directory.path()).await.with_ledger_limits(large);
+    assert_eq!(behind.states(&[record.name()]).await.expect("is looked up"), [Some(State::Committed)]);
+    assert_eq!(indexed().await, None);
+    let behind = open_tiny(directory.path()).await;
+    assert_eq!(behind.states(&[record.name()]).await.expect("is looked up"), [Some(State::Committed)]);
+    assert_eq!(indexed().await, Some(40));
+}
+
+#[tokio::test]
+async fn who_only_asks_what_is_known_does_not_hold_what_others_add() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (asks, adds) = (open_tiny(directory.path()).await, open(directory.path()).await);
+    let record = object(0, State::Committed).record;
+    let mut most = 0;
+    for number in 0..40 {
+        adds.commit(vec![object(number, State::Committed)]).await.expect("is committed");
+        assert_eq!(asks.states(&[record.name()]).await.expect("is looked up"), [Some(State::Committed)]);
+        most = most.max(asks.ledger_bytes().await);
+    }
+    // Of those it need not look up again, and of days that are read whole.
+    assert!(most <= TINY.index_bytes + 2 * TINY.fresh_objects * 72, "{most}");
+}
+
+#[tokio::test]
+async fn a_file_of_the_index_that_is_gone_is_told_and_not_others_who_commit() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    lake.commit((0..8).map(|number| object(number, State::Committed)).collect()).await.expect("is committed");
+    lake.update_index().await.expect("is indexed");
+    // An old day, which is looked into only when it is asked for.
+    let lake = open_tiny(directory.path()).await;
+    std::fs::remove_dir_all(directory.path().join("objects/event_date=2026-03-10")).expect("is removed");
+    let error = lake.states(&[object(0, State::Committed).record.name()]).await.expect_err("is gone");
+    let told = format!("{error:?}");
+    assert!(matches!(error, lake::Error::Table { table: "objects", .. }), "{told}");
+    assert!(told.contains("NotFound") && told.contains("event_date=2026-03-10"), "{told}");
 }
 
 /// A day of the index as compaction leaves it, with so many objects that reading it for one would not pay.

@@ -174,17 +174,15 @@ impl ObjectRecord {
     }
 }
 
-/// The objects a version's commit names.
-pub fn objects_of(actions: &[Action]) -> impl Iterator<Item = ObjectRecord> + '_ {
-    let infos = actions.iter().filter_map(|action| action.commit_info.as_ref());
-    let lists = infos.filter_map(|info| info.get("trailhound")?.get("objects")?.as_array());
-    lists.flatten().filter_map(|value: &Value| match ObjectRecord::deserialize(value) {
-        Ok(record) => Some(record),
-        Err(error) => {
-            tracing::error!(%error, "a commit names an object in a form this version does not know");
-            None
-        }
-    })
+/// The objects a version's commit names; an error for each that is in a form this version does not know.
+pub fn objects_of(actions: &[Action]) -> impl Iterator<Item = Result<ObjectRecord, serde_json::Error>> + '_ {
+    let lists = actions.iter().filter_map(|action| action.noted("objects"));
+    lists
+        .flat_map(|list| match list {
+            Value::Array(objects) => objects.as_slice(),
+            other => std::slice::from_ref(other),
+        })
+        .map(ObjectRecord::deserialize)
 }
 
 #[cfg(test)]

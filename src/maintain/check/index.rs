@@ -43,8 +43,15 @@ pub(super) async fn check(
     let added = done.map(|object| ((object.id, object.version), (object.table, object.rows))).collect();
     let mut wanted = Wanted { added, outcomes: objects.outcomes().clone() };
     for (path, add) in files.live() {
-        // A file that cannot be read was told of before.
-        let Ok(batches) = log.read_file(path, &COLUMNS).await else { continue };
+        let batches = match log.read_file(path, &COLUMNS).await {
+            Ok(batches) => batches,
+            Err(error @ lake::Error::Value { .. }) => {
+                report.error(OBJECTS.name, "index-wrong", &path, error.to_string());
+                continue;
+            }
+            // A file that cannot be read was told of before.
+            Err(_) => continue,
+        };
         // Without its commit, a file's partition is not known.
         let is_by_day = day::is_marked(path) && !add.partition_values.is_empty();
         for batch in &batches {

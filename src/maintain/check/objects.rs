@@ -74,9 +74,10 @@ impl Objects {
     /// Notes what one version says.
     pub fn note(&mut self, table: &'static Table, version: i64, actions: &[Action], report: &mut Report) {
         let name = table.name;
-        let listed = actions.iter().filter_map(|action| action.noted("objects")?.as_array()).map(Vec::len);
-        let (listed, mut understood) = (listed.sum::<usize>(), 0);
+        let (mut listed, mut understood) = (0, 0);
         for record in lake::objects_of(actions) {
+            listed += 1;
+            let Ok(record) = record else { continue };
             understood += 1;
             if name == OBJECTS.name {
                 *self.outcomes.entry((record.object_id, record.state)).or_default() += 1;

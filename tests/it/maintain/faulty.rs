@@ -5,6 +5,8 @@ use super::*;
 /// What happens to a conditional put.
 #[derive(Debug, Clone, Copy)]
 enum Fault {
+    /// Nothing.
+    None,
     /// Nothing is written, and it fails.
     Fail,
     /// It is written, and fails.
@@ -15,6 +17,8 @@ enum Fault {
     Overwrite,
     /// Somebody else commits first.
     Overtake,
+    /// Others went on, and cleaned up the log behind their checkpoint; whether the answer is lost.
+    Sleep { lie: bool },
 }
 
 /// A local store whose next conditional puts go wrong.
@@ -60,13 +64,20 @@ impl ObjectStore for Faulty {
         let fault = if create { self.faults.lock().expect("a lock").pop_front() } else { None };
         let failed = || object_store::Error::Generic { store: "Faulty", source: "injected fault".into() };
         match fault {
-            None => self.inner.put_opts(path, body, options).await,
+            None | Some(Fault::None) => self.inner.put_opts(path, body, options).await,
             Some(Fault::Fail) => Err(failed()),
             Some(Fault::Lie) => self.inner.put_opts(path, body, options).await.and(Err(failed())),
             Some(Fault::Overtake) => {
                 let theirs = r#"{"commitInfo":{"operation":"WRITE"}}"#;
                 self.inner.put_opts(path, theirs.into(), options.clone()).await?;
                 self.inner.put_opts(path, body, options).await
+            }
+            Some(Fault::Sleep { lie }) => {
+                let table = self.directory.join("cloudtrail");
+                std::fs::rename(table.join("_delta_log"), table.join("_before")).expect("is renamed");
+                std::fs::rename(table.join("_later"), table.join("_delta_log")).expect("is renamed");
+                let put = self.inner.put_opts(path, body, options).await;
+                if lie { put.and(Err(failed())) } else { put }
             }
             Some(Fault::Overwrite) => {
                 let options = PutOptions { mode: PutMode::Overwrite, ..options };
@@ -146,8 +157,13 @@ async fn a_bucket_that_ignores_the_condition_of_a_put_is_refused() {
         "{refused}"
     );
     assert!(files().await.is_empty(), "nothing is made, and nothing is left behind");
+    // Where it is overwritten after a fault, it is so too.
+    let refused = create(&[Fault::Overwrite, Fault::Fail, Fault::Overwrite]).await.expect_err("is refused");
+    assert!(refused.to_string().contains("ignores"), "{refused}");
     create(&[Fault::Fail; 3]).await.expect_err("cannot tell");
-    create(&[Fault::Fail]).await.expect("is a lake");
+    create(&[Fault::None, Fault::Fail, Fault::Fail, Fault::Fail]).await.expect_err("cannot tell");
+    assert!(files().await.is_empty(), "nothing is made, and nothing is left behind");
+    create(&[Fault::Fail, Fault::None, Fault::Fail, Fault::Fail]).await.expect("is a lake");
     let made = files().await;
     assert_eq!(made.len(), lake::TABLES.len(), "one version of each table: {made:?}");
 }
@@ -170,6 +186,74 @@ async fn a_writer_that_meets_a_vacuum_stores_its_files_again() {
     assert!(compact_all(&lake).await.iter().any(|done| done.table == "cloudtrail"));
     assert_eq!(rows(&lake).await, 2);
     assert_whole(&lake).await;
+}
+
+/// A lake whose log of `cloudtrail` ends at version 48, and beside it that of those who go on to a checkpoint at 50
+/// and clean up what is behind it.
+async fn sleeping(directory: &Path) -> (Lake, Arc<Faulty>) {
+    let awake = open(directory).await;
+    let numbered = |number: usize| object(&format!("k{number}"), &[(&format!("{number}"), 1, "x")]);
+    let table = directory.join("cloudtrail");
+    lengthen(directory, "cloudtrail", 1..=47);
+    for number in 0..4 {
+        if number == 1 {
+            std::fs::create_dir(table.join("_before")).expect("is made");
+            for file in std::fs::read_dir(table.join("_delta_log")).expect("a directory") {
+                let file = file.expect("an entry");
+                std::fs::copy(file.path(), table.join("_before").join(file.file_name())).expect("is copied");
+            }
+        }
+        assert_eq!(awake.commit(vec![numbered(number)]).await.expect("is committed").added.len(), 1);
+    }
+    for version in 0..50 {
+        std::fs::remove_file(table.join(format!("_delta_log/{version:020}.json"))).expect("is removed");
+    }
+    std::fs::rename(table.join("_delta_log"), table.join("_later")).expect("is renamed");
+    std::fs::rename(table.join("_before"), table.join("_delta_log")).expect("is renamed");
+    let (lake, store) = open_faulty(directory).await;
+    assert_eq!(lake.commit(vec![numbered(0)]).await.expect("is known").known.len(), 1);
+    (lake, store)
+}
+
+fn is_gone<T: std::fmt::Debug>(outcome: Result<T, lake::Error>) {
+    let error = outcome.expect_err("is refused");
+    assert!(matches!(error, lake::Error::VersionGone { table: "cloudtrail", version: 48 }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_commit_that_landed_behind_a_checkpoint_proves_nothing() {
+    for lie in [false, true] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (lake, store) = sleeping(directory.path()).await;
+        store.faults.lock().expect("a lock").push_back(Fault::Sleep { lie });
+        let new = || vec![object("new", &[("new", 1, "x")])];
+        is_gone(lake.commit(new()).await);
+        assert!(directory.path().join("cloudtrail/_delta_log/00000000000000000049.json").exists());
+        is_gone(lake.commit(new()).await);
+        // The next versions may come: what was noted stays what it is.
+        is_gone(lake.commit(new()).await);
+        assert_eq!(rows(&lake).await, 4);
+    }
+}
+
+#[tokio::test]
+async fn a_rewrite_that_landed_behind_a_checkpoint_is_not_done() {
+    for lie in [false, true] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (lake, store) = sleeping(directory.path()).await;
+        let log = lake.log("cloudtrail").expect("a table");
+        let snapshot = log.snapshot().await.expect("a state");
+        store.faults.lock().expect("a lock").push_back(Fault::Sleep { lie });
+        let rewrite = Rewrite {
+            operation: "DELETE",
+            read_at: snapshot.version,
+            remove: vec![snapshot.files[0].path.clone()],
+            add: Vec::new(),
+            removal: None,
+        };
+        is_gone(lake.rewrite(log, rewrite).await);
+        assert_eq!(rows(&lake).await, 4);
+    }
 }
 
 #[tokio::test]
