@@ -300,6 +300,14 @@ enum Record {
     Other(String),
 }
 
+/// What stands for the name of the event where only a folder was made.
+const FOLDER: &str = "a folder";
+
+/// Whether an object is what a console makes of a folder: nothing, with a key that ends in `/`.
+fn is_folder(announced: &Announcement) -> bool {
+    announced.key.ends_with('/') && announced.size == Some(0)
+}
+
 fn s3_record(record: &Field) -> Result<Record, Error> {
     let place = &record.place;
     let fields: S3Record = record.object()?;
@@ -323,7 +331,7 @@ fn s3_record(record: &Field) -> Result<Record, Error> {
     let fields: S3Object = object.object()?;
     let field = |name, raw| Field::of(&object.place, name, raw);
     let (key, alternative_key) = form_encoded_key(&field("key", fields.key))?;
-    Ok(Record::Created(Announcement {
+    let announced = Announcement {
         bucket,
         key,
         etag: field("eTag", fields.etag).text()?.map(unquoted),
@@ -332,7 +340,11 @@ fn s3_record(record: &Field) -> Result<Record, Error> {
         event_time,
         key_form: KeyForm::FormEncoded,
         alternative_key,
-    }))
+    };
+    if is_folder(&announced) {
+        return Ok(Record::Other(FOLDER.to_owned()));
+    }
+    Ok(Record::Created(announced))
 }
 
 #[derive(Deserialize)]
@@ -370,7 +382,7 @@ fn event_bridge(envelope: &Envelope, place: &Place) -> Result<Notification, Erro
     let fields: BridgedObject = object.object()?;
     let field = |name, raw| Field::of(&object.place, name, raw);
     let (key, alternative_key) = literal_key(&field("key", fields.key))?;
-    Ok(Notification::Objects(vec![Announcement {
+    let announced = Announcement {
         bucket,
         key,
         etag: field("etag", fields.etag).text()?.map(unquoted),
@@ -379,7 +391,11 @@ fn event_bridge(envelope: &Envelope, place: &Place) -> Result<Notification, Erro
         event_time: Field::of(place, "time", envelope.time).time()?,
         key_form: KeyForm::Literal,
         alternative_key,
-    }]))
+    };
+    if is_folder(&announced) {
+        return Ok(Notification::Nothing { reason: format!("`{FOLDER}` announces no new object") });
+    }
+    Ok(Notification::Objects(vec![announced]))
 }
 
 /// `CloudTrail`'s own notification, which lists keys, and AWS Config's, which names one.
@@ -756,6 +772,16 @@ mod tests {
         let mut broken = records.clone();
         broken[3] = with(broken[3].clone(), "/s3/object/key", json!(null));
         check(&json!({"Records": broken}), "error: `Records[3].s3.object.key` is missing");
+    }
+
+    #[test]
+    fn folders_are_no_objects() {
+        let expect = "nothing: `a folder` announces no new object";
+        let empty = |event, path| with(event, path, json!(0));
+        check(&empty(s3_event("AWSLogs%2F"), "/Records/0/s3/object/size"), expect);
+        check(&empty(bridged("Object Created", "AWSLogs/"), "/detail/object/size"), expect);
+        check(&empty(s3_event("AWSLogs/x"), "/Records/0/s3/object/size"), r#"logs "AWSLogs/x""#);
+        check(&s3_event("AWSLogs/"), r#"logs "AWSLogs/""#);
     }
 
     #[test]

@@ -486,6 +486,33 @@ async fn what_may_not_be_fetched_is_not_fetched() {
 }
 
 #[tokio::test]
+async fn an_object_has_one_key() {
+    let world = World::with_dead_letters().await;
+    world.put("a.json", events(1, 3)).await;
+    world.put("lake/cloudtrail/a.json", events(2, 3)).await;
+    // What the client would make of them is in the bucket, and one belongs to the lake.
+    let others = ["/a.json", "a.json/", "b//a.json", "/lake/cloudtrail/a.json", "b/../a.json"];
+    world.queue.send(announcement("logs", &["a.json"]));
+    for key in others {
+        world.queue.send(announcement("logs", &[key]));
+    }
+    let folder =
+        announcement("logs", &["AWSLogs/"]).replace(r#""key":"AWSLogs/""#, r#""key":"AWSLogs/","size":0"#);
+    world.queue.send(folder);
+    world.run_to_the_end(1).await;
+    assert_eq!(rows(&world.lake, "cloudtrail").await, (3, 3));
+    assert_eq!(world.queue.counts(), counts(others.len()));
+    let mut expected = others.map(|key| format!("{key} quarantined")).to_vec();
+    expected.push("a.json committed".to_owned());
+    expected.sort_unstable();
+    assert_eq!(states(&world.lake).await, expected);
+    let reasons = ask(&world.lake, "select reason from objects where state = 'quarantined'").await;
+    assert!(reasons.iter().all(|reason| reason.starts_with("a key that this client cannot ask for: ")));
+    let told = world.stats.counts();
+    assert_eq!((told.missing, told.quarantined, told.deleted), (0, 5, 2), "{told}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_recorded_and_left_to_the_dead_letters() {
     let world = World::with_dead_letters().await;
     world.put("bad.json", b"{\"Records\":[{]}".to_vec()).await;
