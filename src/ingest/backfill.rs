@@ -28,7 +28,7 @@ use super::route;
 use super::worker::Backoff;
 use ahead::Ahead;
 use place::{Place, month_bounds, place, year_bounds};
-use requests::Requests;
+use requests::{Next, Requests};
 
 /// How a bucket is listed.
 #[derive(Debug, Clone, Copy)]
@@ -352,14 +352,12 @@ impl Lister {
 
 /// The objects of a prefix if they are at most so many pages, or what is directly below it.
 async fn look_into(requests: &Requests, prefix: &str, pages: usize) -> Result<Opened, Error> {
-    let (mut all, mut next) = (Vec::new(), None);
+    let (mut all, mut next) = (Vec::new(), Next::default());
     for _ in 0..pages {
         let page = requests.page(prefix, false, next).await?;
         all.extend(page.objects);
-        next = page.next;
-        if next.is_none() {
-            return Ok(Opened::Whole(all));
-        }
+        let Some(more) = page.next else { return Ok(Opened::Whole(all)) };
+        next = more;
     }
     let (objects, prefixes) = requests.children(prefix).await?;
     Ok(Opened::Parts(objects, prefixes))

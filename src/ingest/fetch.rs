@@ -1,15 +1,18 @@
 //! The bytes of an object on S3, with the identity of exactly those bytes.
 
 use bytes::Bytes;
-use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore};
+use object_store::{GetOptions, GetResult, ObjectStore};
 
+use super::key::{self, Unaskable};
 use super::load::too_large;
 use super::read::Fetched;
 
 /// Why an object could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The key names an object that this client would ask for by another key.
+    #[error(transparent)]
+    Unaskable(#[from] Unaskable),
     /// There is no such object, or it may not be read: S3 says the same for both without the right to list.
     #[error("the object is missing or may not be read")]
     Missing(#[source] object_store::Error),
@@ -31,6 +34,26 @@ pub enum Error {
     NoEtag,
 }
 
+/// An object of which the answer has begun: its identity and size are known, its bytes are to come.
+pub struct Opened {
+    /// Without the bytes.
+    fetched: Fetched,
+    answer: GetResult,
+}
+
+impl Opened {
+    /// How many bytes are to come.
+    pub fn size_bytes(&self) -> u64 {
+        self.answer.meta.size
+    }
+
+    /// Reads the bytes.
+    pub async fn read(self) -> Result<Fetched, Error> {
+        let bytes: Bytes = self.answer.bytes().await.map_err(failed)?;
+        Ok(Fetched { bytes, ..self.fetched })
+    }
+}
+
 /// Fetches an object whole; the etag is that of the answer the bytes came with.
 pub async fn object(
     bucket: &str,
@@ -38,13 +61,12 @@ pub async fn object(
     key: &str,
     limit: usize,
 ) -> Result<Fetched, Error> {
-    let path = Path::parse(key).map_err(|error| Error::Missing(error.into()))?;
-    let failed = |error: object_store::Error| match error {
-        object_store::Error::NotFound { .. }
-        | object_store::Error::PermissionDenied { .. }
-        | object_store::Error::Unauthenticated { .. } => Error::Missing(error),
-        other => Error::Passing(other),
-    };
+    open(bucket, store, key, limit).await?.read().await
+}
+
+/// Asks for an object; larger ones than the limit are refused before their bytes come.
+pub async fn open(bucket: &str, store: &dyn ObjectStore, key: &str, limit: usize) -> Result<Opened, Error> {
+    let path = key::path(key)?;
     let answer = store.get_opts(&path, GetOptions::default()).await.map_err(failed)?;
     let etag = answer.meta.e_tag.as_deref().ok_or(Error::NoEtag)?.trim_matches('"').to_owned();
     let fetched = Fetched {
@@ -59,6 +81,14 @@ pub async fn object(
     if usize::try_from(size_bytes).map_or(true, |size| size > limit) {
         return Err(Error::TooLarge { object: Box::new(fetched), size_bytes, limit_bytes: limit });
     }
-    let bytes: Bytes = answer.bytes().await.map_err(failed)?;
-    Ok(Fetched { bytes, ..fetched })
+    Ok(Opened { fetched, answer })
+}
+
+fn failed(error: object_store::Error) -> Error {
+    match error {
+        object_store::Error::NotFound { .. }
+        | object_store::Error::PermissionDenied { .. }
+        | object_store::Error::Unauthenticated { .. } => Error::Missing(error),
+        other => Error::Passing(other),
+    }
 }

@@ -82,8 +82,20 @@ pub struct Tally {
 enum Outcome {
     Read(Box<ReadObject>),
     Unreachable(Rejected),
+    /// A folder made by hand.
+    Folder,
     /// There was enough to commit before it: it is to be read after that.
     Later(Found),
+}
+
+/// Why an object is not read.
+enum Refused {
+    /// It never can be, and this is recorded.
+    Recorded { object: Box<Fetched>, size_bytes: u64, reason: String },
+    /// It may be another time.
+    Unreachable(String),
+    /// It is none: an empty object whose key ends in `/`, which listings show without.
+    Folder,
 }
 
 /// A loader of one origin into one lake.
@@ -173,8 +185,10 @@ impl Loader {
                     .buffered(FETCHES_OF_A_GROUP)
                     .collect()
                     .await;
-                let mut next =
-                    move |_: &Found| fetched.pop_front().unwrap_or_else(|| Err("not fetched".to_owned()));
+                let mut next = move |_: &Found| {
+                    let missing = || Err(Refused::Unreachable("not fetched".to_owned()));
+                    fetched.pop_front().unwrap_or_else(missing)
+                };
                 Ok(lake::on_cpu(move || read(&reader, group, &mut next)).await?)
             }
         }
@@ -263,9 +277,7 @@ impl<'a> Loading<'a> {
                 }
                 Step::Read { group, share, outcomes } => {
                     progress(Done { objects: &group, known: false });
-                    let later = self.later.len();
                     self.add(share, outcomes);
-                    self.tally.found += group.len() - (self.later.len() - later);
                     if self.batch.is_full(loader.limits) || budget.is_spent_on(&self.shares) {
                         self.commit().await?;
                     }
@@ -279,9 +291,14 @@ impl<'a> Loading<'a> {
         self.shares.push(share);
         for outcome in outcomes {
             match outcome {
-                Outcome::Unreachable(rejected) => self.tally.rejected.push(rejected),
+                Outcome::Unreachable(rejected) => {
+                    self.tally.found += 1;
+                    self.tally.rejected.push(rejected);
+                }
+                Outcome::Folder => {}
                 Outcome::Later(found) => self.later.push(found),
                 Outcome::Read(object) => {
+                    self.tally.found += 1;
                     self.tally.stored_bytes += u64::try_from(object.record.size_bytes).unwrap_or(0);
                     self.tally.note(&object);
                     self.batch.push(*object);
@@ -405,14 +422,14 @@ fn total(group: &[Found]) -> u64 {
 fn read(
     reader: &Reader,
     group: Vec<Found>,
-    mut fetch: impl FnMut(&Found) -> Result<Fetched, String>,
+    mut fetch: impl FnMut(&Found) -> Result<Fetched, Refused>,
 ) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     let mut group = group.into_iter();
     let reachable = group.by_ref().filter_map(|found| match fetch(&found) {
         Ok(fetched) => Some(fetched),
-        Err(reason) => {
-            outcomes.push(Outcome::Unreachable(Rejected { key: found.key, reason }));
+        Err(refused) => {
+            outcomes.push(refused.outcome(reader, found));
             None
         }
     });
@@ -422,12 +439,25 @@ fn read(
     outcomes
 }
 
-fn file(found: &Found, limit: usize) -> Result<Fetched, String> {
+impl Refused {
+    fn outcome(self, reader: &Reader, found: Found) -> Outcome {
+        match self {
+            Refused::Recorded { object, size_bytes, reason } => {
+                Outcome::Read(Box::new(reader.quarantine(&object, size_bytes, reason)))
+            }
+            Refused::Unreachable(reason) => Outcome::Unreachable(Rejected { key: found.key, reason }),
+            Refused::Folder => Outcome::Folder,
+        }
+    }
+}
+
+fn file(found: &Found, limit: usize) -> Result<Fetched, Refused> {
     if usize::try_from(found.size_bytes).map_or(true, |size| size > limit) {
-        return Err(too_large(found.size_bytes, limit));
+        return Err(Refused::Unreachable(too_large(found.size_bytes, limit)));
     }
     // Blocking, on a thread for CPU work: a hop to another thread for each small file costs more than reading it.
-    let bytes = std::fs::read(Path::new(&found.key)).map_err(|error| error.to_string())?;
+    let bytes =
+        std::fs::read(Path::new(&found.key)).map_err(|error| Refused::Unreachable(error.to_string()))?;
     Ok(Fetched {
         bucket: LOCAL_BUCKET.to_owned(),
         key: found.key.clone(),
@@ -443,8 +473,21 @@ async fn object(
     store: &Arc<dyn ObjectStore>,
     found: &Found,
     limit: usize,
-) -> Result<Fetched, String> {
-    fetch::object(bucket, store.as_ref(), &found.key, limit).await.map_err(|error| error.to_string())
+) -> Result<Fetched, Refused> {
+    fetch::object(bucket, store.as_ref(), &found.key, limit).await.map_err(|error| match error {
+        fetch::Error::Unaskable(fault) => {
+            let object = Box::new(Fetched::unread(bucket, &found.key, found.etag.as_deref()));
+            Refused::Recorded { object, size_bytes: found.size_bytes, reason: fault.to_string() }
+        }
+        fetch::Error::TooLarge { object, size_bytes, limit_bytes } => {
+            Refused::Recorded { object, size_bytes, reason: too_large(size_bytes, limit_bytes) }
+        }
+        // Were it no folder, nothing of it would be lost.
+        fetch::Error::Missing(object_store::Error::NotFound { .. }) if found.size_bytes == 0 => {
+            Refused::Folder
+        }
+        other => Refused::Unreachable(other.to_string()),
+    })
 }
 
 /// The reason for an object beyond the limit.

@@ -4,6 +4,7 @@
 
 pub mod backfill;
 pub mod fetch;
+pub mod key;
 pub mod lease;
 pub mod listing;
 pub mod load;

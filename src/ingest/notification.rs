@@ -300,6 +300,41 @@ enum Record {
     Other(String),
 }
 
+/// How the names of S3's events begin that create no object.
+const OTHER_EVENTS: [&str; 10] = [
+    "ObjectRemoved:",
+    "ObjectRestore:",
+    "ObjectTagging:",
+    "ObjectAcl:",
+    "LifecycleExpiration:",
+    "LifecycleTransition",
+    "IntelligentTiering",
+    "Replication:",
+    "ReducedRedundancyLostObject",
+    "TestEvent",
+];
+
+/// The kinds of S3's events through `EventBridge` that create no object.
+const OTHER_BRIDGED_EVENTS: [&str; 9] = [
+    "Object Deleted",
+    "Object Restore Initiated",
+    "Object Restore Completed",
+    "Object Restore Expired",
+    "Object Tags Added",
+    "Object Tags Deleted",
+    "Object ACL Updated",
+    "Object Storage Class Changed",
+    "Object Access Tier Changed",
+];
+
+/// What stands for the name of the event where only a folder was made.
+const FOLDER: &str = "a folder";
+
+/// Whether an object is what a console makes of a folder: nothing, with a key that ends in `/`.
+fn is_folder(announced: &Announcement) -> bool {
+    announced.key.ends_with('/') && announced.size == Some(0)
+}
+
 fn s3_record(record: &Field) -> Result<Record, Error> {
     let place = &record.place;
     let fields: S3Record = record.object()?;
@@ -311,9 +346,13 @@ fn s3_record(record: &Field) -> Result<Record, Error> {
     if !version.required_text()?.starts_with("2.") {
         return Err(version.invalid("is not a version 2 of S3's events"));
     }
-    let name = Field::of(place, "eventName", fields.name).required_text()?;
-    if !name.starts_with("ObjectCreated:") {
-        return Ok(Record::Other(name));
+    let event = Field::of(place, "eventName", fields.name);
+    let name = event.required_text()?;
+    // Lists of events in configurations have the prefix, and messages of other stores than AWS's own.
+    let bare = name.strip_prefix("s3:").unwrap_or(&name);
+    if !bare.starts_with("ObjectCreated:") {
+        let is_known = OTHER_EVENTS.iter().any(|family| bare.starts_with(family));
+        return if is_known { Ok(Record::Other(name)) } else { Err(event.invalid("is no known event")) };
     }
     let event_time = Field::of(place, "eventTime", fields.time).time()?;
     let s3 = Field::of(place, "s3", fields.s3);
@@ -323,7 +362,7 @@ fn s3_record(record: &Field) -> Result<Record, Error> {
     let fields: S3Object = object.object()?;
     let field = |name, raw| Field::of(&object.place, name, raw);
     let (key, alternative_key) = form_encoded_key(&field("key", fields.key))?;
-    Ok(Record::Created(Announcement {
+    let announced = Announcement {
         bucket,
         key,
         etag: field("eTag", fields.etag).text()?.map(unquoted),
@@ -332,7 +371,11 @@ fn s3_record(record: &Field) -> Result<Record, Error> {
         event_time,
         key_form: KeyForm::FormEncoded,
         alternative_key,
-    }))
+    };
+    if is_folder(&announced) {
+        return Ok(Record::Other(FOLDER.to_owned()));
+    }
+    Ok(Record::Created(announced))
 }
 
 #[derive(Deserialize)]
@@ -357,7 +400,7 @@ fn event_bridge(envelope: &Envelope, place: &Place) -> Result<Notification, Erro
     let detail_type = Field::of(place, "detail-type", envelope.detail_type);
     match detail_type.text()?.as_deref() {
         None | Some("Object Created") => {}
-        Some(other) if other.starts_with("Object ") => {
+        Some(other) if OTHER_BRIDGED_EVENTS.contains(&other) => {
             let reason = format!("`{}` announces no new object", shown(other));
             return Ok(Notification::Nothing { reason });
         }
@@ -370,7 +413,7 @@ fn event_bridge(envelope: &Envelope, place: &Place) -> Result<Notification, Erro
     let fields: BridgedObject = object.object()?;
     let field = |name, raw| Field::of(&object.place, name, raw);
     let (key, alternative_key) = literal_key(&field("key", fields.key))?;
-    Ok(Notification::Objects(vec![Announcement {
+    let announced = Announcement {
         bucket,
         key,
         etag: field("etag", fields.etag).text()?.map(unquoted),
@@ -379,7 +422,11 @@ fn event_bridge(envelope: &Envelope, place: &Place) -> Result<Notification, Erro
         event_time: Field::of(place, "time", envelope.time).time()?,
         key_form: KeyForm::Literal,
         alternative_key,
-    }]))
+    };
+    if is_folder(&announced) {
+        return Ok(Notification::Nothing { reason: format!("`{FOLDER}` announces no new object") });
+    }
+    Ok(Notification::Objects(vec![announced]))
 }
 
 /// `CloudTrail`'s own notification, which lists keys, and AWS Config's, which names one.
@@ -729,7 +776,10 @@ mod tests {
             "nothing: `ConfigurationItemChangeNotification` announces no new object",
         );
         check(&bridged("Object Created", "k"), r#"logs "k""#);
-        check(&bridged("Object Deleted", "k"), "nothing: `Object Deleted` announces no new object");
+        for kind in OTHER_BRIDGED_EVENTS {
+            check(&bridged(kind, "k"), &format!("nothing: `{kind}` announces no new object"));
+        }
+        check(&bridged("Object Imagined", "k"), "error: `detail-type` is no event about an object");
         let security_lake = json!({"source": "aws.s3", "time": "2021-11-12T00:00:00Z", "detail":
             {"bucket": {"name": "lake"}, "object": {"key": "p.parquet"}, "requester": "securitylake.amazonaws.com"}});
         check(&security_lake, r#"lake "p.parquet""#);
@@ -753,9 +803,30 @@ mod tests {
             let expect = format!("nothing: `{name}` announces no new object");
             check(&json!({"Records": [s3_record(name, "k")]}), &expect);
         }
+        for (name, expect) in [
+            ("s3:ObjectCreated:Put", r#"logs "k""#),
+            ("s3:ObjectRemoved:Delete", "nothing: `s3:ObjectRemoved:Delete` announces no new object"),
+            ("LifecycleTransition", "nothing: `LifecycleTransition` announces no new object"),
+            ("ObjectCreatedLater:Put", "error: `Records[0].eventName` is no known event"),
+            ("objectcreated:Put", "error: `Records[0].eventName` is no known event"),
+            ("s3:s3:ObjectCreated:Put", "error: `Records[0].eventName` is no known event"),
+            ("", "error: `Records[0].eventName` is no known event"),
+        ] {
+            check(&json!({"Records": [s3_record(name, "k")]}), expect);
+        }
         let mut broken = records.clone();
         broken[3] = with(broken[3].clone(), "/s3/object/key", json!(null));
         check(&json!({"Records": broken}), "error: `Records[3].s3.object.key` is missing");
+    }
+
+    #[test]
+    fn folders_are_no_objects() {
+        let expect = "nothing: `a folder` announces no new object";
+        let empty = |event, path| with(event, path, json!(0));
+        check(&empty(s3_event("AWSLogs%2F"), "/Records/0/s3/object/size"), expect);
+        check(&empty(bridged("Object Created", "AWSLogs/"), "/detail/object/size"), expect);
+        check(&empty(s3_event("AWSLogs/x"), "/Records/0/s3/object/size"), r#"logs "AWSLogs/x""#);
+        check(&s3_event("AWSLogs/"), r#"logs "AWSLogs/""#);
     }
 
     #[test]
@@ -964,8 +1035,9 @@ mod tests {
 
     #[test]
     fn nothing_of_the_message_reaches_a_terminal() {
-        let hostile = "Object \u{1b}]0;x\u{7}\u{202e}\r\n".to_owned() + &"x".repeat(1000);
-        let Ok(Notification::Nothing { reason }) = parse(&bridged(&hostile, "k").to_string()) else {
+        let hostile = "ObjectRemoved:\u{1b}]0;x\u{7}\u{202e}\r\n".to_owned() + &"x".repeat(1000);
+        let body = json!({"Records": [s3_record(&hostile, "k")]});
+        let Ok(Notification::Nothing { reason }) = parse(&body.to_string()) else {
             panic!("not understood");
         };
         assert!(reason.chars().all(|c| c.is_ascii() && !c.is_control()), "{reason}");

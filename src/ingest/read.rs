@@ -40,6 +40,20 @@ pub struct Fetched {
     pub bytes: Bytes,
 }
 
+impl Fetched {
+    /// An object that is not fetched; where its etag is not known, an empty one is in its place.
+    pub(super) fn unread(bucket: &str, key: &str, etag: Option<&str>) -> Self {
+        Fetched {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            etag: Some(etag.unwrap_or_default().to_owned()),
+            version_id: None,
+            announced_at: None,
+            bytes: Bytes::new(),
+        }
+    }
+}
+
 /// Reads objects; buffers are reused from one to the next.
 #[derive(Debug)]
 pub struct Reader {
@@ -192,7 +206,7 @@ impl Reader {
     /// An object that is not read at all, and why; of `fetched`, the bytes are not looked at.
     pub fn quarantine(&self, fetched: &Fetched, size_bytes: u64, reason: String) -> ReadObject {
         let mut record = self.record(fetched, &route::by_key(&fetched.key), size_bytes);
-        if fetched.bytes.len() as u64 != size_bytes {
+        if fetched.bytes.is_empty() || fetched.bytes.len() as u64 != size_bytes {
             record.sha256 = None;
         }
         ReadObject { record: ObjectRecord { reason: Some(reason), ..record }, rows: None }

@@ -50,6 +50,8 @@ counters! {
     given_back,
     /// Messages that are not understood.
     malformed,
+    /// Messages that announce no new object.
+    unannouncing,
     /// Announcements of objects that may not be fetched.
     forbidden,
     /// Objects whose rows were added.

@@ -257,6 +257,16 @@ impl Worker {
                 let object = self.reader.quarantine(&object, size_bytes, reason);
                 return Answer::Known(Outcome::Read(Box::new(object)));
             }
+            Err(fetch::Error::Unaskable(fault)) => {
+                let object = Fetched {
+                    announced_at: micros(announced),
+                    version_id: announced.version_id.clone(),
+                    ..Fetched::unread(bucket, key, announced.etag.as_deref())
+                };
+                let size_bytes = announced.size.unwrap_or(0);
+                let object = self.reader.quarantine(&object, size_bytes, fault.to_string());
+                return Answer::Known(Outcome::Read(Box::new(object)));
+            }
             Err(error) => {
                 let missing = matches!(error, fetch::Error::Missing(_));
                 let counter = if missing { &self.stats.missing } else { &self.stats.fetch_errors };
@@ -285,10 +295,12 @@ impl Worker {
             })),
         };
         match (one(key).await, alternative_key) {
-            (Err(fetch::Error::Missing(first)), Some(other)) => match one(other).await {
-                Err(fetch::Error::Missing(_)) => Err(fetch::Error::Missing(first)),
-                result => result,
-            },
+            (Err(first @ (fetch::Error::Missing(_) | fetch::Error::Unaskable(_))), Some(other)) => {
+                match one(other).await {
+                    Err(fetch::Error::Missing(_) | fetch::Error::Unaskable(_)) => Err(first),
+                    result => result,
+                }
+            }
             (result, _) => result,
         }
     }

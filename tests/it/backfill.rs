@@ -16,7 +16,7 @@ use trailhound::store::{self, AwsSettings, Location};
 
 use crate::daemon::{gzipped, lines, trailhound};
 use crate::moto::{Moto, REGION};
-use crate::worker::cloudtrail;
+use crate::worker::{ask, cloudtrail};
 
 const OBJECTS: usize = 60;
 /// Far more than anything here takes.
@@ -133,4 +133,37 @@ async fn what_the_ledger_knows_is_not_fetched() {
     assert_eq!((tally.added, tally.known, tally.rejected.len(), done), (0, 40, 20, (40, 20)));
     let (tally, _) = load(full, found).await;
     assert_eq!((tally.added, tally.known, tally.rejected.len()), (20, 40, 0));
+}
+
+#[tokio::test]
+async fn keys_that_cannot_be_asked_for_are_recorded_and_folders_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let location = Location::Local(directory.path().join("lake"));
+    let place = store::lake(&location, &AwsSettings::default()).await.unwrap();
+    let lake = Arc::new(Lake::create(place, Arc::new(SystemClock)).await.unwrap());
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let (path, content) = (key(1).into(), cloudtrail(["1".to_owned()]));
+    store.put_opts(&path, content.into(), PutOptions::default()).await.unwrap();
+    let found = |key: &str, size_bytes| Found { key: key.to_owned(), size_bytes, etag: None };
+    let all = vec![found(&key(1), 100), found("AWSLogs//", 0), found("AWSLogs/folder", 0), found("gone", 7)];
+    let loader = Loader {
+        lake: Arc::clone(&lake),
+        reader: Arc::new(Reader::new(gzip::Limits::default(), Arc::new(SystemClock))),
+        origin: Origin::Bucket { name: "logs".to_owned(), store },
+        limits: BatchLimits::default(),
+        at_once: 4,
+    };
+    for round in 0..2 {
+        let tally = loader.load(all.clone(), |_| {}).await.unwrap();
+        assert_eq!((tally.added + tally.known, tally.found), (1, 3), "round {round}");
+        let rejected: Vec<_> = tally.rejected.iter().map(|rejected| rejected.key.as_str()).collect();
+        assert_eq!(rejected, ["AWSLogs//", "gone"], "round {round}");
+    }
+    let told = ask(&lake, "select key, state, reason from objects where state = 'quarantined'").await;
+    let reason = "it has an empty segment, and so with all keys below it";
+    assert_eq!(
+        told,
+        [format!("AWSLogs// quarantined a key that this client cannot ask for: {reason}")],
+        "once"
+    );
 }

@@ -380,7 +380,7 @@ async fn what_is_announced_twice_is_in_the_lake_once() {
     assert_eq!(states(&world.lake).await, ["a b+c.json committed", "b.json committed"]);
     let told = world.stats.counts();
     assert_eq!((told.received, told.deleted, told.given_back), (6, 6, 0));
-    assert_eq!((told.added, told.known, told.rows), (2, 6, 7));
+    assert_eq!((told.added, told.known, told.rows, told.unannouncing), (2, 6, 7, 2));
 }
 
 #[tokio::test]
@@ -456,7 +456,8 @@ async fn a_message_stays_until_all_of_its_objects_are_in() {
 async fn what_is_not_understood_goes_to_the_dead_letters() {
     let world = World::with_dead_letters().await;
     world.put("a.json", events(1, 3)).await;
-    let odd = ["", "not JSON \u{1b}[2J", r#"{"Records":[{"eventSource":"aws:s4"}]}"#];
+    let imagined = announcement("logs", &["a.json"]).replace("ObjectCreated:Put", "ObjectImagined:Put");
+    let odd = ["", "not JSON \u{1b}[2J", r#"{"Records":[{"eventSource":"aws:s4"}]}"#, &imagined];
     for body in odd {
         world.queue.send(body);
     }
@@ -464,9 +465,11 @@ async fn what_is_not_understood_goes_to_the_dead_letters() {
     world.run_to_the_end(1).await;
     let mut dead = world.queue.dead_letters();
     dead.sort_unstable();
+    let mut odd = odd;
+    odd.sort_unstable();
     assert_eq!(dead, odd);
     assert_eq!(rows(&world.lake, "cloudtrail").await, (3, 3), "others are not held up");
-    assert_eq!((world.stats.counts().malformed, world.stats.counts().deleted), (6, 1));
+    assert_eq!((world.stats.counts().malformed, world.stats.counts().deleted), (8, 1));
 }
 
 #[tokio::test]
@@ -483,6 +486,33 @@ async fn what_may_not_be_fetched_is_not_fetched() {
     assert_eq!(world.logs.fetched.load(Ordering::SeqCst), 0);
     assert_eq!(world.stats.counts().forbidden, 6);
     assert_eq!(rows(&world.lake, "cloudtrail").await, (0, 0));
+}
+
+#[tokio::test]
+async fn an_object_has_one_key() {
+    let world = World::with_dead_letters().await;
+    world.put("a.json", events(1, 3)).await;
+    world.put("lake/cloudtrail/a.json", events(2, 3)).await;
+    // What the client would make of them is in the bucket, and one belongs to the lake.
+    let others = ["/a.json", "a.json/", "b//a.json", "/lake/cloudtrail/a.json", "b/../a.json"];
+    world.queue.send(announcement("logs", &["a.json"]));
+    for key in others {
+        world.queue.send(announcement("logs", &[key]));
+    }
+    let folder =
+        announcement("logs", &["AWSLogs/"]).replace(r#""key":"AWSLogs/""#, r#""key":"AWSLogs/","size":0"#);
+    world.queue.send(folder);
+    world.run_to_the_end(1).await;
+    assert_eq!(rows(&world.lake, "cloudtrail").await, (3, 3));
+    assert_eq!(world.queue.counts(), counts(others.len()));
+    let mut expected = others.map(|key| format!("{key} quarantined")).to_vec();
+    expected.push("a.json committed".to_owned());
+    expected.sort_unstable();
+    assert_eq!(states(&world.lake).await, expected);
+    let reasons = ask(&world.lake, "select reason from objects where state = 'quarantined'").await;
+    assert!(reasons.iter().all(|reason| reason.starts_with("a key that this client cannot ask for: ")));
+    let told = world.stats.counts();
+    assert_eq!((told.missing, told.quarantined, told.deleted), (0, 5, 2), "{told}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::super::Error;
 use super::super::listing::Found;
-use super::requests::Requests;
+use super::requests::{Next, Requests};
 
 /// How many pages of one prefix wait for their turn.
 const PAGES_AHEAD: usize = 3;
@@ -54,15 +54,16 @@ impl<T: Copy + PartialEq> Ahead<T> {
         let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
         let requests = Arc::clone(&self.requests);
         tokio::spawn(async move {
-            let mut next = None;
+            let mut next = Next::default();
             loop {
                 let (objects, more) = match requests.page(&prefix, false, next).await {
                     Ok(page) => (Ok(page.objects), page.next),
                     Err(error) => (Err(error), None),
                 };
-                if sender.send(objects).await.is_err() || more.is_none() {
+                if sender.send(objects).await.is_err() {
                     return;
                 }
+                let Some(more) = more else { return };
                 next = more;
             }
         });

@@ -3,6 +3,7 @@ use std::collections::HashSet;
 use object_store::Error as StoreError;
 
 use super::*;
+use crate::ingest::key;
 use crate::store::memory::MemoryBucket;
 
 fn wanted(since: &str, until: &str) -> Days {
@@ -161,4 +162,131 @@ async fn nothing_is_listed_for_nobody() {
         before = bucket.requests();
     }
     assert!(Arc::strong_count(&bucket) == 1, "still listing after {before} requests");
+}
+
+/// A bucket that is listed as the client does it: a page with a key that its paths cannot hold is an error.
+#[derive(Debug)]
+struct StrictBucket {
+    /// In order.
+    keys: Vec<String>,
+    page_keys: usize,
+    requests: std::sync::atomic::AtomicUsize,
+}
+
+impl StrictBucket {
+    fn new(keys: &[String], page_keys: usize) -> Self {
+        let mut keys = keys.to_vec();
+        keys.sort_unstable();
+        StrictBucket { keys, page_keys, requests: std::sync::atomic::AtomicUsize::new(0) }
+    }
+}
+
+#[async_trait::async_trait]
+impl PaginatedListStore for StrictBucket {
+    async fn list_paginated(
+        &self,
+        prefix: Option<&str>,
+        options: object_store::list::PaginatedListOptions,
+    ) -> object_store::Result<object_store::list::PaginatedListResult> {
+        self.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let prefix = prefix.unwrap_or_default();
+        let mut at = self.keys.partition_point(|key| key.as_str() < prefix);
+        if let Some(offset) = &options.offset {
+            at = at.max(self.keys.partition_point(|key| key <= offset));
+        }
+        if let Some(token) = &options.page_token {
+            at = token.parse().unwrap();
+        }
+        let most = options.max_keys.unwrap_or(1_000).min(self.page_keys);
+        let (mut objects, mut prefixes) = (Vec::new(), Vec::new());
+        while let Some(key) = self.keys.get(at).filter(|key| key.starts_with(prefix)) {
+            if objects.len() + prefixes.len() == most {
+                break;
+            }
+            let end = options.delimiter.as_ref().and_then(|_| key[prefix.len()..].find('/'));
+            if let Some(end) = end {
+                let below = &key[..=prefix.len() + end];
+                prefixes.push(below);
+                at += self.keys[at..].partition_point(|key| key.starts_with(below));
+            } else {
+                objects.push(key);
+                at += 1;
+            }
+        }
+        let more = self.keys.get(at).is_some_and(|key| key.starts_with(prefix));
+        let parse = |key: &str| object_store::path::Path::parse(key);
+        let common_prefixes = prefixes.into_iter().map(parse).collect::<Result<_, _>>()?;
+        let mut listed = Vec::new();
+        for key in objects {
+            listed.push(object_store::ObjectMeta {
+                location: parse(key)?,
+                last_modified: chrono::DateTime::UNIX_EPOCH,
+                size: u64::from(!key.ends_with("empty/")),
+                e_tag: Some("\"e\"".to_owned()),
+                version: None,
+            });
+        }
+        let result = object_store::ListResult { common_prefixes, objects: listed };
+        Ok(object_store::list::PaginatedListResult { result, page_token: more.then(|| at.to_string()) })
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_asked_for_takes_no_other_with_it() {
+    let trail = "AWSLogs/000000000000/CloudTrail/eu-west-1";
+    let good = trail_with_flat();
+    let refused = [
+        "//".to_owned(),
+        "/AWSLogs/x.json".to_owned(),
+        "AWSLogs//a.json".to_owned(),
+        "AWSLogs//b/c.json".to_owned(),
+        "AWSLogs/../a.json".to_owned(),
+        format!("{trail}/2023/12//0.json.gz"),
+        format!("{trail}/2023/12//1.json.gz"),
+        format!("{trail}/2024/01/01/0001.json\n.gz"),
+        format!("{trail}/2024/01/01/0001.json\r.gz"),
+        format!("{trail}/2024/01/./x/y.json.gz"),
+        format!("{trail}/2024/full/"),
+    ];
+    let folders = ["AWSLogs/empty/".to_owned(), format!("{trail}/2024/empty/")];
+    let mut expected = [
+        "/".to_owned(),
+        "AWSLogs//".to_owned(),
+        "AWSLogs/../".to_owned(),
+        format!("{trail}/2023/12//"),
+        format!("{trail}/2024/01/01/0001.json\n.gz"),
+        format!("{trail}/2024/01/01/0001.json\r.gz"),
+        format!("{trail}/2024/01/./"),
+    ];
+    expected.sort_unstable();
+    let all = [&good[..], &refused, &folders].concat();
+    for page_keys in [1, 2, 7, 1_000] {
+        let bucket = Arc::new(StrictBucket::new(&all, page_keys));
+        let mut chunks = list(bucket.clone(), "", Days::default(), settings(4), Arc::default());
+        let mut found = Vec::new();
+        while let Some(chunk) = chunks.recv().await {
+            found.extend(chunk.expect("is listed"));
+        }
+        let (mut named, mut whole): (Vec<_>, Vec<_>) = found
+            .into_iter()
+            .map(|found| found.key)
+            // In a whole year they are shown without their slash; whoever fetches them finds nothing.
+            .filter(|key| !["2024/full", "2024/full/", "2024/empty"].iter().any(|end| key.ends_with(end)))
+            .partition(|key| key::path(key).is_err());
+        named.sort_unstable();
+        whole.sort_unstable();
+        assert_eq!(named, expected, "pages of {page_keys}");
+        let mut good = good.clone();
+        good.sort_unstable();
+        assert_eq!(whole, good, "pages of {page_keys}");
+        let requests = bucket.requests.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(page_keys < 1_000 || requests < 400, "{requests} requests");
+    }
+}
+
+/// A trail of many objects, and others in folders without a date.
+fn trail_with_flat() -> Vec<String> {
+    let mut keys = trail(&[25]);
+    keys.extend((0..1_500).map(|number| format!("AWSLogs/other/a/b/c/d/e/f/{number:04}.json")));
+    keys
 }

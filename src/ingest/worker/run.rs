@@ -459,10 +459,18 @@ impl Run {
                 self.give_back(lease);
             }
             Ok(Notification::Objects(objects)) => self.hold(lease, objects, known),
-            Ok(nothing) => match lease.announcing_nothing(&nothing) {
-                Ok(acknowledged) => self.acknowledged.push(acknowledged),
-                Err(lease) => self.give_back(lease),
-            },
+            Ok(nothing) => {
+                self.worker.stats.unannouncing.add(1_u64);
+                let reason = match &nothing {
+                    Notification::Nothing { reason } => reason,
+                    _ => "a test",
+                };
+                tracing::info!(message = %lease.message().id, reason, "a message announces no object; it is acknowledged");
+                match lease.announcing_nothing(&nothing) {
+                    Ok(acknowledged) => self.acknowledged.push(acknowledged),
+                    Err(lease) => self.give_back(lease),
+                }
+            }
         }
     }
 
