@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::ObjectStore;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, OwnedSemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::fetch;
@@ -181,10 +181,13 @@ struct Received {
 
 /// What fetching an announced object gave.
 enum Answer {
-    Fetched(Box<Fetched>),
+    Fetched(Box<Fetched>, Room),
     /// There is nothing to decode.
     Known(Outcome),
 }
+
+/// Memory that is kept for an object until it is decoded.
+type Room = Option<OwnedSemaphorePermit>;
 
 /// What became of an announced object.
 enum Outcome {
@@ -246,11 +249,16 @@ impl Worker {
         })
     }
 
-    /// Fetches an object; what can be said of it without decoding is said at once.
-    async fn fetch_announced(&self, announced: &Announcement, message: &MessageFacts) -> Answer {
+    /// Fetches an object when there is room for its size; what can be said of it without decoding is said at once.
+    async fn fetch_announced(
+        &self,
+        announced: &Announcement,
+        message: &MessageFacts,
+        room: impl AsyncFnOnce(u64) -> Room,
+    ) -> Answer {
         let (bucket, key) = (announced.bucket.as_str(), announced.key.as_str());
-        let fetched = match self.fetch(announced).await {
-            Ok(fetched) => Fetched { announced_at: micros(announced), ..fetched },
+        let (fetched, room) = match self.fetch(announced, room).await {
+            Ok((fetched, room)) => (Fetched { announced_at: micros(announced), ..fetched }, room),
             Err(fetch::Error::TooLarge { object, size_bytes, limit_bytes }) => {
                 let object = Fetched { announced_at: micros(announced), ..*object };
                 let reason = super::load::too_large(size_bytes, limit_bytes);
@@ -280,14 +288,24 @@ impl Worker {
             self.stats.overwritten.add(1_u64);
             tracing::warn!(bucket, key, "the object was written again after it was announced");
         }
-        Answer::Fetched(Box::new(fetched))
+        Answer::Fetched(Box::new(fetched), room)
     }
 
-    async fn fetch(&self, announced: &Announcement) -> Result<Fetched, fetch::Error> {
+    async fn fetch(
+        &self,
+        announced: &Announcement,
+        room: impl AsyncFnOnce(u64) -> Room,
+    ) -> Result<(Fetched, Room), fetch::Error> {
+        let opened = self.open(announced).await?;
+        let room = room(opened.size_bytes()).await;
+        Ok((opened.read().await?, room))
+    }
+
+    async fn open(&self, announced: &Announcement) -> Result<fetch::Opened, fetch::Error> {
         let Announcement { bucket, key, alternative_key, .. } = announced;
         let limit = self.reader.max_object_bytes();
         let one = async |key: &str| match self.sources.store(bucket, key) {
-            Ok(store) => fetch::object(bucket, store.as_ref(), key, limit).await,
+            Ok(store) => fetch::open(bucket, store.as_ref(), key, limit).await,
             // Checked before, but for the other reading of the key.
             Err(forbidden) => Err(fetch::Error::Missing(object_store::Error::NotFound {
                 path: key.to_owned(),

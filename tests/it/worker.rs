@@ -17,8 +17,9 @@ use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    Result as StoreResult,
 };
 use tokio::sync::RwLock;
 use tokio_util::sync::CancellationToken;
@@ -130,6 +131,30 @@ struct Faulty {
     index_puts: AtomicUsize,
     /// Reads of the log and of whatever is called slow wait for it.
     gate: RwLock<()>,
+    bodies: Arc<Bodies>,
+}
+
+/// The bodies of the answers about whatever is called heavy.
+#[derive(Debug, Default)]
+struct Bodies {
+    gate: RwLock<()>,
+    /// How many wait for the gate, or did.
+    asked_for: AtomicUsize,
+}
+
+impl Bodies {
+    /// The answer with a body that comes when it is asked for and the gate is open.
+    async fn hold(self: Arc<Self>, answer: GetResult) -> StoreResult<GetResult> {
+        let (meta, range, attributes) =
+            (answer.meta.clone(), answer.range.clone(), answer.attributes.clone());
+        let body = answer.bytes().await?;
+        let stream = futures::stream::once(async move {
+            self.asked_for.fetch_add(1, Ordering::SeqCst);
+            let _open = self.gate.read().await;
+            Ok(body)
+        });
+        Ok(GetResult { payload: GetResultPayload::Stream(Box::pin(stream)), meta, range, attributes })
+    }
 }
 
 impl Faulty {
@@ -144,6 +169,7 @@ impl Faulty {
             index_refusals: none(),
             index_puts: none(),
             gate: RwLock::new(()),
+            bodies: Arc::default(),
         })
     }
 
@@ -198,7 +224,8 @@ impl ObjectStore for Faulty {
         self.fetched.fetch_add(1, Ordering::SeqCst);
         let slow = ["slow", "_delta_log"].iter().any(|part| path.as_ref().contains(part));
         let _open = if slow { Some(self.gate.read().await) } else { None };
-        self.inner.get_opts(path, options).await
+        let answer = self.inner.get_opts(path, options).await?;
+        if path.as_ref().contains("heavy") { Arc::clone(&self.bodies).hold(answer).await } else { Ok(answer) }
     }
 
     fn delete_stream(
@@ -556,6 +583,52 @@ async fn an_object_beyond_the_limit_is_recorded_and_not_read() {
     assert_eq!(object.len(), 1);
     assert!(object[0].starts_with("large.json quarantined is "), "{object:?}");
     assert!(object[0].ends_with(" bytes, and the limit is 1000"), "{object:?}");
+}
+
+#[tokio::test]
+async fn memory_is_bounded_whatever_a_message_says_of_sizes() {
+    const OBJECTS: usize = 16;
+    let mut world = World::new(memory::Settings::default()).await;
+    world.settings.read_bytes = 1 << 20;
+    let keys: Vec<String> = (0..OBJECTS).map(|number| format!("heavy/{number}.json")).collect();
+    for (number, key) in keys.iter().enumerate() {
+        let mut content = events(number, 3);
+        content.resize(700 << 10, b' ');
+        world.put(key, content).await;
+    }
+    let sized = |keys: &[&str], size: usize| {
+        announcement("logs", keys).replace(r#".json""#, &format!(r#".json","size":{size}"#))
+    };
+    world.queue.send(sized(&keys.iter().map(String::as_str).collect::<Vec<_>>(), 0));
+    let shut = world.logs.bodies.gate.write().await;
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(world.worker().run(stop.clone()));
+    until(|| world.logs.fetched.load(Ordering::SeqCst) == OBJECTS).await;
+    // Those that have no room are given every chance to go on without.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(world.logs.bodies.asked_for.load(Ordering::SeqCst), 1);
+    drop(shut);
+    until(|| world.queue.counts() == counts(0)).await;
+    stop.cancel();
+    running.await.unwrap();
+    assert_eq!(rows(&world.lake, "cloudtrail").await, (48, 48));
+}
+
+#[tokio::test]
+async fn what_was_larger_than_announced_takes_no_room_for_ever() {
+    let mut world = World::new(memory::Settings::default()).await;
+    world.settings.read_bytes = 1 << 20;
+    // As much as there is, again and again, by one worker: what were kept of it would be missed.
+    for number in 0..6 {
+        let key = format!("{number}.json");
+        let mut content = events(number, 1);
+        content.resize(if number == 5 { 1 << 20 } else { 900 << 10 }, b' ');
+        world.put(&key, content).await;
+        let told = announcement("logs", &[&key]);
+        world.queue.send(told.replace(r#".json""#, r#".json","size":1"#));
+    }
+    world.run_to_the_end(1).await;
+    assert_eq!(rows(&world.lake, "cloudtrail").await, (6, 6));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -89,8 +90,33 @@ struct Undecoded {
     receives: u32,
     bytes: u64,
     object: Fetched,
+    /// Room for what it is larger than announced.
+    _extra: Option<OwnedSemaphorePermit>,
     /// When it was fetched.
     since: Instant,
+}
+
+/// Room for so many bytes beyond those that were announced.
+struct Extra {
+    room: Arc<Semaphore>,
+    /// In kibibytes.
+    size: u32,
+}
+
+impl Extra {
+    fn new(bytes: u64) -> Self {
+        let size = u32::try_from((bytes >> 10).max(1)).unwrap_or(u32::MAX).min(1 << 28);
+        Extra { room: Arc::new(Semaphore::new(size as usize)), size }
+    }
+
+    /// Waits for room for some bytes; an object of any size has it when it is the only one.
+    async fn room(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let wanted = u32::try_from(bytes.div_ceil(1 << 10)).unwrap_or(u32::MAX).min(self.size);
+        if wanted == 0 {
+            return None;
+        }
+        Arc::clone(&self.room).acquire_many_owned(wanted).await.ok()
+    }
 }
 
 /// The objects that were read and wait for their commit.
@@ -120,6 +146,8 @@ pub(super) struct Run {
     decoding: usize,
     /// Bytes that are being fetched or decoded or wait for it.
     reading_bytes: u64,
+    /// Room for what objects are larger than announced, from before their bytes come until they are decoded.
+    extra: Arc<Extra>,
     open: OpenBatch,
     acknowledged: Vec<Acknowledged>,
     committing: bool,
@@ -136,6 +164,7 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn new(worker: Arc<Worker>, stop: CancellationToken) -> Self {
+        let extra = Arc::new(Extra::new(worker.settings.read_bytes));
         Run {
             worker,
             stop,
@@ -148,6 +177,7 @@ impl Run {
             undecoded_bytes: 0,
             decoding: 0,
             reading_bytes: 0,
+            extra,
             open: OpenBatch::default(),
             acknowledged: Vec::new(),
             committing: false,
@@ -253,11 +283,13 @@ impl Run {
             self.reading_bytes = self.reading_bytes.saturating_add(bytes);
             let facts = MessageFacts::of(held.pending.message());
             let (worker, stop) = (Arc::clone(&self.worker), self.stop.clone());
+            let extra = Arc::clone(&self.extra);
             self.tasks.spawn(async move {
+                let room = async |size_bytes: u64| extra.room(size_bytes.saturating_sub(bytes)).await;
                 let answer = tokio::select! {
                     biased;
                     () = stop.cancelled() => Answer::Known(Outcome::Interrupted),
-                    answer = worker.fetch_announced(&announced, &facts) => answer,
+                    answer = worker.fetch_announced(&announced, &facts, room) => answer,
                 };
                 Event::Fetched { message, receives: facts.receives, bytes, answer }
             });
@@ -271,7 +303,7 @@ impl Run {
                 && let Some(next) =
                     self.undecoded.pop_front_if(|next| group.is_empty() || bytes + next.bytes <= GROUP_BYTES)
             {
-                bytes += next.bytes;
+                bytes = bytes.saturating_add(next.bytes);
                 group.push(next);
             }
             self.undecoded_bytes = self.undecoded_bytes.saturating_sub(bytes);
@@ -375,10 +407,14 @@ impl Run {
             Event::Fetched { message, receives, bytes, answer } => {
                 self.fetching -= 1;
                 match answer {
-                    Answer::Fetched(object) => {
+                    Answer::Fetched(object, extra) => {
+                        // The message may say anything.
+                        let is = bytes.max(object.bytes.len() as u64);
+                        self.reading_bytes = self.reading_bytes.saturating_add(is - bytes);
+                        self.undecoded_bytes = self.undecoded_bytes.saturating_add(is);
                         let (object, since) = (*object, Instant::now());
-                        self.undecoded_bytes += bytes;
-                        self.undecoded.push_back(Undecoded { message, receives, bytes, object, since });
+                        let next = Undecoded { message, receives, bytes: is, object, _extra: extra, since };
+                        self.undecoded.push_back(next);
                     }
                     Answer::Known(outcome) => {
                         self.reading_bytes = self.reading_bytes.saturating_sub(bytes);
@@ -388,8 +424,8 @@ impl Run {
             }
             Event::Decoded { objects, left, bytes } => {
                 self.decoding -= 1;
-                let still: u64 = left.iter().map(|next| next.bytes).sum();
-                self.undecoded_bytes += still;
+                let still = left.iter().fold(0, |sum: u64, next| sum.saturating_add(next.bytes));
+                self.undecoded_bytes = self.undecoded_bytes.saturating_add(still);
                 self.reading_bytes = self.reading_bytes.saturating_sub(bytes.saturating_sub(still));
                 left.into_iter().rev().for_each(|next| self.undecoded.push_front(next));
                 for (message, outcome) in objects {
