@@ -566,6 +566,7 @@ impl Run {
         if self.commit_failures > 0 {
             tracing::info!("the lake takes commits again");
             self.commit_failures = 0;
+            self.index_not_before = Instant::now();
         }
         failpoint::pass("committed");
         self.worker.stats.note(report);
@@ -644,6 +645,8 @@ impl Run {
     }
 
     fn begin_to_stop(&mut self) {
+        // The index has its last try, however long it was to wait.
+        self.index_not_before = Instant::now();
         self.deadline = Some(Instant::now() + self.worker.settings.drain);
         self.unread.clear();
     }
