@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::Error;
 use super::fetch;
 use super::listing::Found;
-use super::read::{Fetched, LOCAL_BUCKET, Reader};
+use super::read::{Apart, Fetched, LOCAL_BUCKET, Reader};
 use crate::lake::{self, Lake, ObjectName, ReadObject, State};
 
 /// When a batch is committed.
@@ -89,6 +89,7 @@ enum Outcome {
 }
 
 /// Why an object is not read.
+#[derive(Clone)]
 enum Refused {
     /// It never can be, and this is recorded.
     Recorded { object: Box<Fetched>, size_bytes: u64, reason: String },
@@ -174,22 +175,63 @@ impl Loader {
     /// Fetches and reads some objects.
     async fn read(&self, group: Vec<Found>) -> Result<Vec<Outcome>, Error> {
         let limit = self.reader.max_object_bytes();
-        let reader = Arc::clone(&self.reader);
-        match &self.origin {
-            Origin::Files => {
-                Ok(lake::on_cpu(move || read(&reader, group, |found| file(found, limit))).await?)
-            }
+        let source = match &self.origin {
+            Origin::Files => Source::Files { limit },
             Origin::Bucket { name, store } => {
-                let mut fetched: VecDeque<_> = futures::stream::iter(group.clone())
+                let fetched = futures::stream::iter(group.clone())
                     .map(|found| async move { object(name, store, &found, limit).await })
                     .buffered(FETCHES_OF_A_GROUP)
-                    .collect()
-                    .await;
-                let mut next = move |_: &Found| {
-                    let missing = || Err(Refused::Unreachable("not fetched".to_owned()));
-                    fetched.pop_front().unwrap_or_else(missing)
-                };
-                Ok(lake::on_cpu(move || read(&reader, group, &mut next)).await?)
+                    .collect();
+                Source::Bucket(fetched.await)
+            }
+        };
+        let (reader, copies) = (Arc::clone(&self.reader), (group.clone(), source.clone()));
+        match lake::on_cpu(move || read(&reader, group, source)).await {
+            Ok(outcomes) => Ok(outcomes),
+            // One of them ended it: each for itself, the others can be read.
+            Err(_) => self.read_apart(copies.0, copies.1).await,
+        }
+    }
+
+    async fn read_apart(&self, group: Vec<Found>, mut source: Source) -> Result<Vec<Outcome>, Error> {
+        let fetched = move || {
+            let fetch = |found: Found| (source.next(&found), found);
+            group.into_iter().map(fetch).collect::<Vec<_>>()
+        };
+        let (mut outcomes, mut objects, mut unread) = (Vec::new(), Vec::new(), Vec::new());
+        for (fetched, found) in lake::on_cpu(fetched).await? {
+            match fetched {
+                Ok(fetched) => {
+                    objects.push(fetched);
+                    unread.push(found);
+                }
+                Err(refused) => outcomes.push(refused.outcome(&self.reader, found)),
+            }
+        }
+        let read = self.reader.read_apart(objects).await;
+        outcomes.extend(unread.into_iter().skip(read.len()).map(Outcome::Later));
+        outcomes.extend(read.into_iter().map(|apart| match apart {
+            Apart::Read(object) | Apart::Panicked(object) => Outcome::Read(object),
+        }));
+        Ok(outcomes)
+    }
+}
+
+/// Where the objects of a group come from, in their order.
+#[derive(Clone)]
+enum Source {
+    /// Files, each read when its turn comes.
+    Files { limit: usize },
+    /// Those of a bucket, fetched already.
+    Bucket(VecDeque<Result<Fetched, Refused>>),
+}
+
+impl Source {
+    fn next(&mut self, found: &Found) -> Result<Fetched, Refused> {
+        match self {
+            Source::Files { limit } => file(found, *limit),
+            Source::Bucket(fetched) => {
+                fetched.pop_front().unwrap_or_else(|| Err(Refused::Unreachable("not fetched".to_owned())))
             }
         }
     }
@@ -419,14 +461,10 @@ fn total(group: &[Found]) -> u64 {
 }
 
 /// Reads objects as they come, those that can be fetched, until there is enough to commit.
-fn read(
-    reader: &Reader,
-    group: Vec<Found>,
-    mut fetch: impl FnMut(&Found) -> Result<Fetched, Refused>,
-) -> Vec<Outcome> {
+fn read(reader: &Reader, group: Vec<Found>, mut source: Source) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     let mut group = group.into_iter();
-    let reachable = group.by_ref().filter_map(|found| match fetch(&found) {
+    let reachable = group.by_ref().filter_map(|found| match source.next(&found) {
         Ok(fetched) => Some(fetched),
         Err(refused) => {
             outcomes.push(refused.outcome(reader, found));

@@ -18,7 +18,7 @@ use crate::decode::cloudtrail::{self, Decoder, Likeness};
 use crate::decode::columns::{CLOUDTRAIL, DIGESTS};
 use crate::decode::gzip::{self, Limits};
 use crate::decode::{self, Decoded, ErrorKind, envelope, vpc_flow};
-use crate::lake::{ObjectId, ObjectRecord, ReadObject, SharedRows, State, hex};
+use crate::lake::{self, ObjectId, ObjectRecord, ReadObject, SharedRows, State, hex};
 
 /// The bucket of local files in object identities.
 pub const LOCAL_BUCKET: &str = "file";
@@ -110,6 +110,13 @@ impl Large {
     }
 }
 
+/// What came of reading an object for itself.
+pub(super) enum Apart {
+    Read(Box<ReadObject>),
+    /// It ended in a panic: this is the object quarantined for it.
+    Panicked(Box<ReadObject>),
+}
+
 /// Rows that are gathered before they become a batch, in bytes of distinct text.
 const GATHERED_BYTES: usize = 8 << 20;
 
@@ -180,6 +187,31 @@ impl Reader {
         gathered.settle(&mut buffers);
         self.give_back(buffers);
         gathered.objects
+    }
+
+    /// Reads objects one after the other, each for itself, where reading them together ended in a panic: the one that
+    /// is to blame is quarantined. Ends as early as [`Reader::read_all`].
+    pub(super) async fn read_apart(self: &Arc<Self>, fetched: Vec<Fetched>) -> Vec<Apart> {
+        let (mut objects, mut rows, mut content_bytes) = (Vec::with_capacity(fetched.len()), 0, 0);
+        for fetched in fetched {
+            let (reader, copy) = (Arc::clone(self), fetched.clone());
+            let apart = if let Ok(object) = lake::on_cpu(move || reader.read(&copy)).await {
+                rows += object.record.row_count;
+                content_bytes += object.record.content_bytes;
+                Apart::Read(Box::new(object))
+            } else {
+                let (bucket, key) = (fetched.bucket.as_str(), fetched.key.as_str());
+                tracing::error!(bucket, key, "reading the object ended in a panic");
+                let reason = "reading it ends in a panic".to_owned();
+                let size_bytes = fetched.bytes.len() as u64;
+                Apart::Panicked(Box::new(self.quarantine(&fetched, size_bytes, reason)))
+            };
+            objects.push(apart);
+            if rows >= ROWS_AT_ONCE || content_bytes >= CONTENT_AT_ONCE {
+                break;
+            }
+        }
+        objects
     }
 
     fn read_into(&self, buffers: &mut Buffers, fetched: &Fetched, gathered: &mut Gathered) {

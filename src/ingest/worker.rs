@@ -22,7 +22,7 @@ use super::fetch;
 use super::lease::{Lease, Leases};
 use super::load::BatchLimits;
 use super::notification::{self, Announcement, Notification};
-use super::read::{Fetched, Reader};
+use super::read::{Apart, Fetched, Reader};
 use super::stats::Stats;
 use crate::config;
 use crate::failpoint;
@@ -334,29 +334,17 @@ impl Worker {
             outcomes.extend(objects.into_iter().map(|object| Outcome::Read(Box::new(object))));
         } else {
             // One of them ended it: each for itself, the others can be read.
-            for (fetched, receives) in group {
-                outcomes.push(self.decode(fetched, receives).await);
-            }
+            let (objects, receives): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+            let read = self.reader.read_apart(objects).await;
+            outcomes.extend(read.into_iter().zip(receives).map(|(apart, receives)| match apart {
+                Apart::Panicked(_) if receives < PANICS => Outcome::Failed,
+                Apart::Read(object) | Apart::Panicked(object) => Outcome::Read(object),
+            }));
         }
         for _ in &outcomes {
             failpoint::pass("object_read");
         }
         outcomes
-    }
-
-    async fn decode(&self, fetched: Fetched, receives: u32) -> Outcome {
-        let (reader, copy) = (Arc::clone(&self.reader), fetched.clone());
-        if let Ok(object) = lake::on_cpu(move || reader.read(&copy)).await {
-            return Outcome::Read(Box::new(object));
-        }
-        let (bucket, key) = (fetched.bucket.as_str(), fetched.key.as_str());
-        tracing::error!(bucket, key, receives, "reading the object ended in a panic");
-        if receives < PANICS {
-            return Outcome::Failed;
-        }
-        let size_bytes = fetched.bytes.len() as u64;
-        let reason = "reading it ends in a panic".to_owned();
-        Outcome::Read(Box::new(self.reader.quarantine(&fetched, size_bytes, reason)))
     }
 
     /// Brings the index up to date; whether that could be done.

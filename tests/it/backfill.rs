@@ -2,11 +2,13 @@
 
 use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, PutOptions};
-use trailhound::clock::SystemClock;
+use trailhound::clock::{Clock, SystemClock};
 use trailhound::decode::gzip;
 use trailhound::ingest::listing::Found;
 use trailhound::ingest::load::{BatchLimits, Loader, Origin};
@@ -166,4 +168,57 @@ async fn keys_that_cannot_be_asked_for_are_recorded_and_folders_left_out() {
         [format!("AWSLogs// quarantined a key that this client cannot ask for: {reason}")],
         "once"
     );
+}
+
+/// A clock that panics at some of the calls: so does the reading of an object that asks it for the time.
+#[derive(Debug)]
+struct PanickingClock {
+    calls: AtomicUsize,
+    panics: Vec<usize>,
+}
+
+impl Clock for PanickingClock {
+    fn now(&self) -> DateTime<Utc> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        assert!(!self.panics.contains(&call), "the panic of a test");
+        SystemClock.now()
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_panics_the_reader_is_quarantined_and_the_others_are_loaded() {
+    let directory = tempfile::tempdir().unwrap();
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let (mut files, mut objects) = (Vec::new(), Vec::new());
+    for name in ["a", "b", "c"] {
+        let content = cloudtrail([name.to_owned()]);
+        let path = directory.path().join(format!("{name}.json"));
+        std::fs::write(&path, &content).unwrap();
+        let found = |key: String| Found { key, size_bytes: content.len() as u64, etag: None };
+        files.push(found(path.display().to_string()));
+        objects.push(found(format!("{name}.json")));
+        store.put_opts(&format!("{name}.json").into(), content.into(), PutOptions::default()).await.unwrap();
+    }
+    for (origin, found) in
+        [(Origin::Files, files), (Origin::Bucket { name: "logs".to_owned(), store }, objects)]
+    {
+        let lake = tempfile::tempdir().unwrap();
+        let place = store::lake(&Location::Local(lake.path().into()), &AwsSettings::default()).await.unwrap();
+        let lake = Arc::new(Lake::create(place, Arc::new(SystemClock)).await.unwrap());
+        // Of the three that are read together the second panics, and again when it is read for itself.
+        let clock = PanickingClock { calls: AtomicUsize::new(0), panics: vec![1, 3] };
+        let loader = Loader {
+            lake: Arc::clone(&lake),
+            reader: Arc::new(Reader::new(gzip::Limits::default(), Arc::new(clock))),
+            origin,
+            limits: BatchLimits::default(),
+            at_once: 4,
+        };
+        let tally = loader.load(found, |_| {}).await.unwrap();
+        assert_eq!((tally.found, tally.added), (3, 2));
+        assert_eq!(ask(&lake, "select event_id from cloudtrail order by event_id").await, ["a", "c"]);
+        let named = ask(&lake, "select key, reason from objects where state = 'quarantined'").await;
+        assert!(named.len() == 1 && named[0].ends_with("b.json reading it ends in a panic"), "{named:?}");
+        assert!(tally.rejected.len() == 1 && tally.rejected[0].key.ends_with("b.json"));
+    }
 }
