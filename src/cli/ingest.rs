@@ -36,7 +36,7 @@ const LINE: Duration = Duration::from_secs(10);
 /// The time whose rate tells how long the rest takes.
 const LATELY: Duration = Duration::from_mins(1);
 
-/// At most so many rejected objects are named; all of them are in the `objects` table.
+/// At most so many are named of the rejected objects that are in the `objects` table with their reason.
 const SHOWN_REJECTIONS: usize = 20;
 
 /// Load log files from a folder or a bucket, once. What the lake has already is left out.
@@ -250,22 +250,35 @@ pub(super) fn summary(
         megabytes_per_second(tally.content_bytes, elapsed)
     ));
     lines.push(format!("lake      {place}"));
-    // Objects are done in any order; what is shown is the same each time.
-    let mut rejected: Vec<&Rejected> = tally.rejected.iter().collect();
-    rejected.sort_unstable_by_key(|rejected| &rejected.key);
-    for rejected in rejected.into_iter().take(SHOWN_REJECTIONS) {
-        output.warn(format!("rejected `{}`: {}", rejected.key, rejected.reason));
-    }
-    if tally.rejected.len() > SHOWN_REJECTIONS {
-        output.warn(format!("and {} more", tally.rejected.len() - SHOWN_REJECTIONS));
-    }
-    if !tally.rejected.is_empty() {
-        output.hint("`trailhound lake quarantine` lists them, with `--retry` it reads them again");
-    }
+    tell_rejected(&tally.rejected, output);
     let mut data = output.data();
     for line in lines {
         writeln!(data, "{line}")?;
     }
     data.flush()?;
     Ok(())
+}
+
+/// What was rejected: what the lake tells of again in part, the rest in full.
+fn tell_rejected(rejected: &[Rejected], output: &Output) {
+    // Objects are done in any order; what is shown is the same each time.
+    let mut rejected: Vec<&Rejected> = rejected.iter().collect();
+    rejected.sort_unstable_by_key(|rejected| &rejected.key);
+    let (recorded, others): (Vec<&Rejected>, Vec<&Rejected>) =
+        rejected.into_iter().partition(|rejected| rejected.recorded);
+    for rejected in recorded.iter().take(SHOWN_REJECTIONS) {
+        output.warn(format!("rejected `{}`: {}", rejected.key, rejected.reason));
+    }
+    if recorded.len() > SHOWN_REJECTIONS {
+        output.warn(format!("and {} more", recorded.len() - SHOWN_REJECTIONS));
+    }
+    for rejected in &others {
+        output.warn(format!("not read `{}`: {}", rejected.key, rejected.reason));
+    }
+    if !recorded.is_empty() {
+        output.hint("`trailhound lake quarantine` lists them, with `--retry` it reads them again");
+    }
+    if !others.is_empty() {
+        output.hint("run the same command again to read what was not read");
+    }
 }

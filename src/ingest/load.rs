@@ -53,6 +53,9 @@ pub struct Rejected {
     pub key: String,
     /// Why, and where in the object.
     pub reason: String,
+    /// Whether this is in the `objects` table; not so where nothing is known of the object but its name, since it
+    /// could not be had.
+    pub recorded: bool,
 }
 
 /// What a load did. Every object found is in exactly one of `added`, `empty`, `known`, `unsupported`, `rejected`.
@@ -483,7 +486,9 @@ impl Refused {
             Refused::Recorded { object, size_bytes, reason } => {
                 Outcome::Read(Box::new(reader.quarantine(&object, size_bytes, reason)))
             }
-            Refused::Unreachable(reason) => Outcome::Unreachable(Rejected { key: found.key, reason }),
+            Refused::Unreachable(reason) => {
+                Outcome::Unreachable(Rejected { key: found.key, reason, recorded: false })
+            }
             Refused::Folder => Outcome::Folder,
         }
     }
@@ -577,7 +582,7 @@ impl Tally {
         let record = &object.record;
         if record.state == State::Quarantined {
             let reason = record.reason.clone().unwrap_or_default();
-            self.rejected.push(Rejected { key: record.key.clone(), reason });
+            self.rejected.push(Rejected { key: record.key.clone(), reason, recorded: true });
         }
     }
 

@@ -109,7 +109,9 @@ impl Watcher {
         self.stats.empty.add(tally.empty);
         self.stats.known.add(tally.known);
         self.stats.unsupported.add(tally.unsupported.values().sum::<usize>());
-        self.stats.quarantined.add(tally.rejected.len());
+        let recorded = tally.rejected.iter().filter(|rejected| rejected.recorded).count();
+        self.stats.quarantined.add(recorded);
+        self.stats.fetch_errors.add(tally.rejected.len() - recorded);
         self.stats.rows.add(tally.rows.values().sum::<u64>());
         for rejected in &tally.rejected {
             tracing::warn!(file = rejected.key, reason = rejected.reason, "file not read");
@@ -270,7 +272,8 @@ mod tests {
         let keys: Vec<&str> = due.iter().map(|file| file.found.key.as_str()).collect();
         assert_eq!(keys.join(" "), expect, "at {now_seconds}");
         let rejected = keys.iter().filter(|key| key.starts_with('!'));
-        let rejected = rejected.map(|key| Rejected { key: (*key).to_owned(), reason: String::new() });
+        let rejected =
+            rejected.map(|key| Rejected { key: (*key).to_owned(), reason: String::new(), recorded: true });
         let tally = Tally { rejected: rejected.collect(), ..Tally::default() };
         memory.loaded(&due, &tally, now_seconds * SECOND);
     }
@@ -345,7 +348,11 @@ mod tests {
             memory.loaded(
                 &[file("!bad", 1, 0)],
                 &Tally {
-                    rejected: vec![Rejected { key: "!bad".to_owned(), reason: String::new() }],
+                    rejected: vec![Rejected {
+                        key: "!bad".to_owned(),
+                        reason: String::new(),
+                        recorded: true,
+                    }],
                     ..Tally::default()
                 },
                 0,
