@@ -116,9 +116,9 @@ fn announcement(bucket: &str, keys: &[&str]) -> String {
 
 /// A store that counts what is fetched, and whose conditional puts go wrong when asked to.
 #[derive(Debug)]
-struct Faulty {
+pub struct Faulty {
     inner: Arc<dyn ObjectStore>,
-    fetched: AtomicUsize,
+    pub fetched: AtomicUsize,
     /// So many of the next conditional puts fail,
     failing: AtomicUsize,
     /// and so many after them are carried out and said to have failed.
@@ -130,16 +130,16 @@ struct Faulty {
     /// or was written so often.
     index_puts: AtomicUsize,
     /// Reads of the log and of whatever is called slow wait for it.
-    gate: RwLock<()>,
-    bodies: Arc<Bodies>,
+    pub gate: RwLock<()>,
+    pub bodies: Arc<Bodies>,
 }
 
 /// The bodies of the answers about whatever is called heavy.
 #[derive(Debug, Default)]
-struct Bodies {
-    gate: RwLock<()>,
+pub struct Bodies {
+    pub gate: RwLock<()>,
     /// How many wait for the gate, or did.
-    asked_for: AtomicUsize,
+    pub asked_for: AtomicUsize,
 }
 
 impl Bodies {
@@ -158,7 +158,7 @@ impl Bodies {
 }
 
 impl Faulty {
-    fn around(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
+    pub fn around(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
         let none = || AtomicUsize::new(0);
         Arc::new(Faulty {
             inner,
