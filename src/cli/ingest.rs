@@ -14,7 +14,7 @@ use super::output::{Outcome, Output, Progress as Bar, human_bytes, human_count, 
 use super::{Failure, Global, session};
 use crate::config::Config;
 use crate::ingest::backfill;
-use crate::ingest::listing::{self, Days, Found};
+use crate::ingest::listing::{self, Days, Found, Listing, Skipped};
 use crate::ingest::load::{BatchLimits, Loader, Origin, Rejected, Tally, megabytes_per_second};
 use crate::ingest::progress::{Counts, Progress};
 use crate::ingest::read::Reader;
@@ -70,14 +70,17 @@ impl Ingest {
             .map(|path| path.parse().map_err(|error: store::Error| Failure::new(Outcome::WrongUse, error)));
         let locations: Vec<Location> = locations.collect::<Result<_, _>>()?;
         let mut files = Vec::new();
+        let mut total = Tally::default();
         for location in &locations {
             if let Location::Local(path) = location {
-                files.push(find(path, days, output)?);
+                let listing = find(path, days, output)?;
+                files.push(listing.found);
+                total.found += listing.skipped.len();
+                total.rejected.extend(listing.skipped.into_iter().map(skipped));
             }
         }
         let lake = Arc::new(session::create_lake(&config).await?);
         let started = Instant::now();
-        let mut total = Tally::default();
         let bytes = files.iter().flatten().map(|found| found.size_bytes).sum();
         let progress = output.progress_bytes(bytes, "reading");
         for found in files {
@@ -96,14 +99,20 @@ impl Ingest {
 }
 
 /// The files at a path.
-fn find(path: &Path, days: Days, output: &Output) -> Result<Vec<Found>, Failure> {
+fn find(path: &Path, days: Days, output: &Output) -> Result<Listing, Failure> {
     let spinner = output.spinner(&format!("looking into {}", path.display()));
-    let found = listing::files(path, days)?;
+    let listing = listing::files(path, days)?;
     spinner.finish();
-    if found.is_empty() {
+    if listing.found.is_empty() {
         output.warn(format!("found no log files in `{}`", path.display()));
     }
-    Ok(found)
+    Ok(listing)
+}
+
+/// What could not be looked into, of which nothing is in the lake.
+fn skipped(skipped: Skipped) -> Rejected {
+    let key = skipped.path.to_string_lossy().into_owned();
+    Rejected { key, reason: skipped.reason, recorded: false }
 }
 
 /// Loads the objects of a bucket while they are listed; the lake's own are no logs.

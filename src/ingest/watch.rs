@@ -3,7 +3,7 @@
 //! A file is read when it has stopped changing, and once: the lake knows objects by their content, so this memory
 //! only saves work and may be lost. A file that changes later is another object, so logs must come in whole files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::listing::{self, Days, Found};
+use super::listing::{self, Days, Found, Skipped};
 use super::load::{Loader, Tally};
 use super::stats::Stats;
 use super::worker::Signals;
@@ -90,7 +90,10 @@ impl Watcher {
     async fn look(&self, memory: &mut Memory, stop: &CancellationToken) -> Result<(), Error> {
         let path = self.path.clone();
         let listed = tokio::task::spawn_blocking(move || list(&path));
-        let listed = listed.await.map_err(|_| crate::lake::Error::Worker)??;
+        let (listed, skipped) = listed.await.map_err(|_| crate::lake::Error::Worker)??;
+        for skipped in memory.newly_skipped(skipped) {
+            tracing::warn!(path = %skipped.path.display(), reason = skipped.reason, "left out of what is watched");
+        }
         let due = memory.due(listed, self.clock.now().timestamp_micros());
         for due in due.chunks(AT_ONCE) {
             if stop.is_cancelled() {
@@ -133,16 +136,23 @@ struct Listed {
     modified: i64,
 }
 
-/// The files of the folder; one that vanishes meanwhile is left out.
-fn list(path: &std::path::Path) -> Result<Vec<Listed>, Error> {
-    let found = listing::files(path, Days::default())?;
-    let with_time = |found: Found| {
-        let metadata = std::fs::metadata(listing::local_path(&found.key)).ok()?;
-        let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let modified = i64::try_from(modified.as_micros()).unwrap_or(i64::MAX);
-        Some(Listed { found: Found { size_bytes: metadata.len(), ..found }, modified })
-    };
-    Ok(found.into_iter().filter_map(with_time).collect())
+/// The files of the folder, and what of it cannot be looked into; one that vanishes meanwhile is left out.
+fn list(path: &std::path::Path) -> Result<(Vec<Listed>, Vec<Skipped>), Error> {
+    let mut listing = listing::files(path, Days::default())?;
+    let mut files = Vec::with_capacity(listing.found.len());
+    for found in std::mem::take(&mut listing.found) {
+        let path = listing::local_path(&found.key);
+        let times = std::fs::metadata(&path).and_then(|metadata| Ok((metadata.len(), metadata.modified()?)));
+        match times {
+            Ok((size_bytes, modified)) => {
+                let modified = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+                let modified = i64::try_from(modified.as_micros()).unwrap_or(i64::MAX);
+                files.push(Listed { found: Found { size_bytes, ..found }, modified });
+            }
+            Err(error) => listing.skip_unless_gone(&path, &error),
+        }
+    }
+    Ok((files, listing.skipped))
 }
 
 /// What is remembered of the files that are there.
@@ -152,11 +162,13 @@ struct Memory {
     look: u64,
     /// How many files it holds.
     most: usize,
+    /// What could not be looked into the last time.
+    skipped: HashSet<PathBuf>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Memory { files: HashMap::new(), look: 0, most: REMEMBERED }
+        Memory { files: HashMap::new(), look: 0, most: REMEMBERED, skipped: HashSet::new() }
     }
 }
 
@@ -209,6 +221,13 @@ impl Memory {
         }
         self.files.retain(|_, mark| mark.look == look);
         due
+    }
+
+    /// Of what cannot be looked into, what could be the last time, or was not there.
+    fn newly_skipped(&mut self, skipped: Vec<Skipped>) -> Vec<Skipped> {
+        let before = std::mem::take(&mut self.skipped);
+        self.skipped.extend(skipped.iter().take(self.most).map(|skipped| skipped.path.clone()));
+        skipped.into_iter().take(self.most).filter(|skipped| !before.contains(&skipped.path)).collect()
     }
 
     /// Notes what became of files.
@@ -332,6 +351,19 @@ mod tests {
         watcher.look(&mut memory, &stop).await.unwrap();
         assert_eq!(watcher.stats.counts().empty, AT_ONCE as u64 + 3);
         assert_eq!(memory.files.len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_looked_into_is_told_once() {
+        let mut memory = Memory::default();
+        for (skipped, expected) in [("a b", "a b"), ("b a", ""), ("a c", "c"), ("", ""), ("a", "a")] {
+            let skipped = skipped
+                .split_whitespace()
+                .map(|path| Skipped { path: path.into(), reason: "denied".to_owned() });
+            let told = memory.newly_skipped(skipped.collect());
+            let told: Vec<_> = told.iter().map(|skipped| skipped.path.display().to_string()).collect();
+            assert_eq!(told.join(" "), expected);
+        }
     }
 
     #[test]

@@ -247,8 +247,9 @@ async fn real_objects_through_s3_and_sqs() {
     let created = moto.create_queue("announcements", 5).await;
     moto.put_bucket_notification("logs", &created.arn).await;
     let mut daemon = Daemon::start(tempfile::tempdir().unwrap(), &on_moto(&moto, &created.url, "lake"));
-    let files =
-        trailhound::ingest::listing::files(&real, trailhound::ingest::listing::Days::default()).unwrap();
+    let files = trailhound::ingest::listing::files(&real, trailhound::ingest::listing::Days::default())
+        .unwrap()
+        .found;
     for round in 1..=2 {
         for file in &files {
             let key = &file.key[file.key.find("AWSLogs").unwrap()..];
