@@ -15,7 +15,7 @@ use super::Error;
 use super::listing::{self, Days, Found, Skipped};
 use super::load::{Loader, Tally};
 use super::stats::Stats;
-use super::worker::Signals;
+use super::worker::{Backoff, Signals};
 use crate::clock::Clock;
 
 /// A file that has not changed for so long is taken to be complete when it is first seen.
@@ -26,6 +26,9 @@ const AT_ONCE: usize = 1_000;
 const REMEMBERED: usize = 1_000_000;
 /// The longest wait before a file that could not be read is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+
+/// The waits after looks that failed, unless the folder is looked at less often.
+const FAULT: Backoff = Backoff { first: Duration::from_secs(2), longest: Duration::from_mins(5) };
 
 /// Watches one folder.
 pub struct Watcher {
@@ -49,7 +52,7 @@ impl Watcher {
     /// Watches until told to stop.
     pub async fn run(&self, stop: CancellationToken) {
         let mut memory = Memory::default();
-        let mut failing = false;
+        let mut failures = Failures::default();
         while !stop.is_cancelled() {
             let looked = tokio::select! {
                 looked = self.look(&mut memory, &stop) => looked,
@@ -59,21 +62,23 @@ impl Watcher {
             };
             match looked {
                 Ok(()) => {
-                    if std::mem::take(&mut failing) {
+                    if failures.end() {
                         tracing::info!(folder = %self.path.display(), "the folder can be loaded again");
                     }
                 }
                 Err(error) => {
                     self.stats.listing_errors.add(1_u64);
-                    let error: &dyn std::error::Error = &error;
-                    if !std::mem::replace(&mut failing, true) {
+                    // Part of it may be in the lake.
+                    self.signals.committed.notify_one();
+                    if failures.add(&error) {
+                        let error: &dyn std::error::Error = &error;
                         tracing::error!(folder = %self.path.display(), error, "cannot load the folder; trying on");
                     }
                 }
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(self.interval) => {}
+                () = tokio::time::sleep(failures.pause(self.interval)) => {}
             }
         }
     }
@@ -125,6 +130,41 @@ impl Watcher {
             let rows: u64 = tally.rows.values().sum();
             tracing::info!(folder = %self.path.display(), files = tally.added, rows, "files loaded");
         }
+    }
+}
+
+/// The looks that failed one after the other.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u32,
+    /// The last error with its causes.
+    last: String,
+}
+
+impl Failures {
+    /// Notes one; whether it is another than the one before.
+    fn add(&mut self, error: &Error) -> bool {
+        self.count = self.count.saturating_add(1);
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        let is_new = text != self.last;
+        self.last = text;
+        is_new
+    }
+
+    /// They are over; whether there were any.
+    fn end(&mut self) -> bool {
+        std::mem::take(self).count > 0
+    }
+
+    /// How long to wait for the next look.
+    fn pause(&self, interval: Duration) -> Duration {
+        if self.count == 0 { interval } else { interval.max(FAULT.after(self.count)) }
     }
 }
 
@@ -351,6 +391,23 @@ mod tests {
         watcher.look(&mut memory, &stop).await.unwrap();
         assert_eq!(watcher.stats.counts().empty, AT_ONCE as u64 + 3);
         assert_eq!(memory.files.len(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_fails_is_looked_at_less_and_less_often_and_every_new_reason_is_told() {
+        let error = |text: &str| Error::Path { path: "logs".into(), source: std::io::Error::other(text) };
+        let mut failures = Failures::default();
+        let second = Duration::from_secs(1);
+        assert_eq!((failures.pause(second), failures.end()), (second, false));
+        for (text, is_new) in [("full", true), ("full", false), ("gone", true), ("full", true)] {
+            assert_eq!(failures.add(&error(text)), is_new, "{text}");
+        }
+        let (shortest, longest) = (FAULT.first * 4, FAULT.first * 8);
+        assert!((shortest..=longest).contains(&failures.pause(second)));
+        assert_eq!(failures.pause(FAULT.longest * 2), FAULT.longest * 2);
+        assert!(failures.end());
+        assert_eq!(failures.pause(second), second);
+        assert!(failures.add(&error("full")), "after it went well it is news");
     }
 
     #[test]

@@ -393,6 +393,27 @@ async fn from_a_folder() {
 }
 
 #[tokio::test]
+async fn told_to_stop_while_it_starts_it_ends_well() {
+    // Takes connections and never answers: the lake cannot be opened.
+    let black_hole = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", black_hole.local_addr().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let config = format!(
+        "lake = 's3://lake/x'\n[aws]\nendpoint = '{endpoint}'\nregion = '{REGION}'\n\
+         [[source]]\nkind = 'folder'\npath = '{}'\n",
+        directory.path().join("logs").display()
+    );
+    std::fs::create_dir(directory.path().join("logs")).unwrap();
+    let mut daemon = Daemon::start(directory, &config);
+    let connected = tokio::time::timeout(PATIENCE, black_hole.accept()).await;
+    let _connection = connected.expect("the lake is looked for").unwrap();
+    daemon.terminate();
+    let status = daemon.end_within(Duration::from_secs(10)).await;
+    assert!(status.success(), "{status}: {}", daemon.log());
+    assert!(daemon.log().contains("told to stop before everything was started"), "{}", daemon.log());
+}
+
+#[tokio::test]
 async fn what_cannot_start_says_why() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("t.toml");

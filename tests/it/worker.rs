@@ -458,9 +458,12 @@ async fn what_the_lake_has_is_not_fetched_again() {
     let told = told.replace(r#""key":"a.json""#, &etag);
     world.queue.send(told.clone());
     world.run_to_the_end(1).await;
+    world.signals.committed.notified().await;
     let fetched = world.logs.fetched.load(Ordering::SeqCst);
     world.queue.send(told);
     world.run_to_the_end(1).await;
+    let told = tokio::time::timeout(PATIENCE, world.signals.committed.notified()).await;
+    told.expect("whoever died after the commit told nobody");
     assert_eq!(world.logs.fetched.load(Ordering::SeqCst), fetched);
     assert_eq!((world.stats.counts().known, world.queue.counts()), (1, counts(0)));
 }
@@ -688,6 +691,8 @@ async fn while_the_lake_takes_nothing_messages_are_spared() {
         .await;
     let told = world.stats.counts();
     assert!(told.received <= 50 + 3, "{told}");
+    let heard = tokio::time::timeout(PATIENCE, world.signals.committed.notified()).await;
+    heard.expect("a part of what failed may be in the lake");
     assert_eq!((told.deleted, rows(&world.lake, "cloudtrail").await), (0, (0, 0)));
     world.lake_store.failing.store(0, Ordering::SeqCst);
     world.run_to_the_end(1).await;
