@@ -154,7 +154,7 @@ pub fn work(arguments: &[&str]) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let root = std::fs::canonicalize(logs).expect("a folder");
-        let found = listing::files(&root, Days::default()).expect("is listed");
+        let found = listing::files(&root, Days::default()).expect("is listed").found;
         let own = found.into_iter().skip(number).step_by(PROCESSES);
         let messages: Vec<String> = own.map(|found| message(&root, &found.key, found.size_bytes)).collect();
         let stats = Arc::new(Stats::default());

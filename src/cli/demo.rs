@@ -60,7 +60,7 @@ impl Demo {
             human_count(written.objects as u64)
         ));
         let lake = Arc::new(session::create_lake(&config).await?);
-        let found = listing::files(&logs, Days::default())?;
+        let found = listing::files(&logs, Days::default())?.found;
         let progress = output.progress_bytes(found.iter().map(|found| found.size_bytes).sum(), "reading");
         let loading = Instant::now();
         let tally = ingest::load(&config, &lake, Origin::Files, found, &progress).await?;

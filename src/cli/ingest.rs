@@ -14,7 +14,7 @@ use super::output::{Outcome, Output, Progress as Bar, human_bytes, human_count, 
 use super::{Failure, Global, session};
 use crate::config::Config;
 use crate::ingest::backfill;
-use crate::ingest::listing::{self, Days, Found};
+use crate::ingest::listing::{self, Days, Found, Listing, Skipped};
 use crate::ingest::load::{BatchLimits, Loader, Origin, Rejected, Tally, megabytes_per_second};
 use crate::ingest::progress::{Counts, Progress};
 use crate::ingest::read::Reader;
@@ -36,7 +36,7 @@ const LINE: Duration = Duration::from_secs(10);
 /// The time whose rate tells how long the rest takes.
 const LATELY: Duration = Duration::from_mins(1);
 
-/// At most so many rejected objects are named; all of them are in the `objects` table.
+/// At most so many are named of the rejected objects that are in the `objects` table with their reason.
 const SHOWN_REJECTIONS: usize = 20;
 
 /// Load log files from a folder or a bucket, once. What the lake has already is left out.
@@ -70,14 +70,17 @@ impl Ingest {
             .map(|path| path.parse().map_err(|error: store::Error| Failure::new(Outcome::WrongUse, error)));
         let locations: Vec<Location> = locations.collect::<Result<_, _>>()?;
         let mut files = Vec::new();
+        let mut total = Tally::default();
         for location in &locations {
             if let Location::Local(path) = location {
-                files.push(find(path, days, output)?);
+                let listing = find(path, days, output)?;
+                files.push(listing.found);
+                total.found += listing.skipped.len();
+                total.rejected.extend(listing.skipped.into_iter().map(skipped));
             }
         }
         let lake = Arc::new(session::create_lake(&config).await?);
         let started = Instant::now();
-        let mut total = Tally::default();
         let bytes = files.iter().flatten().map(|found| found.size_bytes).sum();
         let progress = output.progress_bytes(bytes, "reading");
         for found in files {
@@ -96,14 +99,20 @@ impl Ingest {
 }
 
 /// The files at a path.
-fn find(path: &Path, days: Days, output: &Output) -> Result<Vec<Found>, Failure> {
+fn find(path: &Path, days: Days, output: &Output) -> Result<Listing, Failure> {
     let spinner = output.spinner(&format!("looking into {}", path.display()));
-    let found = listing::files(path, days)?;
+    let listing = listing::files(path, days)?;
     spinner.finish();
-    if found.is_empty() {
+    if listing.found.is_empty() {
         output.warn(format!("found no log files in `{}`", path.display()));
     }
-    Ok(found)
+    Ok(listing)
+}
+
+/// What could not be looked into, of which nothing is in the lake.
+fn skipped(skipped: Skipped) -> Rejected {
+    let key = skipped.path.to_string_lossy().into_owned();
+    Rejected { key, reason: skipped.reason, recorded: false }
 }
 
 /// Loads the objects of a bucket while they are listed; the lake's own are no logs.
@@ -250,22 +259,35 @@ pub(super) fn summary(
         megabytes_per_second(tally.content_bytes, elapsed)
     ));
     lines.push(format!("lake      {place}"));
-    // Objects are done in any order; what is shown is the same each time.
-    let mut rejected: Vec<&Rejected> = tally.rejected.iter().collect();
-    rejected.sort_unstable_by_key(|rejected| &rejected.key);
-    for rejected in rejected.into_iter().take(SHOWN_REJECTIONS) {
-        output.warn(format!("rejected `{}`: {}", rejected.key, rejected.reason));
-    }
-    if tally.rejected.len() > SHOWN_REJECTIONS {
-        output.warn(format!("and {} more", tally.rejected.len() - SHOWN_REJECTIONS));
-    }
-    if !tally.rejected.is_empty() {
-        output.hint("`trailhound lake quarantine` lists them, with `--retry` it reads them again");
-    }
+    tell_rejected(&tally.rejected, output);
     let mut data = output.data();
     for line in lines {
         writeln!(data, "{line}")?;
     }
     data.flush()?;
     Ok(())
+}
+
+/// What was rejected: what the lake tells of again in part, the rest in full.
+fn tell_rejected(rejected: &[Rejected], output: &Output) {
+    // Objects are done in any order; what is shown is the same each time.
+    let mut rejected: Vec<&Rejected> = rejected.iter().collect();
+    rejected.sort_unstable_by_key(|rejected| &rejected.key);
+    let (recorded, others): (Vec<&Rejected>, Vec<&Rejected>) =
+        rejected.into_iter().partition(|rejected| rejected.recorded);
+    for rejected in recorded.iter().take(SHOWN_REJECTIONS) {
+        output.warn(format!("rejected `{}`: {}", rejected.key, rejected.reason));
+    }
+    if recorded.len() > SHOWN_REJECTIONS {
+        output.warn(format!("and {} more", recorded.len() - SHOWN_REJECTIONS));
+    }
+    for rejected in &others {
+        output.warn(format!("not read `{}`: {}", rejected.key, rejected.reason));
+    }
+    if !recorded.is_empty() {
+        output.hint("`trailhound lake quarantine` lists them, with `--retry` it reads them again");
+    }
+    if !others.is_empty() {
+        output.hint("run the same command again to read what was not read");
+    }
 }

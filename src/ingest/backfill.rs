@@ -37,12 +37,14 @@ pub struct Settings {
     pub at_once: usize,
     /// The waits before a request that failed is sent again, on top of what the client repeats by itself.
     pub backoff: Backoff,
+    /// Prefixes of one level; where there are more, what is below the others is taken as it comes.
+    pub level_prefixes: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
-        Settings { at_once: 32, backoff }
+        Settings { at_once: 32, backoff, level_prefixes: 500_000 }
     }
 }
 
@@ -58,8 +60,6 @@ const KEPT_OBJECTS: usize = 400_000;
 const LEVELS_ABOVE: usize = 3;
 /// Levels from `AWSLogs` to a year: organization, account, service, region, and two for what may come.
 const LEVELS_BELOW: usize = 6;
-/// Prefixes of one level; where there are more, what is below is taken as it comes.
-const LEVEL_PREFIXES: usize = 500_000;
 
 /// Chunks of objects as they are listed; dropped, the listing ends.
 pub type Chunks = mpsc::Receiver<Result<Vec<Found>, Error>>;
@@ -83,6 +83,7 @@ pub fn list(
     let lister = Lister {
         requests: Arc::new(requests),
         at_once,
+        level_prefixes: settings.level_prefixes,
         days,
         progress,
         chunks,
@@ -102,8 +103,8 @@ struct Branches {
     years: BTreeMap<i32, Vec<String>>,
     months: BTreeMap<(i32, u32), Vec<String>>,
     days: BTreeMap<NaiveDate, Vec<String>>,
-    /// Without a date.
-    rest: Vec<String>,
+    /// Without a date, or not looked into any further than so.
+    rest: Vec<(String, Next)>,
 }
 
 /// Why the listing ends early.
@@ -119,17 +120,10 @@ impl From<Error> for End {
     }
 }
 
-/// A year or a month of an account and region.
-enum Opened {
-    /// Few keys: here they are.
-    Whole(Vec<Found>),
-    /// Many keys: objects and prefixes directly below.
-    Parts(Vec<Found>, Vec<String>),
-}
-
 struct Lister {
     requests: Arc<Requests>,
     at_once: usize,
+    level_prefixes: usize,
     days: Days,
     progress: Arc<Progress>,
     chunks: mpsc::Sender<Result<Vec<Found>, Error>>,
@@ -163,8 +157,8 @@ impl Lister {
             let Some(year) = years.max() else { break };
             self.year(year).await?;
         }
-        let rest: VecDeque<_> =
-            std::mem::take(&mut self.branches.rest).into_iter().map(|prefix| ((), prefix)).collect();
+        let rest = std::mem::take(&mut self.branches.rest);
+        let rest = rest.into_iter().map(|(prefix, first)| ((), prefix, first)).collect();
         let mut rest = Ahead::new(&self.requests, self.at_once, rest);
         while let Some(page) = rest.next(()).await {
             self.give_out(page?).await?;
@@ -186,24 +180,36 @@ impl Lister {
                     _ => self.note(prefix),
                 }
             }
-            let requests = &self.requests;
-            let mut listings = futures::stream::iter(
-                deeper.into_iter().map(|prefix| async move { requests.children(&prefix).await }),
-            )
-            .buffer_unordered(self.at_once);
-            let mut loose = Vec::new();
-            while let Some((objects, prefixes)) = listings.try_next().await? {
-                loose.extend(objects);
-                level.extend(prefixes);
-            }
-            drop(listings);
-            self.give_out(loose).await?;
-            if level.len() > LEVEL_PREFIXES {
-                self.branches.rest.append(&mut level);
+            level = self.below(deeper).await?;
+            if level.len() > self.level_prefixes {
+                let whole = level.drain(..).map(|prefix| (prefix, Next::default()));
+                self.branches.rest.extend(whole);
             }
             depth += 1;
         }
         Ok(())
+    }
+
+    /// Gives out the objects directly below prefixes and returns the prefixes there. When those are too many, what was
+    /// not looked into yet is noted to be taken as it comes.
+    async fn below(&mut self, parents: Vec<String>) -> Result<Vec<String>, End> {
+        let mut unlisted: BTreeMap<String, Next> =
+            parents.iter().map(|parent| (parent.clone(), Next::default())).collect();
+        let mut found = Vec::new();
+        let mut pages = self.requests.children(parents, self.at_once);
+        while found.len() <= self.level_prefixes
+            && let Some((parent, page)) = pages.try_next().await?
+        {
+            if page.next.is_none() {
+                unlisted.remove(&parent);
+            } else if let Some(behind) = page.behind() {
+                unlisted.insert(parent, behind);
+            }
+            self.give_out(page.objects).await?;
+            found.extend(page.prefixes);
+        }
+        self.branches.rest.extend(unlisted);
+        Ok(found)
     }
 
     /// Notes a prefix to be listed when its turn comes, unless none of its days is wanted.
@@ -230,7 +236,7 @@ impl Lister {
                 branches.days.entry(day).or_default().push(prefix);
             }
             Place::Year(_) | Place::Month(..) | Place::Day(_) => {}
-            Place::Above(_) | Place::Odd => branches.rest.push(prefix),
+            Place::Above(_) | Place::Odd => branches.rest.push((prefix, Next::default())),
         }
     }
 
@@ -263,9 +269,9 @@ impl Lister {
         let mut prefixes = VecDeque::new();
         for day in days.into_iter().rev() {
             let of_day = self.branches.days.remove(&day).unwrap_or_default();
-            prefixes.extend(of_day.into_iter().map(|prefix| (day, prefix)));
+            prefixes.extend(of_day.into_iter().map(|prefix| (day, prefix, Next::default())));
         }
-        let with_prefixes = prefixes.iter().map(|(day, _)| *day);
+        let with_prefixes = prefixes.iter().map(|(day, ..)| *day);
         let days: BTreeSet<NaiveDate> =
             with_prefixes.chain(self.kept.keys().filter(|day| of_month(day)).copied()).collect();
         let mut listed = Ahead::new(&self.requests, self.at_once, prefixes);
@@ -292,22 +298,17 @@ impl Lister {
                 opened.map(|opened| (prefix, opened))
             })
             .buffer_unordered(self.at_once);
-        while let Some((prefix, mut opened)) = opened.try_next().await? {
-            if let Opened::Whole(objects) = &opened
-                && self.kept_objects + objects.len() > KEPT_OBJECTS
-            {
-                let (objects, parts) = requests.children(&prefix).await?;
-                opened = Opened::Parts(objects, parts);
-            }
+        let mut parts = Vec::new();
+        while let Some((prefix, opened)) = opened.try_next().await? {
             match opened {
-                Opened::Whole(objects) => self.keep(objects).await?,
-                Opened::Parts(objects, prefixes) => {
-                    self.give_out(objects).await?;
-                    for prefix in prefixes {
-                        self.note(prefix);
-                    }
+                Some(objects) if self.kept_objects + objects.len() <= KEPT_OBJECTS => {
+                    self.keep(objects).await?;
                 }
+                _ => parts.push(prefix),
             }
+        }
+        for prefix in self.below(parts).await? {
+            self.note(prefix);
         }
         Ok(())
     }
@@ -350,17 +351,16 @@ impl Lister {
     }
 }
 
-/// The objects of a prefix if they are at most so many pages, or what is directly below it.
-async fn look_into(requests: &Requests, prefix: &str, pages: usize) -> Result<Opened, Error> {
+/// The objects of a prefix if they are at most so many pages.
+async fn look_into(requests: &Requests, prefix: &str, pages: usize) -> Result<Option<Vec<Found>>, Error> {
     let (mut all, mut next) = (Vec::new(), Next::default());
     for _ in 0..pages {
         let page = requests.page(prefix, false, next).await?;
         all.extend(page.objects);
-        let Some(more) = page.next else { return Ok(Opened::Whole(all)) };
+        let Some(more) = page.next else { return Ok(Some(all)) };
         next = more;
     }
-    let (objects, prefixes) = requests.children(prefix).await?;
-    Ok(Opened::Parts(objects, prefixes))
+    Ok(None)
 }
 
 /// How many days of a year or month are wanted.

@@ -19,6 +19,24 @@ pub struct Found {
     pub etag: Option<String>,
 }
 
+/// What there is at a path.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The files that look like logs, in path order.
+    pub found: Vec<Found>,
+    /// What could not be looked into and is left out.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A file or folder that cannot be looked into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Which.
+    pub path: PathBuf,
+    /// Why.
+    pub reason: String,
+}
+
 /// The days to read, by the date in the key; objects without one are always read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Days {
@@ -45,41 +63,79 @@ impl Days {
     }
 }
 
-/// The files at a path: the file itself, or those below it that look like logs, in path order.
-pub fn files(path: &Path, days: Days) -> Result<Vec<Found>, Error> {
+/// The files at a path: the file itself, or those below it that look like logs. What cannot be looked into below a
+/// folder keeps nothing else from being found; what vanishes meanwhile is not there.
+pub fn files(path: &Path, days: Days) -> Result<Listing, Error> {
     let failed = |path: &Path, source| Error::Path { path: path.to_owned(), source };
     let root = path.canonicalize().map_err(|source| failed(path, source))?;
     if root.is_file() {
         let size_bytes = root.metadata().map_err(|source| failed(&root, source))?.len();
-        return Ok(vec![Found { key: key_of(&root), size_bytes, etag: None }]);
+        let found = vec![Found { key: key_of(&root), size_bytes, etag: None }];
+        return Ok(Listing { found, skipped: Vec::new() });
     }
-    let mut found = Vec::new();
+    let mut listing = Listing::default();
     // A folder is entered unless it is hidden or a Delta table: a lake below the logs must not be read as logs.
-    let entries = WalkDir::new(&root).sort_by_file_name().into_iter().filter_entry(|entry| {
+    let mut entries = WalkDir::new(&root).sort_by_file_name().into_iter().filter_entry(|entry| {
         entry.depth() == 0 || !(is_hidden(entry.path()) || entry.path().join("_delta_log").is_dir())
     });
-    for entry in entries {
-        let entry = entry.map_err(|error| {
-            let path = error.path().unwrap_or(&root).to_owned();
-            failed(&path, error.into_io_error().unwrap_or_else(|| std::io::Error::other("a loop of links")))
-        })?;
-        let key = key_of(entry.path());
-        if entry.file_type().is_file() && is_log(entry.path()) && days.hold(&key) {
-            let size_bytes = entry.metadata().map_err(|error| failed(entry.path(), error.into()))?.len();
-            found.push(Found { key, size_bytes, etag: None });
+    while let Some(entry) = entries.next() {
+        match entry {
+            Ok(entry) if entry.file_type().is_dir() && entry.path().to_str().is_none() => {
+                listing.skip(entry.path(), NOT_UTF8);
+                entries.skip_current_dir();
+            }
+            Ok(entry) if entry.file_type().is_file() && is_log(entry.path()) => listing.add(&entry, days),
+            Ok(_) => {}
+            Err(error) => {
+                let (depth, path) = (error.depth(), error.path().unwrap_or(&root).to_owned());
+                let no_cause = || std::io::Error::other("it cannot be looked into");
+                let source = error.into_io_error().unwrap_or_else(no_cause);
+                if depth == 0 {
+                    return Err(failed(&path, source));
+                }
+                listing.skip_unless_gone(&path, &source);
+            }
         }
     }
-    Ok(found)
+    Ok(listing)
+}
+
+/// Why a path is left out whose name no key can be made of.
+const NOT_UTF8: &str = "its name is not UTF-8";
+
+impl Listing {
+    fn add(&mut self, entry: &walkdir::DirEntry, days: Days) {
+        let Some(key) = entry.path().to_str() else { return self.skip(entry.path(), NOT_UTF8) };
+        if !days.hold(key) {
+            return;
+        }
+        match entry.metadata() {
+            Ok(metadata) => {
+                self.found.push(Found { key: key.to_owned(), size_bytes: metadata.len(), etag: None });
+            }
+            Err(error) => self.skip_unless_gone(entry.path(), &error.into()),
+        }
+    }
+
+    pub(super) fn skip_unless_gone(&mut self, path: &Path, error: &std::io::Error) {
+        if error.kind() != std::io::ErrorKind::NotFound {
+            self.skip(path, &error.to_string());
+        }
+    }
+
+    fn skip(&mut self, path: &Path, reason: &str) {
+        self.skipped.push(Skipped { path: path.to_owned(), reason: reason.to_owned() });
+    }
 }
 
 /// Whether a file's name is that of a log: `.json`, `.log`, `.ndjson`, `.jsonl`, `.txt`, each also gzipped,
 /// Parquet, or no extension.
 fn is_log(path: &Path) -> bool {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
+    let Some(name) = path.file_name().map(|name| name.to_string_lossy()) else { return false };
     if name.starts_with('.') {
         return false;
     }
-    let name = name.strip_suffix(".gz").unwrap_or(name);
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
     match name.rsplit_once('.') {
         None => true,
         Some((_, extension)) => ["json", "log", "ndjson", "jsonl", "txt", "parquet"].contains(&extension),
@@ -121,7 +177,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("is made");
             std::fs::write(path, "x").expect("is written");
         }
-        let found = files(root, Days::default()).expect("is walked");
+        let found = files(root, Days::default()).expect("is walked").found;
         let root = root.canonicalize().expect("exists");
         let names: Vec<_> = found
             .iter()
@@ -129,5 +185,34 @@ mod tests {
             .collect();
         assert_eq!(names, ["a/y.log.gz", "b/x.json", "plain"]);
         files(&root.join("missing"), Days::default()).expect_err("is not there");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_cannot_be_looked_into_is_named_and_keeps_nothing_from_being_found() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+
+        let directory = tempfile::tempdir().expect("a directory");
+        let root = directory.path().canonicalize().expect("exists");
+        let odd = |name: &[u8]| root.join(OsStr::from_bytes(name));
+        for path in [root.join("a.json"), root.join("z.json"), odd(b"b\xff.json"), odd(b"b\xff.png")] {
+            std::fs::write(path, "x").expect("is written");
+        }
+        std::fs::create_dir(odd(b"c\xff")).expect("is made");
+        std::fs::write(odd(b"c\xff").join("in.json"), "x").expect("is written");
+        // Two halves of a path that is too long for the system when they are put together.
+        let half = |name: &str| (0..12).fold(root.join(name), |path, _| path.join("d".repeat(200)));
+        for name in ["long", "longer"] {
+            std::fs::create_dir_all(half(name)).expect("is made");
+        }
+        std::fs::rename(root.join("longer"), half("long").join("longer")).expect("is moved");
+        let listing = files(&root, Days::default()).expect("is walked");
+        let found: Vec<_> = listing.found.iter().map(|found| Path::new(&found.key).file_name()).collect();
+        assert_eq!(found, [Some(OsStr::new("a.json")), Some(OsStr::new("z.json"))]);
+        let reasons: Vec<&str> = listing.skipped.iter().map(|skipped| skipped.reason.as_str()).collect();
+        assert_eq!(reasons, [NOT_UTF8, NOT_UTF8, "File name too long (os error 36)"]);
+        assert_eq!(listing.skipped[0].path, odd(b"b\xff.json"));
+        assert_eq!(listing.skipped[1].path, odd(b"c\xff"));
     }
 }

@@ -1,6 +1,6 @@
 //! Loading what there is, once: read and decode side by side, commit in batches, tell what happened.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use object_store::ObjectStore;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::Error;
 use super::fetch;
@@ -53,6 +53,9 @@ pub struct Rejected {
     pub key: String,
     /// Why, and where in the object.
     pub reason: String,
+    /// Whether this is in the `objects` table; not so where nothing is known of the object but its name, since it
+    /// could not be had.
+    pub recorded: bool,
 }
 
 /// What a load did. Every object found is in exactly one of `added`, `empty`, `known`, `unsupported`, `rejected`.
@@ -88,6 +91,16 @@ enum Outcome {
     Later(Found),
 }
 
+impl Outcome {
+    /// The key of an object that is to be read later.
+    fn later(&self) -> Option<&str> {
+        match self {
+            Outcome::Later(found) => Some(&found.key),
+            _ => None,
+        }
+    }
+}
+
 /// Why an object is not read.
 #[derive(Clone)]
 enum Refused {
@@ -100,6 +113,7 @@ enum Refused {
 }
 
 /// A loader of one origin into one lake.
+#[derive(Clone)]
 pub struct Loader {
     /// The lake.
     pub lake: Arc<Lake>,
@@ -170,6 +184,14 @@ impl Loader {
         let states = self.lake.states(&names).await?;
         let mut known = states.into_iter().map(|state| state.is_some_and(State::is_final));
         Ok(found.into_iter().partition(|_| known.next().unwrap_or(false)))
+    }
+
+    /// Fetches and reads some objects, also while nobody looks: who waits for a commit would let their answers run out
+    /// of time. Dropped, it ends.
+    async fn read_on(self, group: Vec<Found>) -> Result<Vec<Outcome>, Error> {
+        let mut reading = JoinSet::new();
+        reading.spawn(async move { self.read(group).await });
+        reading.join_next().await.and_then(Result::ok).unwrap_or(Err(lake::Error::Worker.into()))
     }
 
     /// Fetches and reads some objects.
@@ -255,7 +277,12 @@ enum Work {
 /// What was done.
 enum Step {
     Known(Vec<Found>),
-    Read { group: Vec<Found>, share: Share, outcomes: Vec<Outcome> },
+    /// Those that are to be read later are not done.
+    Read {
+        done: Vec<Found>,
+        share: Share,
+        outcomes: Vec<Outcome>,
+    },
 }
 
 /// A load under way: what was read and is not committed, and the commits.
@@ -303,8 +330,10 @@ impl<'a> Loading<'a> {
                     Work::Known(found) => Ok::<_, Error>(Step::Known(found)),
                     Work::Read(group) => {
                         let share = budget.share_of(total(&group)).await;
-                        let outcomes = loader.read(group.clone()).await?;
-                        Ok(Step::Read { group, share, outcomes })
+                        let outcomes = loader.clone().read_on(group.clone()).await?;
+                        let later: HashSet<&str> = outcomes.iter().filter_map(Outcome::later).collect();
+                        let done = group.iter().filter(|found| !later.contains(found.key.as_str()));
+                        Ok(Step::Read { done: done.cloned().collect(), share, outcomes })
                     }
                 }
             })
@@ -317,8 +346,8 @@ impl<'a> Loading<'a> {
                     self.tally.known += found.len();
                     progress(Done { objects: &found, known: true });
                 }
-                Step::Read { group, share, outcomes } => {
-                    progress(Done { objects: &group, known: false });
+                Step::Read { done, share, outcomes } => {
+                    progress(Done { objects: &done, known: false });
                     self.add(share, outcomes);
                     if self.batch.is_full(loader.limits) || budget.is_spent_on(&self.shares) {
                         self.commit().await?;
@@ -483,7 +512,9 @@ impl Refused {
             Refused::Recorded { object, size_bytes, reason } => {
                 Outcome::Read(Box::new(reader.quarantine(&object, size_bytes, reason)))
             }
-            Refused::Unreachable(reason) => Outcome::Unreachable(Rejected { key: found.key, reason }),
+            Refused::Unreachable(reason) => {
+                Outcome::Unreachable(Rejected { key: found.key, reason, recorded: false })
+            }
             Refused::Folder => Outcome::Folder,
         }
     }
@@ -577,7 +608,7 @@ impl Tally {
         let record = &object.record;
         if record.state == State::Quarantined {
             let reason = record.reason.clone().unwrap_or_default();
-            self.rejected.push(Rejected { key: record.key.clone(), reason });
+            self.rejected.push(Rejected { key: record.key.clone(), reason, recorded: true });
         }
     }
 

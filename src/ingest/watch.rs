@@ -3,7 +3,7 @@
 //! A file is read when it has stopped changing, and once: the lake knows objects by their content, so this memory
 //! only saves work and may be lost. A file that changes later is another object, so logs must come in whole files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -12,10 +12,10 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
-use super::listing::{self, Days, Found};
+use super::listing::{self, Days, Found, Skipped};
 use super::load::{Loader, Tally};
 use super::stats::Stats;
-use super::worker::Signals;
+use super::worker::{Backoff, Signals};
 use crate::clock::Clock;
 
 /// A file that has not changed for so long is taken to be complete when it is first seen.
@@ -26,6 +26,9 @@ const AT_ONCE: usize = 1_000;
 const REMEMBERED: usize = 1_000_000;
 /// The longest wait before a file that could not be read is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+
+/// The waits after looks that failed, unless the folder is looked at less often.
+const FAULT: Backoff = Backoff { first: Duration::from_secs(2), longest: Duration::from_mins(5) };
 
 /// Watches one folder.
 pub struct Watcher {
@@ -49,7 +52,7 @@ impl Watcher {
     /// Watches until told to stop.
     pub async fn run(&self, stop: CancellationToken) {
         let mut memory = Memory::default();
-        let mut failing = false;
+        let mut failures = Failures::default();
         while !stop.is_cancelled() {
             let looked = tokio::select! {
                 looked = self.look(&mut memory, &stop) => looked,
@@ -59,21 +62,23 @@ impl Watcher {
             };
             match looked {
                 Ok(()) => {
-                    if std::mem::take(&mut failing) {
+                    if failures.end() {
                         tracing::info!(folder = %self.path.display(), "the folder can be loaded again");
                     }
                 }
                 Err(error) => {
                     self.stats.listing_errors.add(1_u64);
-                    let error: &dyn std::error::Error = &error;
-                    if !std::mem::replace(&mut failing, true) {
+                    // Part of it may be in the lake.
+                    self.signals.committed.notify_one();
+                    if failures.add(&error) {
+                        let error: &dyn std::error::Error = &error;
                         tracing::error!(folder = %self.path.display(), error, "cannot load the folder; trying on");
                     }
                 }
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(self.interval) => {}
+                () = tokio::time::sleep(failures.pause(self.interval)) => {}
             }
         }
     }
@@ -90,7 +95,10 @@ impl Watcher {
     async fn look(&self, memory: &mut Memory, stop: &CancellationToken) -> Result<(), Error> {
         let path = self.path.clone();
         let listed = tokio::task::spawn_blocking(move || list(&path));
-        let listed = listed.await.map_err(|_| crate::lake::Error::Worker)??;
+        let (listed, skipped) = listed.await.map_err(|_| crate::lake::Error::Worker)??;
+        for skipped in memory.newly_skipped(skipped) {
+            tracing::warn!(path = %skipped.path.display(), reason = skipped.reason, "left out of what is watched");
+        }
         let due = memory.due(listed, self.clock.now().timestamp_micros());
         for due in due.chunks(AT_ONCE) {
             if stop.is_cancelled() {
@@ -109,7 +117,9 @@ impl Watcher {
         self.stats.empty.add(tally.empty);
         self.stats.known.add(tally.known);
         self.stats.unsupported.add(tally.unsupported.values().sum::<usize>());
-        self.stats.quarantined.add(tally.rejected.len());
+        let recorded = tally.rejected.iter().filter(|rejected| rejected.recorded).count();
+        self.stats.quarantined.add(recorded);
+        self.stats.fetch_errors.add(tally.rejected.len() - recorded);
         self.stats.rows.add(tally.rows.values().sum::<u64>());
         for rejected in &tally.rejected {
             tracing::warn!(file = rejected.key, reason = rejected.reason, "file not read");
@@ -123,6 +133,41 @@ impl Watcher {
     }
 }
 
+/// The looks that failed one after the other.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u32,
+    /// The last error with its causes.
+    last: String,
+}
+
+impl Failures {
+    /// Notes one; whether it is another than the one before.
+    fn add(&mut self, error: &Error) -> bool {
+        self.count = self.count.saturating_add(1);
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        let is_new = text != self.last;
+        self.last = text;
+        is_new
+    }
+
+    /// They are over; whether there were any.
+    fn end(&mut self) -> bool {
+        std::mem::take(self).count > 0
+    }
+
+    /// How long to wait for the next look.
+    fn pause(&self, interval: Duration) -> Duration {
+        if self.count == 0 { interval } else { interval.max(FAULT.after(self.count)) }
+    }
+}
+
 /// A file of the folder as it is now.
 #[derive(Debug, Clone)]
 struct Listed {
@@ -131,16 +176,23 @@ struct Listed {
     modified: i64,
 }
 
-/// The files of the folder; one that vanishes meanwhile is left out.
-fn list(path: &std::path::Path) -> Result<Vec<Listed>, Error> {
-    let found = listing::files(path, Days::default())?;
-    let with_time = |found: Found| {
-        let metadata = std::fs::metadata(listing::local_path(&found.key)).ok()?;
-        let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let modified = i64::try_from(modified.as_micros()).unwrap_or(i64::MAX);
-        Some(Listed { found: Found { size_bytes: metadata.len(), ..found }, modified })
-    };
-    Ok(found.into_iter().filter_map(with_time).collect())
+/// The files of the folder, and what of it cannot be looked into; one that vanishes meanwhile is left out.
+fn list(path: &std::path::Path) -> Result<(Vec<Listed>, Vec<Skipped>), Error> {
+    let mut listing = listing::files(path, Days::default())?;
+    let mut files = Vec::with_capacity(listing.found.len());
+    for found in std::mem::take(&mut listing.found) {
+        let path = listing::local_path(&found.key);
+        let times = std::fs::metadata(&path).and_then(|metadata| Ok((metadata.len(), metadata.modified()?)));
+        match times {
+            Ok((size_bytes, modified)) => {
+                let modified = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+                let modified = i64::try_from(modified.as_micros()).unwrap_or(i64::MAX);
+                files.push(Listed { found: Found { size_bytes, ..found }, modified });
+            }
+            Err(error) => listing.skip_unless_gone(&path, &error),
+        }
+    }
+    Ok((files, listing.skipped))
 }
 
 /// What is remembered of the files that are there.
@@ -150,11 +202,13 @@ struct Memory {
     look: u64,
     /// How many files it holds.
     most: usize,
+    /// What could not be looked into the last time.
+    skipped: HashSet<PathBuf>,
 }
 
 impl Default for Memory {
     fn default() -> Self {
-        Memory { files: HashMap::new(), look: 0, most: REMEMBERED }
+        Memory { files: HashMap::new(), look: 0, most: REMEMBERED, skipped: HashSet::new() }
     }
 }
 
@@ -207,6 +261,13 @@ impl Memory {
         }
         self.files.retain(|_, mark| mark.look == look);
         due
+    }
+
+    /// Of what cannot be looked into, what could be the last time, or was not there.
+    fn newly_skipped(&mut self, skipped: Vec<Skipped>) -> Vec<Skipped> {
+        let before = std::mem::take(&mut self.skipped);
+        self.skipped.extend(skipped.iter().take(self.most).map(|skipped| skipped.path.clone()));
+        skipped.into_iter().take(self.most).filter(|skipped| !before.contains(&skipped.path)).collect()
     }
 
     /// Notes what became of files.
@@ -270,7 +331,8 @@ mod tests {
         let keys: Vec<&str> = due.iter().map(|file| file.found.key.as_str()).collect();
         assert_eq!(keys.join(" "), expect, "at {now_seconds}");
         let rejected = keys.iter().filter(|key| key.starts_with('!'));
-        let rejected = rejected.map(|key| Rejected { key: (*key).to_owned(), reason: String::new() });
+        let rejected =
+            rejected.map(|key| Rejected { key: (*key).to_owned(), reason: String::new(), recorded: true });
         let tally = Tally { rejected: rejected.collect(), ..Tally::default() };
         memory.loaded(&due, &tally, now_seconds * SECOND);
     }
@@ -332,6 +394,36 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_fails_is_looked_at_less_and_less_often_and_every_new_reason_is_told() {
+        let error = |text: &str| Error::Path { path: "logs".into(), source: std::io::Error::other(text) };
+        let mut failures = Failures::default();
+        let second = Duration::from_secs(1);
+        assert_eq!((failures.pause(second), failures.end()), (second, false));
+        for (text, is_new) in [("full", true), ("full", false), ("gone", true), ("full", true)] {
+            assert_eq!(failures.add(&error(text)), is_new, "{text}");
+        }
+        let (shortest, longest) = (FAULT.first * 4, FAULT.first * 8);
+        assert!((shortest..=longest).contains(&failures.pause(second)));
+        assert_eq!(failures.pause(FAULT.longest * 2), FAULT.longest * 2);
+        assert!(failures.end());
+        assert_eq!(failures.pause(second), second);
+        assert!(failures.add(&error("full")), "after it went well it is news");
+    }
+
+    #[test]
+    fn what_cannot_be_looked_into_is_told_once() {
+        let mut memory = Memory::default();
+        for (skipped, expected) in [("a b", "a b"), ("b a", ""), ("a c", "c"), ("", ""), ("a", "a")] {
+            let skipped = skipped
+                .split_whitespace()
+                .map(|path| Skipped { path: path.into(), reason: "denied".to_owned() });
+            let told = memory.newly_skipped(skipped.collect());
+            let told: Vec<_> = told.iter().map(|skipped| skipped.path.display().to_string()).collect();
+            assert_eq!(told.join(" "), expected);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_tried_again_later_and_later() {
         let mut memory = Memory::default();
         let bad = [("!bad", 1, 0)];
@@ -345,7 +437,11 @@ mod tests {
             memory.loaded(
                 &[file("!bad", 1, 0)],
                 &Tally {
-                    rejected: vec![Rejected { key: "!bad".to_owned(), reason: String::new() }],
+                    rejected: vec![Rejected {
+                        key: "!bad".to_owned(),
+                        reason: String::new(),
+                        recorded: true,
+                    }],
                     ..Tally::default()
                 },
                 0,

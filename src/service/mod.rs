@@ -118,7 +118,7 @@ impl Default for Options {
 }
 
 /// What the service did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     /// Messages, objects and rows.
     pub ingest: Counts,
@@ -139,19 +139,25 @@ pub async fn run(config: &Config, options: Options) -> Result<Summary, Error> {
     let mut signals = options.signals.then(signals::StopSignals::new).transpose()?;
     // Set before: whoever embeds this has decided.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(config.ingest.decode_threads).build_global();
-    let mut service = Service::open(config, &options).await?;
+    let Some(opened) = unless_stopped(&options.stop, &mut signals, Service::open(config, &options)).await
+    else {
+        return Ok(Summary::default());
+    };
+    let mut service = opened?;
     // First what can be wrong with the configuration, then what is held and must be given back.
     let alerting = service.alerting(config, &options)?;
-    for source in &config.sources {
-        service.start_source(config, source).await?;
+    let mut threads = Vec::new();
+    let started = unless_stopped(&options.stop, &mut signals, service.start_sources(config)).await;
+    if let Some(started) = started {
+        started?;
+        threads.push(service.start_alerting(config, alerting)?);
+        threads.push(service.start_maintenance(config)?);
+        service.tell_ready(config);
+        service.run_until_stopped(signals.as_mut()).await;
     }
-    let alerting = service.start_alerting(config, alerting)?;
-    let maintenance = service.start_maintenance(config)?;
-    service.tell_ready(config);
-    service.run_until_stopped(signals.as_mut()).await;
     let deadline = Instant::now() + options.drain;
     tokio::select! {
-        () = service.end([alerting, maintenance], deadline) => {}
+        () = service.end(threads, deadline) => {}
         () = signals::next(signals.as_mut()) => {
             tracing::warn!("a second signal: ending at once");
             return Err(Error::Interrupted);
@@ -165,6 +171,23 @@ pub async fn run(config: &Config, options: Options) -> Result<Summary, Error> {
         summary.ingest
     );
     Ok(summary)
+}
+
+/// A step of the start, which may take long where nobody answers; none when the service is told to stop before it is
+/// through.
+async fn unless_stopped<T>(
+    stop: &CancellationToken,
+    signals: &mut Option<signals::StopSignals>,
+    step: impl Future<Output = T>,
+) -> Option<T> {
+    tokio::select! {
+        done = step => return Some(done),
+        () = stop.cancelled() => {}
+        () = signals::next(signals.as_mut()) => {}
+    }
+    tracing::info!("told to stop before everything was started");
+    stop.cancel();
+    None
 }
 
 /// The running parts.
@@ -198,6 +221,13 @@ impl Service {
             drain: options.drain.saturating_sub(DRAIN_RESERVE).max(options.drain / 2),
             tasks: JoinSet::new(),
         })
+    }
+
+    async fn start_sources(&mut self, config: &Config) -> Result<(), Error> {
+        for source in &config.sources {
+            self.start_source(config, source).await?;
+        }
+        Ok(())
     }
 
     async fn start_source(&mut self, config: &Config, source: &Source) -> Result<(), Error> {
@@ -369,7 +399,7 @@ impl Service {
     }
 
     /// Waits for all parts to end.
-    async fn end(&mut self, threads: [oneshot::Receiver<()>; 2], deadline: Instant) {
+    async fn end(&mut self, threads: Vec<oneshot::Receiver<()>>, deadline: Instant) {
         let all = async {
             while self.tasks.join_next().await.is_some() {}
             for thread in threads {

@@ -18,7 +18,7 @@ use trailhound::store::{self, AwsSettings, Location};
 
 use crate::daemon::{gzipped, lines, trailhound};
 use crate::moto::{Moto, REGION};
-use crate::worker::{ask, cloudtrail};
+use crate::worker::{Faulty, ask, cloudtrail, until};
 
 const OBJECTS: usize = 60;
 /// Far more than anything here takes.
@@ -221,4 +221,73 @@ async fn an_object_that_panics_the_reader_is_quarantined_and_the_others_are_load
         assert!(named.len() == 1 && named[0].ends_with("b.json reading it ends in a panic"), "{named:?}");
         assert!(tally.rejected.len() == 1 && tally.rejected[0].key.ends_with("b.json"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn objects_go_on_coming_while_a_commit_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let location = Location::Local(directory.path().join("lake"));
+    let mut place = store::lake(&location, &AwsSettings::default()).await.unwrap();
+    let lake_store = Faulty::around(place.store);
+    place.store = Arc::clone(&lake_store) as Arc<dyn ObjectStore>;
+    let lake = Arc::new(Lake::create(place, Arc::new(SystemClock)).await.unwrap());
+    let logs = Faulty::around(Arc::new(InMemory::new()));
+    let mut found = Vec::new();
+    for name in ["0-heavy", "1-heavy", "2-heavy", "3-heavy", "4-slow-heavy", "5-slow-heavy"] {
+        let content = cloudtrail([name.to_owned()]);
+        logs.put_opts(&name.into(), content.into(), PutOptions::default()).await.unwrap();
+        // So large that each is read for itself.
+        found.push(Found { key: name.to_owned(), size_bytes: 5 << 20, etag: None });
+    }
+    let (slow, heavy) = (logs.gate.write().await, logs.bodies.gate.write().await);
+    let loader = Loader {
+        lake: Arc::clone(&lake),
+        reader: Arc::new(Reader::new(gzip::Limits::default(), Arc::new(SystemClock))),
+        origin: Origin::Bucket { name: "logs".to_owned(), store: Arc::clone(&logs) as Arc<dyn ObjectStore> },
+        limits: BatchLimits { rows: 1, ..BatchLimits::default() },
+        at_once: 6,
+    };
+    let load = tokio::spawn(async move { loader.load(found, |_| {}).await });
+    until(|| logs.fetched.load(Ordering::SeqCst) == 6).await;
+    // From here on no commit ends, and after two of them the load waits.
+    let commits = lake_store.gate.write().await;
+    let before = lake_store.fetched.load(Ordering::SeqCst);
+    drop(heavy);
+    until(|| lake_store.fetched.load(Ordering::SeqCst) > before).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    drop(slow);
+    until(|| logs.bodies.asked_for.load(Ordering::SeqCst) == 6).await;
+    drop(commits);
+    let tally = load.await.unwrap().unwrap();
+    assert_eq!((tally.found, tally.added), (6, 6));
+}
+
+#[tokio::test]
+async fn what_is_read_later_is_done_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let location = Location::Local(directory.path().join("lake"));
+    let place = store::lake(&location, &AwsSettings::default()).await.unwrap();
+    let lake = Arc::new(Lake::create(place, Arc::new(SystemClock)).await.unwrap());
+    // Three of them are as much as is read at once.
+    let mut content = cloudtrail(["1".to_owned()]);
+    content.resize(43 << 20, b' ');
+    let content = gzipped(&content);
+    let mut found = Vec::new();
+    for number in 0..4 {
+        let path = directory.path().join(format!("{number}.json.gz"));
+        std::fs::write(&path, &content).unwrap();
+        found.push(Found { key: path.display().to_string(), size_bytes: content.len() as u64, etag: None });
+    }
+    let loader = Loader {
+        lake,
+        reader: Arc::new(Reader::new(gzip::Limits::default(), Arc::new(SystemClock))),
+        origin: Origin::Files,
+        limits: BatchLimits::default(),
+        at_once: 4,
+    };
+    let mut steps = Vec::new();
+    let chunks = futures::stream::iter([Ok(found)]);
+    let tally = loader.load_chunks(chunks, |done| steps.push(done.objects.len())).await.unwrap();
+    assert_eq!((tally.found, tally.added), (4, 4));
+    assert_eq!((steps.len() > 1, steps.iter().sum::<usize>()), (true, 4), "{steps:?}");
 }

@@ -110,6 +110,25 @@ fn two_processes_load_the_same_folder_at_once() {
 }
 
 #[test]
+fn what_is_recorded_nowhere_is_named_in_full() {
+    let place = Place::new();
+    std::fs::write(place.path("trailhound.toml"), "[ingest]\nmax_object_bytes = 1024\n").expect("is written");
+    std::fs::create_dir(place.path("logs")).expect("is made");
+    for number in 10..35 {
+        let name = |kind: &str| place.path("logs").join(format!("{kind}-{number}.json"));
+        std::fs::write(name("cut"), r#"{"Records":[{"eventName":"A"},"#).expect("is written");
+        std::fs::write(name("large"), vec![b' '; 2000]).expect("is written");
+    }
+    let ran = place.run(&["ingest", "logs"]);
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    let lines = |word: &str| ran.stderr.lines().filter(|line| line.contains(word)).count();
+    assert_eq!((lines("/cut-"), lines("and 5 more"), lines("/large-")), (20, 1, 25), "{}", ran.stderr);
+    assert_eq!((lines("lake quarantine"), lines("run the same command again")), (1, 1), "{}", ran.stderr);
+    let recorded = place.rows("select count(*) as n from objects where reason is not null");
+    assert_eq!(recorded, "n\n25\n", "what is not shown is in the table");
+}
+
+#[test]
 fn what_cannot_be_read_is_rejected_with_its_place_and_loses_nothing_else() {
     let place = Place::new();
     let logs = place.path("logs");

@@ -247,8 +247,9 @@ async fn real_objects_through_s3_and_sqs() {
     let created = moto.create_queue("announcements", 5).await;
     moto.put_bucket_notification("logs", &created.arn).await;
     let mut daemon = Daemon::start(tempfile::tempdir().unwrap(), &on_moto(&moto, &created.url, "lake"));
-    let files =
-        trailhound::ingest::listing::files(&real, trailhound::ingest::listing::Days::default()).unwrap();
+    let files = trailhound::ingest::listing::files(&real, trailhound::ingest::listing::Days::default())
+        .unwrap()
+        .found;
     for round in 1..=2 {
         for file in &files {
             let key = &file.key[file.key.find("AWSLogs").unwrap()..];
@@ -389,6 +390,27 @@ async fn from_a_folder() {
     let report = Report::of(&file);
     assert_eq!(report.cloudtrail, (3, 3));
     assert_eq!(report.objects.iter().filter(|object| object.ends_with("committed")).count(), 2);
+}
+
+#[tokio::test]
+async fn told_to_stop_while_it_starts_it_ends_well() {
+    // Takes connections and never answers: the lake cannot be opened.
+    let black_hole = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", black_hole.local_addr().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    let config = format!(
+        "lake = 's3://lake/x'\n[aws]\nendpoint = '{endpoint}'\nregion = '{REGION}'\n\
+         [[source]]\nkind = 'folder'\npath = '{}'\n",
+        directory.path().join("logs").display()
+    );
+    std::fs::create_dir(directory.path().join("logs")).unwrap();
+    let mut daemon = Daemon::start(directory, &config);
+    let connected = tokio::time::timeout(PATIENCE, black_hole.accept()).await;
+    let _connection = connected.expect("the lake is looked for").unwrap();
+    daemon.terminate();
+    let status = daemon.end_within(Duration::from_secs(10)).await;
+    assert!(status.success(), "{status}: {}", daemon.log());
+    assert!(daemon.log().contains("told to stop before everything was started"), "{}", daemon.log());
 }
 
 #[tokio::test]

@@ -116,9 +116,9 @@ fn announcement(bucket: &str, keys: &[&str]) -> String {
 
 /// A store that counts what is fetched, and whose conditional puts go wrong when asked to.
 #[derive(Debug)]
-struct Faulty {
+pub struct Faulty {
     inner: Arc<dyn ObjectStore>,
-    fetched: AtomicUsize,
+    pub fetched: AtomicUsize,
     /// So many of the next conditional puts fail,
     failing: AtomicUsize,
     /// and so many after them are carried out and said to have failed.
@@ -130,16 +130,16 @@ struct Faulty {
     /// or was written so often.
     index_puts: AtomicUsize,
     /// Reads of the log and of whatever is called slow wait for it.
-    gate: RwLock<()>,
-    bodies: Arc<Bodies>,
+    pub gate: RwLock<()>,
+    pub bodies: Arc<Bodies>,
 }
 
 /// The bodies of the answers about whatever is called heavy.
 #[derive(Debug, Default)]
-struct Bodies {
-    gate: RwLock<()>,
+pub struct Bodies {
+    pub gate: RwLock<()>,
     /// How many wait for the gate, or did.
-    asked_for: AtomicUsize,
+    pub asked_for: AtomicUsize,
 }
 
 impl Bodies {
@@ -158,7 +158,7 @@ impl Bodies {
 }
 
 impl Faulty {
-    fn around(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
+    pub fn around(inner: Arc<dyn ObjectStore>) -> Arc<Self> {
         let none = || AtomicUsize::new(0);
         Arc::new(Faulty {
             inner,
@@ -458,9 +458,12 @@ async fn what_the_lake_has_is_not_fetched_again() {
     let told = told.replace(r#""key":"a.json""#, &etag);
     world.queue.send(told.clone());
     world.run_to_the_end(1).await;
+    world.signals.committed.notified().await;
     let fetched = world.logs.fetched.load(Ordering::SeqCst);
     world.queue.send(told);
     world.run_to_the_end(1).await;
+    let told = tokio::time::timeout(PATIENCE, world.signals.committed.notified()).await;
+    told.expect("whoever died after the commit told nobody");
     assert_eq!(world.logs.fetched.load(Ordering::SeqCst), fetched);
     assert_eq!((world.stats.counts().known, world.queue.counts()), (1, counts(0)));
 }
@@ -688,6 +691,8 @@ async fn while_the_lake_takes_nothing_messages_are_spared() {
         .await;
     let told = world.stats.counts();
     assert!(told.received <= 50 + 3, "{told}");
+    let heard = tokio::time::timeout(PATIENCE, world.signals.committed.notified()).await;
+    heard.expect("a part of what failed may be in the lake");
     assert_eq!((told.deleted, rows(&world.lake, "cloudtrail").await), (0, (0, 0)));
     world.lake_store.failing.store(0, Ordering::SeqCst);
     world.run_to_the_end(1).await;

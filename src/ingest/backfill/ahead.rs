@@ -14,12 +14,12 @@ use super::requests::{Next, Requests};
 /// How many pages of one prefix wait for their turn.
 const PAGES_AHEAD: usize = 3;
 
-/// Prefixes with the place of each in the order.
+/// Prefixes with the place of each in the order, and where each is begun.
 pub(super) struct Ahead<T> {
     requests: Arc<Requests>,
     /// How many prefixes are begun ahead.
     most: usize,
-    waiting: VecDeque<(T, String)>,
+    waiting: VecDeque<(T, String, Next)>,
     begun: VecDeque<(T, Pages)>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Ahead<T> {
 type Pages = mpsc::Receiver<Result<Vec<Found>, Error>>;
 
 impl<T: Copy + PartialEq> Ahead<T> {
-    pub(super) fn new(requests: &Arc<Requests>, most: usize, prefixes: VecDeque<(T, String)>) -> Self {
+    pub(super) fn new(requests: &Arc<Requests>, most: usize, prefixes: VecDeque<(T, String, Next)>) -> Self {
         Ahead { requests: Arc::clone(requests), most, waiting: prefixes, begun: VecDeque::new() }
     }
 
@@ -35,8 +35,8 @@ impl<T: Copy + PartialEq> Ahead<T> {
     pub(super) async fn next(&mut self, place: T) -> Option<Result<Vec<Found>, Error>> {
         loop {
             while self.begun.len() < self.most {
-                let Some((place, prefix)) = self.waiting.pop_front() else { break };
-                self.begun.push_back((place, self.begin(prefix)));
+                let Some((place, prefix, first)) = self.waiting.pop_front() else { break };
+                self.begun.push_back((place, self.begin(prefix, first)));
             }
             let (first, pages) = self.begun.front_mut()?;
             if *first != place {
@@ -50,11 +50,11 @@ impl<T: Copy + PartialEq> Ahead<T> {
     }
 
     /// Lists a prefix until nobody waits for its pages any more.
-    fn begin(&self, prefix: String) -> mpsc::Receiver<Result<Vec<Found>, Error>> {
+    fn begin(&self, prefix: String, first: Next) -> mpsc::Receiver<Result<Vec<Found>, Error>> {
         let (sender, receiver) = mpsc::channel(PAGES_AHEAD);
         let requests = Arc::clone(&self.requests);
         tokio::spawn(async move {
-            let mut next = Next::default();
+            let mut next = first;
             loop {
                 let (objects, more) = match requests.page(&prefix, false, next).await {
                     Ok(page) => (Ok(page.objects), page.next),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::{Stream, StreamExt};
 use object_store::list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore};
 use object_store::{ListResult, ObjectMeta, path};
 use tokio::sync::Semaphore;
@@ -119,16 +120,40 @@ impl Requests {
         }
     }
 
-    /// All that is directly below a prefix.
-    pub(super) async fn children(&self, prefix: &str) -> Result<(Vec<Found>, Vec<String>), Error> {
-        let (mut objects, mut prefixes, mut next) = (Vec::new(), Vec::new(), Some(Next::default()));
-        while let Some(asked) = next {
-            let page = self.page(prefix, true, asked).await?;
-            objects.extend(page.objects);
-            prefixes.extend(page.prefixes);
-            next = page.next;
+    /// What is directly below prefixes, so many of them at once, page by page with the prefix it is of.
+    pub(super) fn children(
+        self: &Arc<Self>,
+        prefixes: Vec<String>,
+        at_once: usize,
+    ) -> impl Stream<Item = Result<(String, Page), Error>> + use<> {
+        let requests = Arc::clone(self);
+        let pages = move |prefix: String| {
+            let requests = Arc::clone(&requests);
+            Box::pin(futures::stream::try_unfold(Some(Next::default()), move |next| {
+                let (requests, prefix) = (Arc::clone(&requests), prefix.clone());
+                async move {
+                    let Some(next) = next else { return Ok(None) };
+                    let page = requests.page(&prefix, true, next).await?;
+                    let next = page.next.clone();
+                    Ok(Some(((prefix, page), next)))
+                }
+            }))
+        };
+        futures::stream::iter(prefixes).map(pages).flatten_unordered(at_once)
+    }
+}
+
+impl Page {
+    /// Asks for what comes behind this page, whatever its level: a token holds for listings of the same levels only.
+    /// None for a page of nothing.
+    pub(super) fn behind(&self) -> Option<Next> {
+        if let Some(next @ Next { start: Some(Start::Behind(_)), .. }) = &self.next {
+            return Some(next.clone());
         }
-        Ok((objects, prefixes))
+        let object = self.objects.iter().map(|found| found.key.clone()).max();
+        let prefix = self.prefixes.iter().map(|prefix| format!("{prefix}{LAST}")).max();
+        let start = Some(Start::Behind(object.max(prefix)?));
+        Some(Next { start, near: None })
     }
 }
 

@@ -11,7 +11,8 @@ fn wanted(since: &str, until: &str) -> Days {
 }
 
 fn settings(at_once: usize) -> Settings {
-    Settings { at_once, backoff: Backoff { first: Duration::ZERO, longest: Duration::ZERO } }
+    let backoff = Backoff { first: Duration::ZERO, longest: Duration::ZERO };
+    Settings { at_once, backoff, ..Settings::default() }
 }
 
 /// All keys in the order they come, and how far the listing says it is.
@@ -289,4 +290,42 @@ fn trail_with_flat() -> Vec<String> {
     let mut keys = trail(&[25]);
     keys.extend((0..1_500).map(|number| format!("AWSLogs/other/a/b/c/d/e/f/{number:04}.json")));
     keys
+}
+
+#[tokio::test]
+async fn a_flat_prefix_is_given_out_page_by_page() {
+    for prefix in ["p", "AWSLogs/000000000000/CloudTrail/eu-west-1/2024"] {
+        let all: Vec<String> = (0..60_000).map(|number| format!("{prefix}/{number:06}.json")).collect();
+        let bucket = Arc::new(StrictBucket::new(&all, 1_000));
+        let mut chunks = list(bucket.clone(), prefix, Days::default(), settings(4), Arc::default());
+        let mut listed = chunks.recv().await.expect("a chunk").expect("is listed").len();
+        let requests = bucket.requests.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(requests < 30, "{requests} requests for the first {listed} objects of `{prefix}`");
+        while let Some(chunk) = chunks.recv().await {
+            listed += chunk.expect("is listed").len();
+        }
+        assert_eq!(listed, all.len());
+    }
+}
+
+#[tokio::test]
+async fn prefixes_beyond_those_that_are_held_are_taken_as_they_come() {
+    let mut all: Vec<String> = Vec::new();
+    for number in 0..90 {
+        all.push(format!("{number:02}"));
+        all.extend((0..3).map(|below| format!("{number:02}/{below}/a.json")));
+        all.push(format!("{number:02}/b.json"));
+    }
+    all.sort_unstable();
+    for (page_keys, level_prefixes) in [(1, 0), (1, 10), (7, 0), (7, 30), (7, 100), (1_000, 50)] {
+        let bucket = Arc::new(StrictBucket::new(&all, page_keys));
+        let settings = Settings { level_prefixes, ..settings(3) };
+        let mut chunks = list(bucket, "", Days::default(), settings, Arc::default());
+        let mut found = Vec::new();
+        while let Some(chunk) = chunks.recv().await {
+            found.extend(chunk.expect("is listed").into_iter().map(|found| found.key));
+        }
+        found.sort_unstable();
+        assert_eq!(found, all, "pages of {page_keys}, {level_prefixes} prefixes");
+    }
 }

@@ -526,6 +526,8 @@ impl Run {
                 announced_name(&object).map(|name| name.id()).filter(|id| known.settles(*id))
             {
                 self.worker.stats.known.add(1_u64);
+                // Perhaps of a commit that ended before anybody was told.
+                self.worker.signals.committed.notify_one();
                 pending.read(id);
             } else {
                 left += 1;
@@ -598,8 +600,9 @@ impl Run {
     fn on_commit_failed(&mut self, messages: Vec<u64>, error: &lake::Error) {
         self.worker.stats.commit_errors.add(1_u64);
         self.commit_failures = self.commit_failures.saturating_add(1);
-        // It may have landed all the same.
+        // It, or a part of it, may have landed all the same.
         self.index_is_behind = true;
+        self.worker.signals.committed.notify_one();
         let pause = self.worker.settings.pace.commit_fault.after(self.commit_failures);
         self.intake.not_before = self.intake.not_before.max(Instant::now() + pause);
         let error: &dyn std::error::Error = error;
