@@ -139,7 +139,8 @@ pub async fn run(config: &Config, options: Options) -> Result<Summary, Error> {
     let mut signals = options.signals.then(signals::StopSignals::new).transpose()?;
     // Set before: whoever embeds this has decided.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(config.ingest.decode_threads).build_global();
-    let Some(opened) = unless_stopped(&options.stop, &mut signals, Service::open(config, &options)).await
+    let Some(opened) =
+        unless_stopped(&options.stop, &mut signals, Box::pin(Service::open(config, &options))).await
     else {
         return Ok(Summary::default());
     };
@@ -147,7 +148,7 @@ pub async fn run(config: &Config, options: Options) -> Result<Summary, Error> {
     // First what can be wrong with the configuration, then what is held and must be given back.
     let alerting = service.alerting(config, &options)?;
     let mut threads = Vec::new();
-    let started = unless_stopped(&options.stop, &mut signals, service.start_sources(config)).await;
+    let started = unless_stopped(&options.stop, &mut signals, Box::pin(service.start_sources(config))).await;
     if let Some(started) = started {
         started?;
         threads.push(service.start_alerting(config, alerting)?);
@@ -178,10 +179,10 @@ pub async fn run(config: &Config, options: Options) -> Result<Summary, Error> {
 async fn unless_stopped<T>(
     stop: &CancellationToken,
     signals: &mut Option<signals::StopSignals>,
-    step: impl Future<Output = T>,
+    beginning: impl Future<Output = T>,
 ) -> Option<T> {
     tokio::select! {
-        done = step => return Some(done),
+        done = beginning => return Some(done),
         () = stop.cancelled() => {}
         () = signals::next(signals.as_mut()) => {}
     }
