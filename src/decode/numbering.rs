@@ -4,11 +4,14 @@
 //! a few numbers, without looking at the text they were numbered with. Must never keep a text: whoever numbers them
 //! holds them.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+
+/// Texts that room is made for before they come, at most.
+const MOST_RESERVED: usize = 1 << 17;
 
 /// The numbers of texts.
 #[derive(Debug, Default)]
@@ -23,14 +26,16 @@ pub struct Numbering {
 /// Texts as words: their first bytes and their last, which may overlap.
 #[derive(Debug)]
 struct Words<const N: usize> {
-    table: HashTable<(Key<N>, u32)>,
-    last: Option<(Key<N>, u32)>,
+    table: HashTable<Word<N>>,
+    last: Option<Word<N>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Key<const N: usize> {
+/// A text and its number. There can be very many, so it is no larger than it must be.
+#[derive(Debug, Clone, Copy)]
+struct Word<const N: usize> {
     words: [u64; N],
     length: u32,
+    number: u32,
 }
 
 /// A longer text.
@@ -41,6 +46,12 @@ struct Long {
 }
 
 impl Numbering {
+    /// A numbering of nothing that has room for as many texts as this one.
+    pub fn begin_again(&self) -> Self {
+        let again = Numbering::default();
+        Numbering { short: self.short.begin_again(), medium: self.medium.begin_again(), ..again }
+    }
+
     /// The number of a text, and whether it is new: then it is `next`. The texts before are asked for by their number.
     #[inline]
     pub fn number<'a>(&mut self, text: &str, next: u32, known: impl Fn(u32) -> &'a str) -> (u32, bool) {
@@ -48,9 +59,9 @@ impl Numbering {
         // At most 32 where it is asked for.
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         if let Some(words) = short(bytes) {
-            self.short.number(Key { words, length }, next, &self.state)
+            self.short.number(Word { words, length, number: next }, &self.state)
         } else if let Some(words) = medium(bytes) {
-            self.medium.number(Key { words, length }, next, &self.state)
+            self.medium.number(Word { words, length, number: next }, &self.state)
         } else {
             self.long(text, next, known)
         }
@@ -72,6 +83,21 @@ impl Numbering {
     }
 }
 
+impl<const N: usize> Word<N> {
+    #[inline]
+    fn is_same(&self, other: &Self) -> bool {
+        self.words == other.words && self.length == other.length
+    }
+
+    /// Word by word: as a slice they would be hashed as bytes, which takes longer.
+    #[inline]
+    fn hash(&self, state: &RandomState) -> u64 {
+        let mut hasher = state.build_hasher();
+        self.words.iter().for_each(|word| hasher.write_u64(*word));
+        hasher.finish()
+    }
+}
+
 impl<const N: usize> Default for Words<N> {
     fn default() -> Self {
         Words { table: HashTable::new(), last: None }
@@ -79,20 +105,27 @@ impl<const N: usize> Default for Words<N> {
 }
 
 impl<const N: usize> Words<N> {
+    fn begin_again(&self) -> Self {
+        Words { table: HashTable::with_capacity(self.table.len().min(MOST_RESERVED)), last: None }
+    }
+
+    /// The number of a text, which is the one it has here when it is new, and whether it is.
     #[inline]
-    fn number(&mut self, key: Key<N>, next: u32, state: &RandomState) -> (u32, bool) {
+    fn number(&mut self, text: Word<N>, state: &RandomState) -> (u32, bool) {
         // The record before is the likeliest to have the same.
-        if let Some((last, number)) = self.last
-            && last == key
+        if let Some(last) = self.last
+            && last.is_same(&text)
         {
-            return (number, false);
+            return (last.number, false);
         }
-        let hash = |key: &Key<N>| state.hash_one(key.words);
-        let found = self.table.entry(hash(&key), |(known, _)| *known == key, |(known, _)| hash(known));
-        let is_new = matches!(found, Entry::Vacant(_));
-        let number = found.or_insert((key, next)).get().1;
-        self.last = Some((key, number));
-        (number, is_new)
+        let hash = text.hash(state);
+        let known = self.table.find(hash, |known| known.is_same(&text)).copied();
+        if known.is_none() {
+            self.table.insert_unique(hash, text, |known| known.hash(state));
+        }
+        let found = known.unwrap_or(text);
+        self.last = Some(found);
+        (found.number, known.is_none())
     }
 }
 

@@ -39,9 +39,9 @@ pub struct LedgerLimits {
 }
 
 impl Default for LedgerLimits {
-    /// Three weeks of 250,000 objects a day, and as much of one more: some 150 MB with what is needed to read them.
+    /// Two weeks of 250,000 objects a day, and as much of one more: some 130 MB with what is needed to read them.
     fn default() -> Self {
-        LedgerLimits { index_bytes: 80 << 20, fresh_objects: 400_000, versions_behind: 200 }
+        LedgerLimits { index_bytes: 64 << 20, fresh_objects: 400_000, versions_behind: 200 }
     }
 }
 

@@ -19,17 +19,24 @@ const CHUNK_RECORDS: usize = 1024;
 /// A slice of the source, as byte offsets; the source is under 2 GiB.
 pub type Span = (u32, u32);
 
+/// Bytes whose marks are looked for at once.
+const BLOCK: usize = 64;
+
 /// The lines of a text that are not blank.
 #[derive(Debug, Clone)]
 pub struct Lines<'a> {
     text: &'a str,
+    /// Where the next line begins.
     at: usize,
+    /// The bytes from here on whose marks were looked for, and those that were not passed yet.
+    block: usize,
+    marks: u64,
 }
 
 impl<'a> Lines<'a> {
     /// All lines of a text.
     pub fn new(text: &'a str) -> Self {
-        Lines { text, at: 0 }
+        Lines { text, at: 0, block: 0, marks: marks(text.as_bytes(), 0) }
     }
 
     /// Appends the spans of the next line's fields and returns where the line begins; `None` after the last line.
@@ -38,22 +45,59 @@ impl<'a> Lines<'a> {
         record: Option<usize>,
         spans: &mut Vec<Span>,
     ) -> Result<Option<usize>, Error> {
-        let bytes = self.text.as_bytes();
-        while self.at < bytes.len() {
+        let before = spans.len();
+        while self.at < self.text.len() {
             let start = self.at;
-            let rest = &bytes[start..];
-            let line = &rest[..memchr(b'\n', rest).unwrap_or(rest.len())];
-            if line.len() > MAX_LINE_BYTES {
+            if !self.line(spans) {
                 return Err(too_long(record, start));
             }
-            self.at = start + line.len() + 1;
-            let before = spans.len();
-            split(line, start, spans);
             if spans.len() > before {
                 return Ok(Some(start));
             }
         }
         Ok(None)
+    }
+
+    /// Appends the spans of a line's fields and goes on to the next; false when it is too long.
+    #[inline]
+    fn line(&mut self, spans: &mut Vec<Span>) -> bool {
+        let bytes = self.text.as_bytes();
+        let line = self.at;
+        let mut start = line;
+        loop {
+            let (end, is_last) = match self.next_mark() {
+                Some(mark) if bytes[mark] == b'\n' => (mark, true),
+                Some(mark) if is_blank(bytes[mark]) => (mark, false),
+                Some(_) => continue,
+                None => (bytes.len(), true),
+            };
+            if end - line > MAX_LINE_BYTES {
+                return false;
+            }
+            if end > start {
+                spans.push((narrow(start), narrow(end)));
+            }
+            start = end + 1;
+            if is_last {
+                self.at = start;
+                return true;
+            }
+        }
+    }
+
+    /// The next byte that is at most a blank.
+    #[inline]
+    fn next_mark(&mut self) -> Option<usize> {
+        while self.marks == 0 {
+            if self.block + BLOCK >= self.text.len() {
+                return None;
+            }
+            self.block += BLOCK;
+            self.marks = marks(self.text.as_bytes(), self.block);
+        }
+        let mark = self.block + self.marks.trailing_zeros() as usize;
+        self.marks &= self.marks - 1;
+        Some(mark)
     }
 
     /// The text of a span.
@@ -84,38 +128,31 @@ pub fn first(text: &[u8]) -> Option<&[u8]> {
 pub fn first_fields(text: &[u8]) -> Option<Vec<&str>> {
     let line = std::str::from_utf8(first(text)?).ok()?;
     let mut spans = Vec::new();
-    split(line.as_bytes(), 0, &mut spans);
+    Lines::new(line).next_fields(None, &mut spans).ok()??;
     Some(spans.into_iter().map(|span| field(line, span)).collect())
 }
 
-/// Notes the fields of a line, eight bytes at a time.
+/// Which of the bytes from a place on are at most a blank, one bit each; beyond the end there are none.
 #[inline]
-fn split(line: &[u8], offset: usize, spans: &mut Vec<Span>) {
-    let mut start = 0;
-    let mut blank = |at: usize| {
-        if at > start {
-            spans.push((narrow(offset + start), narrow(offset + at)));
-        }
-        start = at + 1;
-    };
-    let (words, rest) = line.as_chunks::<8>();
-    for (number, word) in words.iter().enumerate() {
-        let mut marks = low_bytes(u64::from_le_bytes(*word));
-        while marks != 0 {
-            let place = (marks.trailing_zeros() / 8) as usize;
-            if is_blank(word[place]) {
-                blank(number * 8 + place);
-            }
-            marks &= marks - 1;
-        }
+fn marks(bytes: &[u8], from: usize) -> u64 {
+    let rest = bytes.get(from..).unwrap_or_default();
+    if let Some(block) = rest.first_chunk() {
+        return marks_of(block);
     }
-    let done = words.len() * 8;
-    for (at, byte) in rest.iter().enumerate() {
-        if is_blank(*byte) {
-            blank(done + at);
-        }
-    }
-    blank(line.len());
+    let mut block = [u8::MAX; BLOCK];
+    block[..rest.len()].copy_from_slice(rest);
+    marks_of(&block)
+}
+
+#[inline]
+fn marks_of(block: &[u8; BLOCK]) -> u64 {
+    // Brings the lowest bits of eight bytes together in the highest byte.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let (words, _) = block.as_chunks::<8>();
+    (0..).zip(words).fold(0, |marks, (at, word)| {
+        let low = low_bytes(u64::from_le_bytes(*word)) >> 7;
+        marks | (low.wrapping_mul(GATHER) >> 56) << (8 * at)
+    })
 }
 
 /// The highest bit of each byte that is at most that of a blank.

@@ -144,13 +144,17 @@ impl<'a> Order<'a> {
         if !is_wanted {
             return Order { by_rank: Vec::new(), ranks: Vec::new() };
         }
-        let mut order: Vec<usize> = (0..texts.len()).collect();
-        order.sort_unstable_by_key(|number| texts[*number]);
+        // Most texts differ in their first bytes, which are compared as one number.
+        let mut order: Vec<(u128, usize)> =
+            texts.iter().enumerate().map(|(number, text)| (first_bytes(text), number)).collect();
+        order.sort_unstable_by(|(a, first), (b, second)| {
+            a.cmp(b).then_with(|| texts[*first].cmp(texts[*second]))
+        });
         let mut ranks = vec![0; texts.len()];
-        for (rank, number) in (0..).zip(&order) {
+        for (rank, (_, number)) in (0..).zip(&order) {
             ranks[*number] = rank;
         }
-        Order { by_rank: order.into_iter().map(|number| texts[number]).collect(), ranks }
+        Order { by_rank: order.into_iter().map(|(_, number)| texts[number]).collect(), ranks }
     }
 
     /// The least and the greatest of the texts with these numbers.
@@ -164,6 +168,14 @@ impl<'a> Order<'a> {
             ranks.fold((first, first), |(least, most), rank| (least.min(rank), most.max(rank)));
         Some((self.by_rank[least as usize], self.by_rank[most as usize]))
     }
+}
+
+/// The first sixteen bytes as a number that is less where they come first; what is missing counts as zeros.
+fn first_bytes(text: &str) -> u128 {
+    let mut first = [0; 16];
+    let length = text.len().min(first.len());
+    first[..length].copy_from_slice(&text.as_bytes()[..length]);
+    u128::from_be_bytes(first)
 }
 
 fn plain(texts: &[Option<&str>], wanted: Wanted, mut pages: Pages) -> Result<Chunk> {
