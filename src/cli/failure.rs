@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io::ErrorKind;
 
 use super::output::{Outcome, Output};
+use crate::lake::TABLES;
 use crate::{alert, config, generate, ingest, lake, maintain, query, service, store};
 
 /// A verb that could not do what was asked.
@@ -158,25 +159,32 @@ impl From<query::Error> for Failure {
                     query::Error::Run(_) | query::Error::Timeout(_) => Outcome::Failed,
                     _ => Outcome::WrongUse,
                 };
-                let hint = match &error {
-                    query::Error::NotAQuery { .. } => Some(
-                        "`trailhound ingest` adds rows; `trailhound sql --describe cloudtrail` shows what can be asked",
-                    ),
-                    query::Error::Plan(text) if text.contains("No field named") => {
-                        Some("`trailhound sql --describe cloudtrail` lists the columns")
-                    }
-                    query::Error::Plan(text) if text.contains("not found") => {
-                        Some("`trailhound sql --describe` lists the tables")
-                    }
-                    query::Error::Timeout(_) => {
-                        Some("narrow the time range, or allow more: `--timeout-seconds 3600`")
-                    }
-                    _ => None,
-                };
-                Failure { outcome, error: error.into(), hint: hint.map(str::to_owned) }
+                let hint = hint_for_query(&error);
+                Failure { outcome, error: error.into(), hint }
             }
         }
     }
+}
+
+fn hint_for_query(error: &query::Error) -> Option<String> {
+    let hint = match error {
+        query::Error::NotAQuery { .. } => {
+            "`trailhound ingest` adds rows; `trailhound sql --describe cloudtrail` shows what can be asked"
+        }
+        query::Error::Plan(text) if text.contains("No field named") => {
+            // The fields there are come with their table.
+            let names = TABLES.map(|table| table.name);
+            let table =
+                names.into_iter().find(|name| text.contains(&format!("{name}."))).unwrap_or("cloudtrail");
+            return Some(format!("`trailhound sql --describe {table}` lists the columns"));
+        }
+        query::Error::Plan(text) if text.contains("not found") => {
+            "`trailhound sql --describe` lists the tables"
+        }
+        query::Error::Timeout(_) => "narrow the time range, or allow more: `--timeout-seconds 3600`",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 impl From<service::Error> for Failure {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
+use futures::StreamExt;
 use serde_json::json;
 
 use super::file::{self, EncodedFile, Part};
@@ -22,6 +23,9 @@ use crate::failpoint;
 
 /// Tries without the log moving on, after which a commit is given up and its objects are given back.
 pub(super) const FUTILE_TRIES: u32 = 6;
+
+/// Files of a commit, which are of as many days, that are put at the same time.
+const PUTS_AT_ONCE: usize = 4;
 
 /// Objects that one commit of the index holds, but for those of its last version: some hundred MB in memory.
 const INDEX_ROWS: usize = 100_000;
@@ -261,13 +265,13 @@ impl Lake {
             file::encode_parts(table, &parts)
         })
         .await??;
-        let mut stored = Vec::with_capacity(encoded.len());
-        for encoded in encoded {
+        let puts = futures::stream::iter(encoded).map(|encoded| async move {
             let path = encoded.new_path();
             log.put_file(&path, encoded.bytes.clone()).await?;
-            stored.push((path, encoded));
-        }
-        Ok(stored)
+            Ok((path, encoded))
+        });
+        // All are waited for, also where one fails: nothing of this goes on behind the next try.
+        puts.buffered(PUTS_AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
     }
 
     fn actions(&self, group: &[ReadObject], stored: &Stored) -> Vec<Action> {

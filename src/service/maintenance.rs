@@ -15,6 +15,9 @@ use crate::lake::Lake;
 use crate::maintain::erase::{self, Erased};
 use crate::maintain::{self, compact, day_name, vacuum};
 
+/// The first time comes no later than this after a start, so that a service which is often started anew gets there.
+const FIRST: Duration = Duration::from_mins(5);
+
 /// Keeps a lake in order.
 pub(super) struct Maintenance {
     pub(super) interval: Duration,
@@ -50,10 +53,11 @@ impl Maintenance {
     }
 
     async fn run(&self, lake: &Lake) {
+        let mut pause = self.interval.min(FIRST);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = sleep(self.interval) => {}
+                () = sleep(std::mem::replace(&mut pause, self.interval)) => {}
             }
             tokio::select! {
                 // A commit is whole or not there, whenever this ends.

@@ -323,7 +323,7 @@ impl Stage {
         self.drain(&mut daemon).await;
         self.stop(daemon).await;
         // Where the machine is slow, the index may not be up to date at the end: the next one begins with that.
-        while self.told().lines().rev().take(2).any(|line| line.contains("could be committed in time")) {
+        while self.told().lines().rev().take(4).any(|line| line.contains("could be committed in time")) {
             let daemon = self.recover().await;
             self.stop(daemon).await;
         }
