@@ -58,12 +58,6 @@ impl Texts {
         Texts { numbering: Numbering::default(), ends: vec![0], text: String::new(), is_shared, marked }
     }
 
-    /// Texts that are about as many as these, none of which are there.
-    fn begin_again(&self, is_shared: bool) -> Self {
-        let numbering = if is_shared { self.numbering.begin_again() } else { Numbering::default() };
-        Texts { numbering, ..Texts::new(is_shared) }
-    }
-
     /// How many texts there are.
     pub fn len(&self) -> usize {
         self.ends.len() - 1
@@ -291,8 +285,7 @@ impl TextColumn {
         } else {
             self.unshared_batches = self.unshared_batches.saturating_sub(1);
         }
-        let next = self.texts.begin_again(self.unshared_batches == 0);
-        let texts = std::mem::replace(&mut self.texts, next);
+        let texts = std::mem::replace(&mut self.texts, Texts::new(self.unshared_batches == 0));
         let mut rows = std::mem::take(&mut self.rows);
         let nulls = (there < rows.len())
             .then(|| NullBuffer::new(BooleanBuffer::collect_bool(rows.len(), |row| rows[row] != NULL)));

@@ -10,9 +10,6 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-/// Texts that room is made for before they come, at most.
-const MOST_RESERVED: usize = 1 << 17;
-
 /// The numbers of texts.
 #[derive(Debug, Default)]
 pub struct Numbering {
@@ -46,12 +43,6 @@ struct Long {
 }
 
 impl Numbering {
-    /// A numbering of nothing that has room for as many texts as this one.
-    pub fn begin_again(&self) -> Self {
-        let again = Numbering::default();
-        Numbering { short: self.short.begin_again(), medium: self.medium.begin_again(), ..again }
-    }
-
     /// The number of a text, and whether it is new: then it is `next`. The texts before are asked for by their number.
     #[inline]
     pub fn number<'a>(&mut self, text: &str, next: u32, known: impl Fn(u32) -> &'a str) -> (u32, bool) {
@@ -105,10 +96,6 @@ impl<const N: usize> Default for Words<N> {
 }
 
 impl<const N: usize> Words<N> {
-    fn begin_again(&self) -> Self {
-        Words { table: HashTable::with_capacity(self.table.len().min(MOST_RESERVED)), last: None }
-    }
-
     /// The number of a text, which is the one it has here when it is new, and whether it is.
     #[inline]
     fn number(&mut self, text: Word<N>, state: &RandomState) -> (u32, bool) {

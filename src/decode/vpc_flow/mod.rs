@@ -126,11 +126,6 @@ impl Pieces {
         Ok(())
     }
 
-    /// Whether there are no rows, and no text of rows that were dropped.
-    fn is_empty(&self) -> bool {
-        self.read.as_ref().is_none_or(|read| read.rows.is_empty())
-    }
-
     /// Ends the object at hand; returns which rows it has. The next piece begins another.
     fn end(&mut self, source_object: &str) -> Range<usize> {
         self.offset = 0;
@@ -169,21 +164,7 @@ const GATHERED_HEADERS: usize = 4;
 /// Gathers the rows of many objects: those with the same header share a batch.
 #[derive(Default)]
 pub struct Gatherer {
-    by_header: Vec<Batch>,
-}
-
-/// The rows of one header.
-#[derive(Default)]
-struct Batch {
-    pieces: Pieces,
-    /// Whether somebody was told of it since it was taken, if only of no rows.
-    is_promised: bool,
-}
-
-impl Batch {
-    fn is_empty(&self) -> bool {
-        !self.is_promised && self.pieces.is_empty()
-    }
+    by_header: Vec<Pieces>,
 }
 
 impl std::fmt::Debug for Gatherer {
@@ -207,62 +188,44 @@ impl Gatherer {
     pub fn append(&mut self, text: &[u8], source_object: &str) -> Result<Option<Gathered>, Error> {
         check_offsets(text.len())?;
         let header = header::of_text(text);
-        // What has no lines has no rows either, with any header.
-        let is_blank = header.is_none() && text.trim_ascii().is_empty();
-        let is_same = |batch: &Batch| {
-            let read = batch.pieces.read.as_ref();
-            is_blank || header.as_ref().is_some_and(|header| read.is_some_and(|read| read.header == *header))
+        let is_same = |pieces: &Pieces| {
+            header.as_ref().is_some_and(|header| pieces.read.as_ref().is_some_and(|r| r.header == *header))
         };
-        let Some(place) = self.by_header.iter().position(is_same).or_else(|| self.new_place()) else {
-            return Ok(None);
+        let batch = match self.by_header.iter().position(is_same) {
+            Some(batch) => batch,
+            None if self.by_header.len() >= GATHERED_HEADERS => return Ok(None),
+            None => {
+                self.by_header.push(Pieces::new());
+                self.by_header.len() - 1
+            }
         };
-        let batch = &mut self.by_header[place];
-        let outcome = batch.pieces.append(text, true);
+        let pieces = &mut self.by_header[batch];
+        let outcome = pieces.append(text, true);
         if outcome.is_err() {
-            batch.pieces.drop_object();
+            pieces.drop_object();
         }
-        let rows = batch.pieces.end(source_object);
-        outcome?;
-        batch.is_promised = true;
-        Ok(Some(Gathered { batch: place, rows }))
-    }
-
-    /// Where rows of another header can be gathered; none when there are too many.
-    fn new_place(&mut self) -> Option<usize> {
-        let is_unused = |batch: &Batch| batch.is_empty() && batch.pieces.read.is_none();
-        if let Some(place) = self.by_header.iter().position(is_unused) {
-            return Some(place);
+        let rows = pieces.end(source_object);
+        if pieces.read.is_none() {
+            // Of an object without a header, nothing is left to be taken.
+            self.by_header.pop();
         }
-        if self.by_header.len() < GATHERED_HEADERS {
-            self.by_header.push(Batch::default());
-            return Some(self.by_header.len() - 1);
-        }
-        let place = self.by_header.iter().position(Batch::is_empty)?;
-        self.by_header[place] = Batch::default();
-        Some(place)
+        outcome.map(|_| Some(Gathered { batch, rows }))
     }
 
     /// Whether there is nothing to take, not even of an object that was refused.
     pub fn is_empty(&self) -> bool {
-        self.by_header.iter().all(Batch::is_empty)
+        self.by_header.is_empty()
     }
 
     /// How many bytes of text the rows gathered so far take.
     pub fn bytes(&self) -> usize {
-        let read = self.by_header.iter().filter_map(|batch| batch.pieces.read.as_ref());
-        read.map(|read| read.rows.bytes()).sum()
+        self.by_header.iter().filter_map(|pieces| pieces.read.as_ref()).map(|read| read.rows.bytes()).sum()
     }
 
     /// The rows gathered so far, none of which are left, by header: text as dictionaries and columns without values
-    /// of no type. The headers are remembered: more of the same are likely to come.
+    /// of no type.
     pub fn take(&mut self) -> Vec<Result<Decoded, Error>> {
-        let take = |batch: &mut Batch| {
-            batch.is_promised = false;
-            batch.pieces.take()
-        };
-        let taken = self.by_header.iter_mut().map(take).collect();
-        self.by_header.retain(Batch::is_empty);
-        taken
+        self.by_header.drain(..).map(|mut pieces| pieces.take()).collect()
     }
 }
 

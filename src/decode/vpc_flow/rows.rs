@@ -129,11 +129,6 @@ impl Rows {
         self.count - self.begin
     }
 
-    /// Whether there are none, and no text of those that were dropped.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0 && self.bytes() == 0
-    }
-
     /// How many bytes of text the rows take.
     pub fn bytes(&self) -> usize {
         let of_column = |filled: &Filled| match &filled.values {

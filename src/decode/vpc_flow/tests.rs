@@ -495,7 +495,7 @@ fn gathered_rows_are_those_of_each_object() {
             .collect();
         assert!(gatherer.bytes() > 0);
         let batches: Vec<Decoded> = gatherer.take().into_iter().map(Result::unwrap).collect();
-        assert_eq!((gatherer.is_empty(), gatherer.bytes()), (true, 0));
+        assert_eq!((batches.len(), gatherer.bytes()), (3, 0));
         for ((number, object), found) in (0..).zip(&objects).zip(found) {
             let alone = decode_any(object.as_bytes(), &format!("object {number}"));
             match (alone, found) {
@@ -514,19 +514,9 @@ fn gathered_rows_are_those_of_each_object() {
             }
         }
     }
-    for lines in ["x 1\n", ""] {
-        let headers =
-            ["action", "start", "end", "packets", "bytes"].map(|name| format!("srcaddr {name}\n{lines}"));
-        let found = headers.map(|object| gatherer.append(object.as_bytes(), "o").unwrap());
-        let mut batches = found.map(|found| found.map(|found| found.batch));
-        batches[..4].sort();
-        assert_eq!(
-            batches,
-            [Some(0), Some(1), Some(2), Some(3), None],
-            "the batches are so many at the most"
-        );
-        assert_eq!(gatherer.take().len(), 4);
-    }
+    let headers = ["action", "start", "end", "packets", "bytes"].map(|name| format!("srcaddr {name}\nx 1\n"));
+    let found = headers.map(|object| gatherer.append(object.as_bytes(), "o").unwrap().is_some());
+    assert_eq!(found, [true, true, true, true, false], "the batches are so many at the most");
 }
 
 #[test]
