@@ -172,10 +172,10 @@ fn hint_for_query(error: &query::Error) -> Option<String> {
             "`trailhound ingest` adds rows; `trailhound sql --describe cloudtrail` shows what can be asked"
         }
         query::Error::Plan(text) if text.contains("No field named") => {
-            // The fields there are come with their table.
-            let names = TABLES.map(|table| table.name);
-            let table =
-                names.into_iter().find(|name| text.contains(&format!("{name}."))).unwrap_or("cloudtrail");
+            // The field, or those there are, come with their table.
+            let places =
+                TABLES.iter().filter_map(|table| Some((text.find(&format!("{}.", table.name))?, table)));
+            let table = places.min_by_key(|(place, _)| *place).map_or("cloudtrail", |(_, table)| table.name);
             return Some(format!("`trailhound sql --describe {table}` lists the columns"));
         }
         query::Error::Plan(text) if text.contains("not found") => {

@@ -269,7 +269,7 @@ static MAINTAIN: &[Key] = &[
         "interval_seconds",
         range(1, 7 * DAY_SECONDS),
         Default::Integer(3_600),
-        "How often there is a look for something to do; the first is so long after the start.",
+        "How often there is a look for something to do; first no later than five minutes after the start.",
     ),
     key(
         "compact",

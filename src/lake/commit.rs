@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
@@ -265,13 +266,19 @@ impl Lake {
             file::encode_parts(table, &parts)
         })
         .await??;
+        let has_failed = &AtomicBool::new(false);
         let puts = futures::stream::iter(encoded).map(|encoded| async move {
+            if has_failed.load(Ordering::Relaxed) {
+                return None;
+            }
             let path = encoded.new_path();
-            log.put_file(&path, encoded.bytes.clone()).await?;
-            Ok((path, encoded))
+            let put = log.put_file(&path, encoded.bytes.clone()).await;
+            has_failed.fetch_or(put.is_err(), Ordering::Relaxed);
+            Some(put.map(|()| (path, encoded)))
         });
-        // All are waited for, also where one fails: nothing of this goes on behind the next try.
-        puts.buffered(PUTS_AT_ONCE).collect::<Vec<_>>().await.into_iter().collect()
+        // Where one fails, no more are begun, and those under way are waited for: none goes on behind the next try.
+        let puts: Vec<Option<Result<_, Error>>> = puts.buffered(PUTS_AT_ONCE).collect().await;
+        puts.into_iter().flatten().collect()
     }
 
     fn actions(&self, group: &[ReadObject], stored: &Stored) -> Vec<Action> {

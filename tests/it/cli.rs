@@ -183,6 +183,13 @@ fn sql_only_reads() {
     let ran = place.run(&["sql", "select event_nam from cloudtrail"]);
     assert_eq!(ran.code, 2);
     insta::assert_snapshot!("sql_unknown_column", ran.stderr);
+    for sql in [
+        "select srcadr from vpc_flow",
+        "select vpc_flow.srcadr from cloudtrail join vpc_flow on vpc_flow.srcaddr = source_ip_address",
+    ] {
+        let ran = place.run(&["sql", sql]);
+        assert!(ran.stderr.contains("sql --describe vpc_flow`"), "{}", ran.stderr);
+    }
     for sql in ["select * from '/etc/passwd'", "select * from generate_series(1, 10)"] {
         assert_eq!(place.run(&["sql", sql]).code, 2, "{sql}");
     }

@@ -247,3 +247,71 @@ impl Chunk {
 fn shape(what: &str, record: usize, offset: usize) -> Error {
     ErrorKind::Shape(what.to_owned()).at(Some(record), offset)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fields of the lines that have some, and where these lines begin.
+    fn slowly(text: &str) -> Vec<(usize, Vec<&str>)> {
+        let mut start = 0;
+        let mut lines = Vec::new();
+        for line in text.split('\n') {
+            let fields: Vec<&str> = line.split([' ', '\t', '\r']).filter(|field| !field.is_empty()).collect();
+            if !fields.is_empty() {
+                lines.push((start, fields));
+            }
+            start += line.len() + 1;
+        }
+        lines
+    }
+
+    fn check(text: &str) {
+        let (mut lines, mut spans, mut found) = (Lines::new(text), Vec::new(), Vec::new());
+        while let Some(start) = lines.next_fields(None, &mut spans).unwrap() {
+            found.push((start, spans.drain(..).map(|span| field(text, span)).collect::<Vec<_>>()));
+        }
+        assert_eq!(found, slowly(text), "{text:?}");
+        assert_eq!(lines.next_fields(None, &mut spans).unwrap(), None);
+    }
+
+    #[test]
+    fn lines_are_split_wherever_their_blanks_are() {
+        let pieces = ["a", "10.0.0.1", " ", "  ", "\n", "\r\n", "\t", "\u{b}", "\0", "é", "\u{1f600}", "-"];
+        let mut state = 1_u64;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        for _ in 0..3000 {
+            let count = next(80);
+            check(&(0..count).map(|_| pieces[next(pieces.len())]).collect::<String>());
+        }
+        // Each blank at every place of a block and of the one after it.
+        for blank in [" ", "\n", "\r\n"] {
+            for at in 0..3 * BLOCK {
+                for after in 0..3 {
+                    check(&format!("{}{blank}{}", "x".repeat(at), "y".repeat(after * BLOCK)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_refused_before_its_fields_take_memory() {
+        let long = "x ".repeat(MAX_LINE_BYTES);
+        for (text, refused_at) in [
+            (format!("a b\n{long}"), Some(4)),
+            (format!("a b\n{}\n", "x".repeat(MAX_LINE_BYTES + 1)), Some(4)),
+            (format!("a b\n{}", " ".repeat(MAX_LINE_BYTES + 1)), Some(4)),
+            (format!("a b\n{}\n", "x".repeat(MAX_LINE_BYTES)), None),
+        ] {
+            let (mut lines, mut spans) = (Lines::new(&text), Vec::new());
+            assert_eq!(lines.next_fields(Some(0), &mut spans).unwrap(), Some(0));
+            let second = lines.next_fields(Some(1), &mut spans).map_err(|error| error.to_string());
+            assert!(spans.len() <= 2 + MAX_LINE_BYTES / 2 + 1);
+            let refused = refused_at.map(|at| too_long(Some(1), at).to_string());
+            assert_eq!(second, refused.map_or(Ok(Some(4)), Err));
+        }
+    }
+}
