@@ -3,7 +3,7 @@
 //! Must never retry a commit: whoever commits reads the log again and decides.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,16 +24,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::Error;
 use super::commits_only::CommitsOnly;
 use super::ledger::{ObjectRecord, objects_of};
 use super::reader::FileReader;
 #[cfg(debug_assertions)]
 use super::replay::replayed;
 use super::tables::{delta_schema, widened};
+use super::{Error, on_cpu};
 use crate::decode::columns::Table;
 use crate::failpoint;
-use crate::store;
+use crate::store::{self, Leftover};
 
 /// A checkpoint is written every so many versions.
 const CHECKPOINT_INTERVAL: i64 = 50;
@@ -683,6 +683,16 @@ impl TableLog {
             }
         }
         (gone, errors)
+    }
+
+    /// Temporary files of a lake in a directory that nobody has written to since a time, see [`store::leftovers`].
+    pub async fn leftovers(&self, since: DateTime<Utc>) -> Result<Vec<Leftover>, Error> {
+        let Some(directory) = self.directory.as_deref().and_then(FilePath::parent).map(FilePath::to_owned)
+        else {
+            return Ok(Vec::new());
+        };
+        let found = on_cpu(move || store::leftovers(&directory, since.into())).await?;
+        found.map_err(|error| Error::table(self.table, error))
     }
 
     /// A file as an `add` action describes it.

@@ -6,6 +6,7 @@
 //! writers that do not know the rule, and the work of those that do, from harm.
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt};
@@ -14,6 +15,7 @@ use serde_json::json;
 
 use super::Error;
 use crate::lake::{self, Action, Lake, TABLES, TableLog};
+use crate::store::Leftover;
 
 /// Files younger than this are never deleted, by the store's own clock.
 pub const LEAST_AGE: TimeDelta = TimeDelta::hours(24);
@@ -76,6 +78,7 @@ async fn vacuum_table(lake: &Lake, log: &TableLog, settings: Settings) -> Result
     let listed = log.list_files().await?;
     let now = log.store_time().await?;
     let least_age = before(now, LEAST_AGE);
+    delete_leftovers(log, least_age, settings.dry_run, &mut vacuumed).await?;
     let old: Vec<ObjectMeta> = listed.into_iter().filter(|file| file.last_modified < least_age).collect();
     if old.is_empty() {
         return Ok(Some(vacuumed));
@@ -105,7 +108,7 @@ async fn vacuum_table(lake: &Lake, log: &TableLog, settings: Settings) -> Result
             let paths = doomed.iter().map(|file| file.location.clone()).collect();
             let errors;
             (gone, errors) = log.delete_files(paths).await;
-            vacuumed.failed = errors.iter().map(ToString::to_string).collect();
+            vacuumed.failed.extend(errors.iter().map(ToString::to_string));
         }
         for file in doomed.into_iter().filter(|file| gone.contains(file.location.as_ref())) {
             vacuumed.paths.push(file.location.to_string());
@@ -114,6 +117,26 @@ async fn vacuum_table(lake: &Lake, log: &TableLog, settings: Settings) -> Result
         return Ok(Some(vacuumed));
     }
     Err(last_error.unwrap_or(lake::Error::Contended { table, tries: TRIES }).into())
+}
+
+/// Deletes what writers that were killed left behind. No version can name it: a file has its name once it is whole.
+async fn delete_leftovers(
+    log: &TableLog,
+    since: DateTime<Utc>,
+    dry_run: bool,
+    vacuumed: &mut Vacuumed,
+) -> Result<(), Error> {
+    for Leftover { path, below, size_bytes } in log.leftovers(since).await? {
+        match if dry_run { Ok(()) } else { std::fs::remove_file(&path) } {
+            Ok(()) => {
+                vacuumed.paths.push(below.display().to_string());
+                vacuumed.bytes += size_bytes;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => vacuumed.failed.push(format!("cannot delete `{}`: {error}", path.display())),
+        }
+    }
+    Ok(())
 }
 
 /// A time so long before another, or the beginning of the calendar.

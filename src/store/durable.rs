@@ -5,9 +5,10 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -241,6 +242,46 @@ fn temporary_name(path: &FilePath) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!("#{}", uuid::Uuid::new_v4().as_u128()));
     path.with_file_name(name)
+}
+
+/// A temporary file that its put left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The same below the directory that was looked through.
+    pub below: PathBuf,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+}
+
+/// The temporary files below a directory that nobody has written to since a time: those of puts whose process was
+/// killed. No listing shows them. Of one that is still being written, to take it away only makes its put fail.
+pub fn leftovers(directory: &FilePath, since: SystemTime) -> std::io::Result<Vec<Leftover>> {
+    let mut found = Vec::new();
+    for entry in walkdir::WalkDir::new(directory) {
+        let look = entry.and_then(|entry| Ok((entry.metadata()?, entry.into_path())));
+        let (metadata, path) = match look {
+            Ok(found) => found,
+            // Placed or taken away meanwhile.
+            Err(error) if error.io_error().is_some_and(|error| error.kind() == ErrorKind::NotFound) => {
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if metadata.is_file() && is_temporary(&path) && metadata.modified()? < since {
+            let below = path.strip_prefix(directory).unwrap_or(&path).to_owned();
+            found.push(Leftover { path, below, size_bytes: metadata.len() });
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a name is one of [`temporary_name`], or of `object_store`'s own local store.
+fn is_temporary(path: &FilePath) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.rsplit_once('#')
+        .is_some_and(|(_, end)| !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn write_synced(path: &FilePath, payload: &PutPayload) -> std::io::Result<()> {

@@ -634,6 +634,33 @@ async fn only_old_files_that_no_version_in_use_names_are_deleted() {
 }
 
 #[tokio::test]
+async fn what_killed_writers_left_behind_is_deleted_once_it_is_old() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = small_lake(directory.path()).await;
+    let table = directory.path().join("cloudtrail");
+    let put = |name: &str, hours: u64| {
+        let file = std::fs::File::create(table.join(name)).expect("is made");
+        file.set_modified(SystemTime::now() - Duration::from_hours(hours)).expect("is made old");
+    };
+    let left = ["_delta_log/00000000000000000009.json#123", "event_date=2026-03-10/compact-a.parquet#4"];
+    for name in left {
+        put(name, 25);
+    }
+    let young = "event_date=2026-03-10/compact-b.parquet#5";
+    put(young, 23);
+    for dry_run in [true, false] {
+        let settings = vacuum::Settings { retain: TimeDelta::days(7), dry_run };
+        let done = vacuum::run(&lake, settings, |_| {}).await.expect("is done");
+        let mut paths: Vec<String> = done.into_iter().flat_map(|vacuumed| vacuumed.paths).collect();
+        paths.sort_unstable();
+        assert_eq!(paths, left);
+        assert!(left.iter().all(|name| table.join(name).exists() == dry_run));
+    }
+    assert!(table.join(young).exists(), "it may still be written");
+    assert_whole(&lake).await;
+}
+
+#[tokio::test]
 async fn what_a_newer_version_wrote_is_added_to_and_not_written_again() {
     let directory = tempfile::tempdir().expect("a directory");
     let lake = small_lake(directory.path()).await;
