@@ -167,7 +167,7 @@ async fn build(directory: &Path, days: u64) {
     let log = lake.log(OBJECTS.name).expect("is a table");
     let mut version = 0;
     for first in (0..days).step_by(usize::try_from(COMMIT_DAYS).expect("is small")) {
-        let mut actions = vec![Action::info("WRITE", 0, json!({ "index": true }))];
+        let mut actions = vec![Action::info("WRITE", 0, &json!({ "index": true })).expect("is written")];
         for day in first..days.min(first + COMMIT_DAYS) {
             let mut writer = DayWriter::new(log, Some(date(day)), 256 << 20, COMPACTED, 0);
             let batch = |start: u64| {

@@ -154,7 +154,7 @@ impl<'a> AlertTable<'a> {
             if actions.is_empty() {
                 return Ok(Some(result));
             }
-            actions.insert(0, Action::info("MERGE", self.lake.now_millis(), json!({})));
+            actions.insert(0, log.info("MERGE", self.lake.now_millis(), &json!({}))?);
             match log.try_commit(version + 1, &actions).await {
                 Ok(()) => return Ok(Some(result)),
                 Err(error) => {

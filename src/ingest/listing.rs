@@ -1,5 +1,6 @@
 //! What there is to read: the files of a folder, and the days that are wanted.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
@@ -49,7 +50,8 @@ pub struct Days {
 impl Days {
     /// Whether a key's day is among them.
     pub fn hold(self, key: &str) -> bool {
-        route::by_key(key).date.is_none_or(|day| self.hold_day(day))
+        (self.since.is_none() && self.until.is_none())
+            || route::by_key(key).date.is_none_or(|day| self.hold_day(day))
     }
 
     /// Whether a day is among them.
@@ -76,7 +78,8 @@ pub fn files(path: &Path, days: Days) -> Result<Listing, Error> {
     let mut listing = Listing::default();
     // A folder is entered unless it is hidden or a Delta table: a lake below the logs must not be read as logs.
     let mut entries = WalkDir::new(&root).sort_by_file_name().into_iter().filter_entry(|entry| {
-        entry.depth() == 0 || !(is_hidden(entry.path()) || entry.path().join("_delta_log").is_dir())
+        let is_lake = || entry.file_type().is_dir() && entry.path().join("_delta_log").is_dir();
+        entry.depth() == 0 || !(is_hidden(entry.file_name()) || is_lake())
     });
     while let Some(entry) = entries.next() {
         match entry {
@@ -84,7 +87,9 @@ pub fn files(path: &Path, days: Days) -> Result<Listing, Error> {
                 listing.skip(entry.path(), NOT_UTF8);
                 entries.skip_current_dir();
             }
-            Ok(entry) if entry.file_type().is_file() && is_log(entry.path()) => listing.add(&entry, days),
+            Ok(entry) if entry.file_type().is_file() && is_log(entry.file_name()) => {
+                listing.add(&entry, days);
+            }
             Ok(_) => {}
             Err(error) => {
                 let (depth, path) = (error.depth(), error.path().unwrap_or(&root).to_owned());
@@ -130,8 +135,8 @@ impl Listing {
 
 /// Whether a file's name is that of a log: `.json`, `.log`, `.ndjson`, `.jsonl`, `.txt`, each also gzipped,
 /// Parquet, or no extension.
-fn is_log(path: &Path) -> bool {
-    let Some(name) = path.file_name().map(|name| name.to_string_lossy()) else { return false };
+fn is_log(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
     if name.starts_with('.') {
         return false;
     }
@@ -142,8 +147,8 @@ fn is_log(path: &Path) -> bool {
     }
 }
 
-fn is_hidden(path: &Path) -> bool {
-    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with('.'))
+fn is_hidden(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b".")
 }
 
 /// Names of files are bytes on Unix; a name that is not UTF-8 is kept readable rather than refused.

@@ -131,6 +131,9 @@ pub struct Loader {
 const COMMITS_AT_ONCE: usize = 2;
 /// The index is brought up to date after so many objects, so that the last time is not the first.
 const INDEX_OBJECTS: usize = 50_000;
+/// While the last commits are under way, the index is brought up to date when it lacks so many objects: for fewer it is
+/// done sooner in one go.
+const LAST_INDEX_OBJECTS: usize = 2_000;
 /// Chunks whose objects are looked up in the ledger ahead of their turn.
 const CHUNKS_AT_ONCE: usize = 2;
 
@@ -399,13 +402,18 @@ impl<'a> Loading<'a> {
         let report = commit.await.map_err(|_| lake::Error::Worker)??;
         self.unindexed += report.added.len();
         self.tally.settle(&report);
-        let idle = self.index.as_ref().is_none_or(JoinHandle::is_finished);
-        if self.unindexed >= INDEX_OBJECTS && idle {
-            self.end_index().await?;
-            self.unindexed = 0;
-            let lake = Arc::clone(&self.loader.lake);
-            self.index = Some(tokio::spawn(async move { lake.update_index().await }));
+        self.index_from(INDEX_OBJECTS).await
+    }
+
+    /// Begins to bring the index up to date when it lacks so many objects, unless that is under way.
+    async fn index_from(&mut self, objects: usize) -> Result<(), Error> {
+        if self.unindexed < objects || self.index.as_ref().is_some_and(|index| !index.is_finished()) {
+            return Ok(());
         }
+        self.end_index().await?;
+        self.unindexed = 0;
+        let lake = Arc::clone(&self.loader.lake);
+        self.index = Some(tokio::spawn(async move { lake.update_index().await }));
         Ok(())
     }
 
@@ -418,6 +426,7 @@ impl<'a> Loading<'a> {
         if !self.batch.objects.is_empty() {
             self.commit().await?;
         }
+        self.index_from(LAST_INDEX_OBJECTS).await?;
         while !self.commits.is_empty() {
             self.settle().await?;
         }

@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
+use serde::Serialize;
 use serde_json::json;
 
+use super::action::{Action, Add};
 use super::file::{self, EncodedFile, Part};
 use super::ledger::{self, ObjectId, ObjectName, ObjectRecord, Placed, State};
-use super::log::{Action, Add, TableLog};
+use super::log::TableLog;
 use super::tables::OBJECTS;
 use super::{Error, Lake};
 use crate::decode::columns::Table;
@@ -83,6 +85,12 @@ impl Committed {
     pub fn settles(&self, id: ObjectId) -> bool {
         self.objects.get(&id).is_some_and(|state| *state != State::Quarantined)
     }
+}
+
+/// What a commit notes of the objects it adds.
+#[derive(Serialize)]
+struct Noted<'a> {
+    objects: Vec<&'a ObjectRecord>,
 }
 
 /// Files that no commit names yet.
@@ -188,7 +196,7 @@ impl Lake {
                     }
                 },
             };
-            match log.try_commit(head + 1, &self.actions(&group, &stored)).await {
+            match log.try_commit(head + 1, &self.actions(log, &group, &stored)?).await {
                 Ok(()) => {
                     for object in group {
                         if object.rows.is_some() {
@@ -281,13 +289,13 @@ impl Lake {
         puts.into_iter().flatten().collect()
     }
 
-    fn actions(&self, group: &[ReadObject], stored: &Stored) -> Vec<Action> {
+    fn actions(&self, log: &TableLog, group: &[ReadObject], stored: &Stored) -> Result<Vec<Action>, Error> {
         let now = stored.said_at.unwrap_or_else(|| self.now_millis());
-        let objects: Vec<&ObjectRecord> = group.iter().map(|object| &object.record).collect();
-        let mut actions = vec![Action::info("WRITE", now, json!({ "objects": objects }))];
+        let objects = group.iter().map(|object| &object.record).collect();
+        let mut actions = vec![log.info("WRITE", now, &Noted { objects })?];
         let adds = stored.files.iter().map(|(path, encoded)| -> Add { encoded.add(path, now) });
         actions.extend(adds.map(Action::add));
-        actions
+        Ok(actions)
     }
 
     /// Brings the `objects` table up to date with the commits of the data tables. Safe to repeat and to race.
@@ -315,7 +323,7 @@ impl Lake {
             }
             last_version = Some(version);
             let mut placed = Vec::new();
-            let mut actions = vec![Action::info("WRITE", self.now_millis(), json!({ "index": true }))];
+            let mut actions = vec![objects.info("WRITE", self.now_millis(), &json!({ "index": true }))?];
             for ((log, app_id), done) in data.iter().zip(&app_ids).zip(progress) {
                 let head = unindexed(log, done.unwrap_or(-1), &mut placed).await?;
                 if Some(head) != done && head >= 0 {

@@ -29,8 +29,8 @@ use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
 use super::Error;
+use super::action::Add;
 use super::ledger::day;
-use super::log::Add;
 use super::tables::OBJECTS;
 use crate::decode::columns::{Kind, Table};
 use column::Wanted;

@@ -8,7 +8,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use serde::Deserialize;
 
 use super::Error;
-use super::log::{Action, TableLog, log_path};
+use super::action::Action;
+use super::log::{TableLog, log_path};
 
 /// Where the files of a log are, below the table's directory.
 const LOG: &str = "_delta_log";

@@ -19,7 +19,8 @@ use std::collections::{HashMap, HashSet};
 use std::error::Error as _;
 
 use super::Error;
-use super::log::{Action, Snapshot, TableLog};
+use super::action::Action;
+use super::log::{Snapshot, TableLog};
 use super::tables::{DATA_TABLES, OBJECTS};
 use fresh::Fresh;
 use index::Index;

@@ -20,10 +20,11 @@ use object_store::prefix::PrefixStore;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use super::action::{Action, Add, Stats, decoded_path};
 use super::commits_only::CommitsOnly;
 use super::ledger::{ObjectRecord, objects_of};
 use super::reader::FileReader;
@@ -82,163 +83,6 @@ pub struct Snapshot {
     pub files: Vec<DataFile>,
 }
 
-/// An `add` action.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Add {
-    /// The path below the table's directory, URL-encoded.
-    pub path: String,
-    /// Partition column to value.
-    pub partition_values: Map<String, Value>,
-    /// The size in bytes.
-    pub size: u64,
-    /// Milliseconds since the epoch.
-    pub modification_time: i64,
-    /// False when the rows were in the table before.
-    pub data_change: bool,
-    /// Statistics as JSON text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stats: Option<String>,
-    /// What the writer says about the file, see [`Add::sha256`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tags: Option<Map<String, Value>>,
-}
-
-/// The tag of an `add` action that holds the SHA-256 of the file, in hex.
-const SHA256_TAG: &str = "trailhound.sha256";
-
-impl Add {
-    /// The tags of a file whose content has this hash.
-    pub(super) fn tags_of(sha256: &str) -> Map<String, Value> {
-        Map::from_iter([(SHA256_TAG.to_owned(), json!(sha256))])
-    }
-
-    /// The SHA-256 of the file in hex, as its writer noted it; files of other programs have none.
-    pub fn sha256(&self) -> Option<&str> {
-        self.tags.as_ref()?.get(SHA256_TAG)?.as_str()
-    }
-
-    /// The path below the table's directory, decoded.
-    pub fn file_path(&self) -> String {
-        decoded_path(&self.path)
-    }
-
-    /// How many rows the statistics speak of.
-    pub fn rows(&self) -> Option<u64> {
-        let stats: Stats = serde_json::from_str(self.stats.as_deref()?).ok()?;
-        stats.num_records
-    }
-}
-
-/// A `remove` action.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Remove {
-    /// The path below the table's directory, URL-encoded.
-    pub path: String,
-    /// Milliseconds since the epoch.
-    #[serde(default)]
-    pub deletion_timestamp: Option<i64>,
-    /// False when the rows are still in the table, in another file.
-    #[serde(default)]
-    pub data_change: bool,
-}
-
-impl Remove {
-    /// The path below the table's directory, decoded.
-    pub fn file_path(&self) -> String {
-        decoded_path(&self.path)
-    }
-}
-
-/// A `txn` action: how far an application has come.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Txn {
-    /// The application.
-    pub app_id: String,
-    /// How far.
-    pub version: i64,
-}
-
-/// What one version changed, as far as it matters here; other actions are ignored, as the protocol asks.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Action {
-    /// A file is added.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub add: Option<Add>,
-    /// A file is removed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub remove: Option<Remove>,
-    /// An application's progress.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub txn: Option<Txn>,
-    /// Who committed, and what: holds the identities of objects.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commit_info: Option<Map<String, Value>>,
-    /// The protocol, in version 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub protocol: Option<Value>,
-    /// The schema, in version 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub meta_data: Option<Value>,
-}
-
-impl Action {
-    /// An action that adds a file.
-    pub fn add(add: Add) -> Self {
-        Action { add: Some(add), ..Action::default() }
-    }
-
-    /// An action that removes a file.
-    pub fn remove(path: &str, at_millis: i64) -> Self {
-        let path = path.to_owned();
-        let remove = Remove { path, deletion_timestamp: Some(at_millis), data_change: true };
-        Action { remove: Some(remove), ..Action::default() }
-    }
-
-    /// An action that removes a file whose rows are in other files of the same commit.
-    pub fn replace(path: &str, at_millis: i64) -> Self {
-        let path = path.to_owned();
-        let remove = Remove { path, deletion_timestamp: Some(at_millis), data_change: false };
-        Action { remove: Some(remove), ..Action::default() }
-    }
-
-    /// What this program noted in the commit's information under a name.
-    pub fn noted(&self, name: &str) -> Option<&Value> {
-        self.commit_info.as_ref()?.get("trailhound")?.get(name)
-    }
-
-    /// When the commit was made, by its own word, in microseconds since the epoch.
-    pub fn committed_at(&self) -> Option<i64> {
-        self.commit_info.as_ref()?.get("timestamp")?.as_i64()?.checked_mul(1000)
-    }
-
-    /// Whether the commit says that files without a name in the log are about to be deleted: whoever stored a file
-    /// before it and has not committed it must store it again.
-    pub fn is_vacuum(&self) -> bool {
-        let operation = self.commit_info.as_ref().and_then(|info| info.get("operation")?.as_str());
-        operation.is_some_and(|operation| operation.starts_with("VACUUM"))
-    }
-
-    /// An action that notes an application's progress.
-    pub fn txn(app_id: impl Into<String>, version: i64) -> Self {
-        Action { txn: Some(Txn { app_id: app_id.into(), version }), ..Action::default() }
-    }
-
-    /// The commit's information; `operation` is a word such as `WRITE`.
-    pub fn info(operation: &str, at_millis: i64, trailhound: Value) -> Self {
-        let mut info = Map::new();
-        info.insert("timestamp".to_owned(), json!(at_millis));
-        info.insert("operation".to_owned(), json!(operation));
-        info.insert("operationParameters".to_owned(), json!({}));
-        info.insert("engineInfo".to_owned(), json!(concat!("trailhound/", env!("CARGO_PKG_VERSION"))));
-        info.insert("trailhound".to_owned(), trailhound);
-        Action { commit_info: Some(info), ..Action::default() }
-    }
-}
-
 impl TableLog {
     /// The log of a table in the directory `root` names.
     pub fn new(table: &'static Table, root_store: &Arc<dyn ObjectStore>, root: &Url) -> Result<Self, Error> {
@@ -285,7 +129,7 @@ impl TableLog {
         let actions = [
             Action { protocol: Some(protocol), ..Action::default() },
             Action { meta_data: Some(metadata), ..Action::default() },
-            Action::info("CREATE TABLE", at_millis, json!({})),
+            self.info("CREATE TABLE", at_millis, &json!({}))?,
         ];
         match self.try_commit(0, &actions).await {
             Ok(()) => Ok(()),
@@ -315,7 +159,7 @@ impl TableLog {
         metadata["schemaString"] = json!(schema);
         let actions = [
             Action { meta_data: Some(metadata), ..Action::default() },
-            Action::info("ADD COLUMNS", at_millis, json!({})),
+            self.info("ADD COLUMNS", at_millis, &json!({}))?,
         ];
         if let Err(error) = self.try_commit(version_number(state.version()) + 1, &actions).await {
             // Somebody committed first; the next to open the lake for writing tries again.
@@ -342,6 +186,16 @@ impl TableLog {
     pub async fn settle(&self) -> Result<(), Error> {
         let Some(directory) = self.directory.clone() else { return Ok(()) };
         store::settle_directory(directory).await.map_err(|error| Error::table(self.table, error))
+    }
+
+    /// The information of a commit, see [`Action::info`].
+    pub fn info(
+        &self,
+        operation: &str,
+        at_millis: i64,
+        trailhound: &impl Serialize,
+    ) -> Result<Action, Error> {
+        Action::info(operation, at_millis, trailhound).map_err(|error| Error::table(self.table, error))
     }
 
     /// Adds a version, if nobody else has. Any error leaves the outcome open: read the version to know.
@@ -725,25 +579,12 @@ impl TableLog {
     }
 }
 
-/// The statistics of an `add` action that are used here.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Stats {
-    num_records: Option<u64>,
-    min_values: Map<String, Value>,
-    max_values: Map<String, Value>,
-}
-
 fn log_store(store: Arc<dyn ObjectStore>, root: Arc<dyn ObjectStore>, url: &Url) -> Arc<dyn LogStore> {
     default_logstore(store, root, url, &StorageConfig::default())
 }
 
 pub(super) fn log_path(version: i64) -> Path {
     Path::from(format!("_delta_log/{version:020}.json"))
-}
-
-fn decoded_path(path: &str) -> String {
-    percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned()
 }
 
 fn version_number(version: impl TryInto<i64>) -> i64 {

@@ -2,6 +2,7 @@
 //!
 //! Must never acknowledge anything: it returns [`Committed`], and the queue's side asks for one.
 
+mod action;
 mod commit;
 mod commits_only;
 mod file;
@@ -24,6 +25,7 @@ use object_store::ObjectStore;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use url::Url;
 
+pub use action::{Action, Add, CommitInfo, Remove};
 pub use commit::{Committed, ReadObject, Report, SharedRows};
 pub(crate) use file::hex;
 pub use file::{EncodedFile, batch, encode};
@@ -31,7 +33,7 @@ pub use ledger::{
     Ledger, LedgerLimits, ObjectId, ObjectName, ObjectRecord, Placed, State, day, index_app_id, objects_of,
     rows as object_rows,
 };
-pub use log::{Action, Add, DataFile, Remove, Snapshot, TableLog};
+pub use log::{DataFile, Snapshot, TableLog};
 pub use reader::FileReader;
 #[cfg(debug_assertions)]
 pub use replay::replay_logs;

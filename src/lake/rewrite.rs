@@ -4,8 +4,9 @@
 
 use serde_json::{Value, json};
 
+use super::action::{Action, Add, Remove};
 use super::commit::{FUTILE_TRIES, pause};
-use super::log::{Action, Add, Remove, TableLog};
+use super::log::TableLog;
 use super::rows::ObjectRows;
 use super::{Error, Lake};
 
@@ -69,12 +70,13 @@ pub enum Rewritten {
 
 /// What the commits of a version took out: `Err` holds a text that is not understood.
 pub fn removals(actions: &[Action]) -> impl Iterator<Item = Result<Removal, String>> + '_ {
-    actions.iter().filter_map(|action| action.noted("removed")).map(|value| {
+    actions.iter().filter_map(|action| action.noted("removed")).map(|text| {
+        let value: Value = serde_json::from_str(text.get()).unwrap_or_default();
         let reason = value.get("reason").and_then(Value::as_str);
         let rows = value.get("rows").and_then(ObjectRows::from_json);
         match (reason, rows) {
             (Some(reason), Some(rows)) => Ok(Removal { reason: reason.to_owned(), rows }),
-            _ => Err(value.to_string().chars().take(200).collect()),
+            _ => Err(text.get().chars().take(200).collect()),
         }
     })
 }
@@ -83,7 +85,7 @@ impl Lake {
     /// Commits a rewrite at the next version, reading the log up to it before each try.
     pub async fn rewrite(&self, log: &TableLog, rewrite: Rewrite) -> Result<Rewritten, Error> {
         let commit = uuid::Uuid::new_v4().to_string();
-        let actions = self.rewrite_actions(&rewrite, &commit);
+        let actions = self.rewrite_actions(log, &rewrite, &commit)?;
         let mut read = rewrite.read_at;
         let mut last_error = None;
         let mut futile = 0;
@@ -94,7 +96,7 @@ impl Lake {
             while let Some(found) = log.actions_after(read).await? {
                 read += 1;
                 futile = 0;
-                if found.iter().any(|action| action.noted("commit").is_some_and(|id| *id == json!(commit))) {
+                if found.iter().any(|action| action.is_commit(&commit)) {
                     log.check_read(rewrite.read_at).await?;
                     return Ok(Rewritten::Committed(read));
                 }
@@ -117,7 +119,7 @@ impl Lake {
         Err(last_error.unwrap_or(Error::Contended { table: log.table().name, tries: FUTILE_TRIES }))
     }
 
-    fn rewrite_actions(&self, rewrite: &Rewrite, commit: &str) -> Vec<Action> {
+    fn rewrite_actions(&self, log: &TableLog, rewrite: &Rewrite, commit: &str) -> Result<Vec<Action>, Error> {
         let now = self.now_millis();
         let data_change = rewrite.removal.as_ref().is_some_and(Removal::is_change);
         let mut noted = json!({ "commit": commit, "rewrite": true });
@@ -128,12 +130,12 @@ impl Lake {
                 "rows": removal.rows.to_json(),
             });
         }
-        let mut actions = vec![Action::info(rewrite.operation, now, noted)];
+        let mut actions = vec![log.info(rewrite.operation, now, &noted)?];
         let remove = if data_change { Action::remove } else { Action::replace };
         actions.extend(rewrite.remove.iter().map(|path| remove(path, now)));
         let adds = rewrite.add.iter().map(|add| Add { data_change, ..add.clone() });
         actions.extend(adds.map(Action::add));
-        actions
+        Ok(actions)
     }
 }
 

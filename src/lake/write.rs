@@ -20,8 +20,9 @@ use parquet::schema::types::ColumnPath;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::action::Add;
 use super::file::{column_properties, hex, mark, statistics_text};
-use super::log::{Add, TableLog};
+use super::log::TableLog;
 use super::tables::OBJECTS;
 use super::{Error, on_cpu};
 use crate::decode::columns::{Kind, Table};

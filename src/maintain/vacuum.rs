@@ -194,7 +194,7 @@ impl Seen {
         for action in actions {
             self.named.extend(action.add.iter().map(lake::Add::file_path));
             self.named.extend(action.remove.iter().map(lake::Remove::file_path));
-            self.announced |= action.noted("commit").is_some_and(|id| *id == json!(self.commit));
+            self.announced |= action.is_commit(&self.commit);
         }
     }
 }
@@ -202,7 +202,7 @@ impl Seen {
 /// Commits that unnamed files are about to be deleted. Any error leaves the outcome open: reading on tells it.
 async fn announce(lake: &Lake, log: &TableLog, seen: &Seen, files: usize) -> Result<(), lake::Error> {
     let noted = json!({ "commit": seen.commit, "files": files });
-    let info = Action::info("VACUUM START", lake.clock().now().timestamp_millis(), noted);
+    let info = log.info("VACUUM START", lake.clock().now().timestamp_millis(), &noted)?;
     log.try_commit(seen.head + 1, &[info]).await
 }
 

@@ -74,7 +74,11 @@ async fn a_writer_that_slept_through_a_clean_up_commits_nothing() {
     // It was about to write when it fell asleep: the version is there, behind the checkpoint, and proves nothing.
     let log = asleep.log("cloudtrail").expect("a table");
     is_gone(
-        log.try_commit(2, &[Action::info("WRITE", 0, json!({ "objects": [object(100).record] }))]).await,
+        log.try_commit(
+            2,
+            &[Action::info("WRITE", 0, &json!({ "objects": [object(100).record] })).expect("is written")],
+        )
+        .await,
         1,
     );
     is_gone(asleep.commit(vec![object(100)]).await, 3);
@@ -221,7 +225,7 @@ async fn a_checkpoint_is_no_proof_that_the_newest_version_is_there() {
     std::fs::remove_file(version_path(directory.path(), "cloudtrail", 52)).expect("is removed");
     is_gone(lake.commit(vec![object(100)]).await, 53);
     let log = lake.log("cloudtrail").expect("a table");
-    is_gone(log.try_commit(53, &[Action::info("WRITE", 0, json!({}))]).await, 52);
+    is_gone(log.try_commit(53, &[Action::info("WRITE", 0, &json!({})).expect("is written")]).await, 52);
 }
 
 #[tokio::test]
@@ -265,7 +269,10 @@ async fn a_hint_of_an_old_checkpoint_does_not_hide_a_clean_up() {
     is_gone(behind_it.commit(vec![object(200)]).await, 61);
     let log = awake.log("cloudtrail").expect("a table");
     for version in [51, 61] {
-        is_gone(log.try_commit(version, &[Action::info("WRITE", 0, json!({}))]).await, version - 1);
+        is_gone(
+            log.try_commit(version, &[Action::info("WRITE", 0, &json!({})).expect("is written")]).await,
+            version - 1,
+        );
     }
     commit_each(&awake, 3..4).await;
 }
@@ -334,7 +341,7 @@ async fn a_commit_that_names_objects_in_an_unknown_form_is_not_passed_over() {
         commit_each(&lake, 0..1).await;
         lake.update_index().await.expect("is indexed");
         let log = lake.log("cloudtrail").expect("a table");
-        let newer = Action::info("WRITE", 0, json!({ "objects": objects }));
+        let newer = Action::info("WRITE", 0, &json!({ "objects": objects })).expect("is written");
         log.try_commit(2, &[newer]).await.expect("is committed");
         let fails = |outcome: Result<(), lake::Error>| {
             let error = outcome.expect_err("is refused");

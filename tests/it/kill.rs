@@ -486,7 +486,7 @@ pub async fn grow_old(stage: &Stage, versions: i64) {
     let place = store::lake(&Location::Local((&stage.lake).into()), &AwsSettings::default()).await.unwrap();
     let lake = Lake::create(place, Arc::new(SystemClock)).await.unwrap();
     for version in 1..=versions {
-        let nothing = Action::info("WRITE", 0, json!({}));
+        let nothing = Action::info("WRITE", 0, &json!({})).expect("is written");
         lake.log("cloudtrail").unwrap().try_commit(version, &[nothing]).await.unwrap();
     }
     // So that the first index of the daemon is that of what it commits.

@@ -348,7 +348,8 @@ async fn large_day(lake: &Lake, day: u32, objects: usize) -> Vec<ObjectRecord> {
     let date = chrono::NaiveDate::from_ymd_opt(2026, 3, day);
     let mut writer = DayWriter::new(log, date, 1 << 30, COMPACTED, 0);
     writer.write(rows).await.expect("is written");
-    let mut actions = vec![Action::info("WRITE", 0, serde_json::json!({ "index": true }))];
+    let mut actions =
+        vec![Action::info("WRITE", 0, &serde_json::json!({ "index": true })).expect("is written")];
     actions.extend(writer.finish().await.expect("is written").into_iter().map(Action::add));
     let version = log.snapshot().await.expect("a state").version + 1;
     log.try_commit(version, &actions).await.expect("is committed");

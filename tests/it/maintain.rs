@@ -257,7 +257,8 @@ async fn damage_is_found_and_named() {
     let kinds = kinds_after(async |_, lake| add_rows(lake, again.clone(), None).await);
     assert_eq!(kinds.await, ["rows-twice"]);
 
-    let info = Action::info("WRITE", 0, serde_json::json!({ "objects": [again.record] }));
+    let info =
+        Action::info("WRITE", 0, &serde_json::json!({ "objects": [again.record] })).expect("is written");
     let kinds = kinds_after(async |_, lake| add_rows(lake, again.clone(), Some(info)).await);
     assert_eq!(kinds.await, ["object-twice", "rows-twice"]);
 
@@ -265,7 +266,8 @@ async fn damage_is_found_and_named() {
     let kinds = kinds_after(async |_, lake| add_rows(lake, unknown.clone(), None).await);
     assert_eq!(kinds.await, ["object-unknown"]);
 
-    let info = Action::info("WRITE", 0, serde_json::json!({ "objects": [unknown.record] }));
+    let info =
+        Action::info("WRITE", 0, &serde_json::json!({ "objects": [unknown.record] })).expect("is written");
     let kinds = kinds_after(async |_, lake| {
         let log = lake.log("cloudtrail").expect("a table");
         log.try_commit(3, std::slice::from_ref(&info)).await.expect("is committed");
@@ -275,7 +277,9 @@ async fn damage_is_found_and_named() {
     let odd = serde_json::json!({ "objects": [{ "object_id": 7 }], "removed": { "reason": "x", "rows": 3 } });
     let kinds = kinds_after(async |_, lake| {
         let log = lake.log("cloudtrail").expect("a table");
-        log.try_commit(3, &[Action::info("WRITE", 0, odd.clone())]).await.expect("is committed");
+        log.try_commit(3, &[Action::info("WRITE", 0, &odd).expect("is written")])
+            .await
+            .expect("is committed");
     });
     assert_eq!(kinds.await, ["commit-unreadable"]);
 
@@ -283,7 +287,7 @@ async fn damage_is_found_and_named() {
         serde_json::json!({ "reason": "deleted", "rows": { again.record.object_id.to_string(): "0-5" } });
     let kinds = kinds_after(async |_, lake| {
         let log = lake.log("cloudtrail").expect("a table");
-        let info = Action::info("DELETE", 0, serde_json::json!({ "removed": absent }));
+        let info = Action::info("DELETE", 0, &serde_json::json!({ "removed": absent })).expect("is written");
         log.try_commit(3, &[info]).await.expect("is committed");
     });
     assert_eq!(kinds.await, ["removal-wrong", "rows-twice"]);
@@ -403,7 +407,9 @@ async fn a_rewrite_is_void_once_one_of_its_files_is_gone() {
     add(&lake, vec![object("d", &[("8", 8, "x")])]).await;
     assert_eq!(lake.rewrite(log, rewrite(first)).await.expect("is tried"), Rewritten::Committed(4));
     assert_eq!(lake.rewrite(log, rewrite(first)).await.expect("is tried"), Rewritten::Overtaken);
-    log.try_commit(5, &[Action::info("VACUUM START", 0, serde_json::json!({}))]).await.expect("is committed");
+    log.try_commit(5, &[Action::info("VACUUM START", 0, &serde_json::json!({})).expect("is written")])
+        .await
+        .expect("is committed");
     let outcome = lake.rewrite(log, rewrite(second)).await.expect("is tried");
     assert_eq!(outcome, Rewritten::Overtaken, "what it would add may have been deleted");
 }

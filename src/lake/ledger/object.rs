@@ -4,11 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use chrono::NaiveDate;
+use serde::de::Visitor;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use crate::lake::log::Action;
+use crate::lake::action::Action;
 
 /// What identifies an object: bucket, key and the etag of the bytes that were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,8 +66,20 @@ impl Serialize for ObjectId {
 
 impl<'de> Deserialize<'de> for ObjectId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        struct Digits;
+
+        impl Visitor<'_> for Digits {
+            type Value = ObjectId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object id")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ObjectId, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_str(Digits)
     }
 }
 
@@ -178,10 +191,7 @@ impl ObjectRecord {
 pub fn objects_of(actions: &[Action]) -> impl Iterator<Item = Result<ObjectRecord, serde_json::Error>> + '_ {
     let lists = actions.iter().filter_map(|action| action.noted("objects"));
     lists
-        .flat_map(|list| match list {
-            Value::Array(objects) => objects.as_slice(),
-            other => std::slice::from_ref(other),
-        })
+        .flat_map(|list| <Vec<&RawValue>>::deserialize(list).unwrap_or_else(|_| vec![list]))
         .map(ObjectRecord::deserialize)
 }
 

@@ -27,7 +27,7 @@ pub fn index_app_id(table: &str) -> String {
 
 /// Rows of the `objects` table.
 pub fn rows(placed: &[Placed]) -> Result<RecordBatch, Error> {
-    let text = |get: &dyn Fn(&Placed) -> Option<String>| -> ArrayRef {
+    let text = |get: &dyn for<'p> Fn(&'p Placed) -> Option<&'p str>| -> ArrayRef {
         Arc::new(placed.iter().map(get).collect::<StringArray>())
     };
     let long = |get: &dyn Fn(&Placed) -> Option<i64>| -> ArrayRef {
@@ -40,24 +40,27 @@ pub fn rows(placed: &[Placed]) -> Result<RecordBatch, Error> {
         Arc::new(placed.iter().map(get).collect::<Date32Array>())
     };
     let columns = OBJECTS.columns.iter().map(|column| match column.name {
-        "object_id" => text(&|p| Some(p.record.object_id.to_string())),
-        "state" => text(&|p| Some(p.record.state.name().to_owned())),
-        "kind" => text(&|p| Some(p.record.kind.clone())),
-        "bucket" => text(&|p| Some(p.record.bucket.clone())),
-        "key" => text(&|p| Some(p.record.key.clone())),
-        "etag" => text(&|p| Some(p.record.etag.clone())),
-        "version_id" => text(&|p| p.record.version_id.clone()),
-        "sha256" => text(&|p| p.record.sha256.clone()),
+        "object_id" => {
+            let ids = placed.iter().map(|p| Some(p.record.object_id.to_string()));
+            Arc::new(ids.collect::<StringArray>())
+        }
+        "state" => text(&|p| Some(p.record.state.name())),
+        "kind" => text(&|p| Some(&p.record.kind)),
+        "bucket" => text(&|p| Some(&p.record.bucket)),
+        "key" => text(&|p| Some(&p.record.key)),
+        "etag" => text(&|p| Some(&p.record.etag)),
+        "version_id" => text(&|p| p.record.version_id.as_deref()),
+        "sha256" => text(&|p| p.record.sha256.as_deref()),
         "size_bytes" => long(&|p| Some(p.record.size_bytes)),
         "content_bytes" => long(&|p| Some(p.record.content_bytes)),
         "row_count" => long(&|p| Some(p.record.row_count)),
         "first_event_time" => time(&|p| p.record.first_event_time),
         "last_event_time" => time(&|p| p.record.last_event_time),
-        "account_id" => text(&|p| p.record.account_id.clone()),
-        "region" => text(&|p| p.record.region.clone()),
+        "account_id" => text(&|p| p.record.account_id.as_deref()),
+        "region" => text(&|p| p.record.region.as_deref()),
         "delivery_date" => days(&|p| p.record.delivery_date.map(|day| day.to_epoch_days())),
-        "reason" => text(&|p| p.record.reason.clone()),
-        "table_name" => text(&|p| p.rows_in.map(|(table, _)| table.to_owned())),
+        "reason" => text(&|p| p.record.reason.as_deref()),
+        "table_name" => text(&|p| p.rows_in.map(|(table, _)| table)),
         "table_version" => long(&|p| p.rows_in.map(|(_, version)| version)),
         "announced_at" => time(&|p| p.record.announced_at),
         "read_at" => time(&|p| Some(p.record.read_at)),

@@ -388,7 +388,7 @@ impl Run {
         let lake = Lake::create(place, Arc::new(WorldClock(self.world.clone()))).await.unwrap();
         for table in ["vpc_flow", "objects"] {
             for version in 1..=48 {
-                let nothing = Action::info("WRITE", 0, json!({}));
+                let nothing = Action::info("WRITE", 0, &json!({})).expect("is written");
                 lake.log(table).unwrap().try_commit(version, &[nothing]).await.unwrap();
             }
         }
