@@ -426,10 +426,11 @@ impl<'a> Loading<'a> {
         if !self.batch.objects.is_empty() {
             self.commit().await?;
         }
-        self.index_from(LAST_INDEX_OBJECTS).await?;
+        let begun = self.index_from(LAST_INDEX_OBJECTS).await;
         while !self.commits.is_empty() {
             self.settle().await?;
         }
+        begun?;
         self.end_index().await?;
         self.loader.lake.update_index().await?;
         Ok(self.tally)

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use serde::de::Error as _;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
@@ -207,12 +208,14 @@ type Members<'a> = HashMap<String, &'a RawValue>;
 impl<'de> Deserialize<'de> for CommitInfo {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut said = Members::deserialize(deserializer)?;
-        let number = |value: &RawValue| serde_json::from_str(value.get()).ok();
-        let text = |value: &RawValue| serde_json::from_str(value.get()).ok();
+        let trailhound = said.remove("trailhound").filter(|value| value.get().starts_with('{'));
+        // Text is not looked into before it is asked for: a key that cannot be read must not pass for none.
+        trailhound.map(Members::deserialize).transpose().map_err(D::Error::custom)?;
+        let operation = said.remove("operation").filter(|value| value.get().starts_with('"'));
         Ok(CommitInfo {
-            timestamp: said.remove("timestamp").and_then(number),
-            operation: said.remove("operation").and_then(text),
-            trailhound: said.remove("trailhound").map(RawValue::to_owned),
+            timestamp: said.remove("timestamp").and_then(|value| i64::deserialize(value).ok()),
+            operation: operation.map(String::deserialize).transpose().map_err(D::Error::custom)?,
+            trailhound: trailhound.map(RawValue::to_owned),
         })
     }
 }
@@ -274,7 +277,17 @@ mod tests {
         let spaced = action(text).unwrap();
         assert!(spaced.is_commit("x"));
         assert_eq!(spaced.committed_at(), Some(3000));
-        for wrong in ["[]", "3", r#""x""#, "{", r#"{"trailhound":{}"#] {
+        for wrong in [
+            "[]",
+            "3",
+            r#""x""#,
+            "{",
+            r#"{"trailhound":{}"#,
+            // Half a character is no text.
+            r#"{"\ud800":1}"#,
+            r#"{"trailhound":{"\ud800":1,"objects":[]}}"#,
+            r#"{"operation":"VACUUM START \ud83d"}"#,
+        ] {
             action(wrong).unwrap_err();
         }
     }
