@@ -134,12 +134,9 @@ impl Listing {
 }
 
 /// Whether a file's name is that of a log: `.json`, `.log`, `.ndjson`, `.jsonl`, `.txt`, each also gzipped,
-/// Parquet, or no extension.
+/// Parquet, or no extension. Hidden files are left out before.
 fn is_log(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
-    if name.starts_with('.') {
-        return false;
-    }
     let name = name.strip_suffix(".gz").unwrap_or(&name);
     match name.rsplit_once('.') {
         None => true,

@@ -70,12 +70,13 @@ impl Counts {
         self.done().saturating_sub(earlier.done()) as f64 / elapsed.as_secs_f64().max(1e-9)
     }
 
-    /// About how long the rest takes at the rate since an earlier moment; none when nothing was done since.
+    /// About how long the rest takes at the rate since an earlier moment; none when nothing was done since, and when
+    /// all that is listed is done and more may come.
     pub fn left(self, earlier: Counts, elapsed: Duration) -> Option<Duration> {
         let rate = self.rate(earlier, elapsed);
         let left = self.objects.saturating_sub(self.done()) as f64;
         if left == 0.0 {
-            return Some(Duration::ZERO);
+            return self.is_listed.then_some(Duration::ZERO);
         }
         Duration::try_from_secs_f64(left / rate).ok()
     }
@@ -230,7 +231,9 @@ mod tests {
         for (now, earlier, expected) in [
             (counts(1000, 0, 100), counts(0, 0, 0), Some(90)),
             (counts(1000, 500, 100), counts(0, 500, 0), Some(40)),
-            (counts(1000, 500, 500), counts(0, 500, 500), Some(0)),
+            (Counts { is_listed: true, ..counts(1000, 500, 500) }, counts(0, 500, 500), Some(0)),
+            (counts(1000, 500, 500), counts(0, 500, 400), None),
+            (counts(0, 0, 0), counts(0, 0, 0), None),
             (counts(1000, 0, 100), counts(0, 0, 100), None),
         ] {
             assert_eq!(now.left(earlier, ten), expected.map(Duration::from_secs), "{now:?}");

@@ -1,4 +1,6 @@
-//! What a version of a table's log says, line by line.
+//! What a version of a table's log says: each line of its file is one of these actions, a JSON object whose one key names
+//! it. The format is that of the Delta protocol, section "Actions":
+//! <https://github.com/delta-io/delta/blob/master/PROTOCOL.md#actions>.
 //!
 //! What a commit says of itself is kept as text and read where somebody asks: it names every object it adds, and who
 //! writes or reads thousands of them must not build a tree of them first.
@@ -52,7 +54,7 @@ impl Add {
         decoded_path(&self.path)
     }
 
-    /// How many rows the statistics speak of.
+    /// How many rows the statistics speak of; none without statistics, or with some of another form.
     pub fn rows(&self) -> Option<u64> {
         let stats: Stats = serde_json::from_str(self.stats.as_deref()?).ok()?;
         stats.num_records
@@ -95,7 +97,7 @@ impl Remove {
 pub struct Txn {
     /// The application.
     pub app_id: String,
-    /// How far.
+    /// How far, in its own count; here, in versions of a table's log.
     pub version: i64,
 }
 
@@ -129,7 +131,7 @@ impl Action {
         Action { add: Some(add), ..Action::default() }
     }
 
-    /// An action that removes a file.
+    /// An action that removes a file, by its URL-encoded path, and its rows with it.
     pub fn remove(path: &str, at_millis: i64) -> Self {
         let path = path.to_owned();
         let remove = Remove { path, deletion_timestamp: Some(at_millis), data_change: true };
@@ -143,7 +145,7 @@ impl Action {
         Action { remove: Some(remove), ..Action::default() }
     }
 
-    /// What this program noted in the commit's information under a name.
+    /// What this program noted in the commit's information under a name: a JSON value, as it stands in the log.
     pub fn noted(&self, name: &str) -> Option<&RawValue> {
         self.commit_info.as_ref()?.noted(name)
     }
@@ -170,7 +172,8 @@ impl Action {
         Action { txn: Some(Txn { app_id: app_id.into(), version }), ..Action::default() }
     }
 
-    /// The commit's information; `operation` is a word such as `WRITE`, `trailhound` an object of what is noted.
+    /// The commit's information: `operation` is a word such as `WRITE`, `at_millis` is since the epoch, and
+    /// `trailhound` is an object of what is noted, by name. What cannot be written as JSON is an error.
     pub fn info(
         operation: &str,
         at_millis: i64,

@@ -188,7 +188,7 @@ impl TableLog {
         store::settle_directory(directory).await.map_err(|error| Error::table(self.table, error))
     }
 
-    /// The information of a commit, see [`Action::info`].
+    /// The information of a commit, see [`Action::info`]; the error names the table.
     pub fn info(
         &self,
         operation: &str,
@@ -539,14 +539,30 @@ impl TableLog {
         (gone, errors)
     }
 
+    /// The table's directory, for a lake in a directory.
+    fn own_directory(&self) -> Option<PathBuf> {
+        self.directory.as_deref().and_then(FilePath::parent).map(FilePath::to_owned)
+    }
+
     /// Temporary files of a lake in a directory that nobody has written to since a time, see [`store::leftovers`].
     pub async fn leftovers(&self, since: DateTime<Utc>) -> Result<Vec<Leftover>, Error> {
-        let Some(directory) = self.directory.as_deref().and_then(FilePath::parent).map(FilePath::to_owned)
-        else {
-            return Ok(Vec::new());
-        };
+        let Some(directory) = self.own_directory() else { return Ok(Vec::new()) };
         let found = on_cpu(move || store::leftovers(&directory, since.into())).await?;
         found.map_err(|error| Error::table(self.table, error))
+    }
+
+    /// Deletes temporary files, and says of each whether it was there or why it still is; see
+    /// [`store::delete_leftover`].
+    pub async fn delete_leftovers(
+        &self,
+        leftovers: Vec<Leftover>,
+    ) -> Result<Vec<(Leftover, std::io::Result<bool>)>, Error> {
+        let Some(directory) = self.own_directory() else { return Ok(Vec::new()) };
+        let delete = move |leftover: Leftover| {
+            let deleted = store::delete_leftover(&directory, &leftover);
+            (leftover, deleted)
+        };
+        on_cpu(move || leftovers.into_iter().map(delete).collect()).await
     }
 
     /// A file as an `add` action describes it.

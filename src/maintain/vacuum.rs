@@ -6,7 +6,6 @@
 //! writers that do not know the rule, and the work of those that do, from harm.
 
 use std::collections::HashSet;
-use std::io::ErrorKind;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::{StreamExt, TryStreamExt};
@@ -126,14 +125,21 @@ async fn delete_leftovers(
     dry_run: bool,
     vacuumed: &mut Vacuumed,
 ) -> Result<(), Error> {
-    for Leftover { path, below, size_bytes } in log.leftovers(since).await? {
-        match if dry_run { Ok(()) } else { std::fs::remove_file(&path) } {
-            Ok(()) => {
-                vacuumed.paths.push(below.display().to_string());
+    let found = log.leftovers(since).await?;
+    let deleted = if dry_run {
+        found.into_iter().map(|leftover| (leftover, Ok(true))).collect()
+    } else {
+        log.delete_leftovers(found).await?
+    };
+    for (Leftover { path, size_bytes }, deleted) in deleted {
+        let path = path.display().to_string();
+        match deleted {
+            Ok(true) => {
+                vacuumed.paths.push(path);
                 vacuumed.bytes += size_bytes;
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => vacuumed.failed.push(format!("cannot delete `{}`: {error}", path.display())),
+            Ok(false) => {}
+            Err(error) => vacuumed.failed.push(format!("cannot delete `{path}`: {error}")),
         }
     }
     Ok(())

@@ -247,16 +247,15 @@ fn temporary_name(path: &FilePath) -> PathBuf {
 /// A temporary file that its put left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
-    /// Where it is.
+    /// Where it is, below the directory that was looked through.
     pub path: PathBuf,
-    /// The same below the directory that was looked through.
-    pub below: PathBuf,
     /// Its size in bytes.
     pub size_bytes: u64,
 }
 
 /// The temporary files below a directory that nobody has written to since a time: those of puts whose process was
-/// killed. No listing shows them. Of one that is still being written, to take it away only makes its put fail.
+/// killed. No listing shows them. Of one that is still being written, to take it away only makes its put fail. What
+/// cannot be looked into is an error, which names it; what vanishes meanwhile is none.
 pub fn leftovers(directory: &FilePath, since: SystemTime) -> std::io::Result<Vec<Leftover>> {
     let mut found = Vec::new();
     for entry in walkdir::WalkDir::new(directory) {
@@ -270,11 +269,21 @@ pub fn leftovers(directory: &FilePath, since: SystemTime) -> std::io::Result<Vec
             Err(error) => return Err(error.into()),
         };
         if metadata.is_file() && is_temporary(&path) && metadata.modified()? < since {
-            let below = path.strip_prefix(directory).unwrap_or(&path).to_owned();
-            found.push(Leftover { path, below, size_bytes: metadata.len() });
+            let path = path.strip_prefix(directory).unwrap_or(&path).to_owned();
+            found.push(Leftover { path, size_bytes: metadata.len() });
         }
     }
     Ok(found)
+}
+
+/// Deletes a temporary file below a directory; false when somebody else has. Nothing is synced: one that comes back is
+/// found again.
+pub fn delete_leftover(directory: &FilePath, leftover: &Leftover) -> std::io::Result<bool> {
+    match fs::remove_file(directory.join(&leftover.path)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether a name is one of [`temporary_name`], or of `object_store`'s own local store.

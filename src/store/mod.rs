@@ -23,7 +23,7 @@ use object_store::{
 };
 use url::Url;
 
-pub use durable::{DurableLocal, Leftover, leftovers, settle_directory};
+pub use durable::{DurableLocal, Leftover, delete_leftover, leftovers, settle_directory};
 
 /// A directory or a place in a bucket, as the user writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]

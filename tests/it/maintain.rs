@@ -605,17 +605,19 @@ async fn expired_days_go_whole_and_never_come_back() {
     assert_whole(&again).await;
 }
 
+/// Makes an empty file that was written so many hours ago.
+fn put_old(path: &Path, hours: u64) {
+    let file = std::fs::File::create(path).expect("is made");
+    file.set_modified(SystemTime::now() - Duration::from_hours(hours)).expect("is made old");
+}
+
 #[tokio::test]
 async fn only_old_files_that_no_version_in_use_names_are_deleted() {
     let directory = tempfile::tempdir().expect("a directory");
     let lake = small_lake(directory.path()).await;
     let day = directory.path().join("cloudtrail/event_date=2026-03-10");
-    let put = |name: &str, hours: u64| {
-        let file = std::fs::File::create(day.join(name)).expect("is made");
-        file.set_modified(SystemTime::now() - Duration::from_hours(hours)).expect("is made old");
-    };
-    put("young.parquet", 23);
-    put("old.parquet", 25);
+    put_old(&day.join("young.parquet"), 23);
+    put_old(&day.join("old.parquet"), 25);
     compact_all(&lake).await;
     let run = async |days: i64, dry_run: bool| {
         let settings = vacuum::Settings { retain: TimeDelta::days(days), dry_run };
@@ -644,16 +646,12 @@ async fn what_killed_writers_left_behind_is_deleted_once_it_is_old() {
     let directory = tempfile::tempdir().expect("a directory");
     let lake = small_lake(directory.path()).await;
     let table = directory.path().join("cloudtrail");
-    let put = |name: &str, hours: u64| {
-        let file = std::fs::File::create(table.join(name)).expect("is made");
-        file.set_modified(SystemTime::now() - Duration::from_hours(hours)).expect("is made old");
-    };
     let left = ["_delta_log/00000000000000000009.json#123", "event_date=2026-03-10/compact-a.parquet#4"];
     for name in left {
-        put(name, 25);
+        put_old(&table.join(name), 25);
     }
     let young = "event_date=2026-03-10/compact-b.parquet#5";
-    put(young, 23);
+    put_old(&table.join(young), 23);
     for dry_run in [true, false] {
         let settings = vacuum::Settings { retain: TimeDelta::days(7), dry_run };
         let done = vacuum::run(&lake, settings, |_| {}).await.expect("is done");
