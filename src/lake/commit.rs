@@ -228,7 +228,7 @@ impl Lake {
         report: &mut Report,
     ) -> Result<(i64, i64, Vec<ReadObject>), Error> {
         let names: Vec<ObjectName<'_>> = group.iter().map(|object| object.record.name()).collect();
-        let known = self.look_up(log, &names).await?;
+        let known = self.look_up(log.table().name, &names).await?;
         let mut kept: Vec<ReadObject> = Vec::with_capacity(group.len());
         let mut names = HashSet::new();
         for (object, states) in group.into_iter().zip(known.states) {

@@ -3,6 +3,7 @@
 //! Must never take a version that is absent for one that nobody wrote yet without having looked for what comes after.
 
 use futures::StreamExt;
+use futures::future::try_join;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use serde::Deserialize;
@@ -58,8 +59,9 @@ impl TableLog {
     pub(super) async fn check_appended(&self, version: i64) -> Result<(), Error> {
         let table = self.table().name;
         let (before, after) = (version - 1, version + 1);
-        let checkpoint = self.last_checkpoint().await?;
-        if before >= 0 && !self.has_version(before).await? {
+        let look_before = async { Ok(before < 0 || self.has_version(before).await?) };
+        let (checkpoint, has_before) = try_join(self.last_checkpoint(), look_before).await?;
+        if !has_before {
             // Only of a version that a checkpoint sums up the commit may be gone.
             if checkpoint != Some(before) || self.goes_beyond(version).await? {
                 return Err(Error::VersionGone { table, version: before });
@@ -77,11 +79,10 @@ impl TableLog {
 
     /// Whether a version is the newest, when the one after it was not found.
     async fn is_head(&self, head: i64) -> Result<bool, Error> {
-        let checkpoint = self.last_checkpoint().await?;
         if head < 0 {
-            return Ok(checkpoint.is_none() && !self.exists().await?);
+            return Ok(self.last_checkpoint().await?.is_none() && !self.exists().await?);
         }
-        let is_there = self.has_version(head).await?;
+        let (checkpoint, is_there) = try_join(self.last_checkpoint(), self.has_version(head)).await?;
         if is_there && checkpoint.is_none_or(|checkpoint| checkpoint <= head) {
             return Ok(true);
         }

@@ -18,6 +18,8 @@ mod states;
 use std::collections::{HashMap, HashSet};
 use std::error::Error as _;
 
+use futures::future::join_all;
+
 use super::Error;
 use super::action::Action;
 use super::log::{Snapshot, TableLog};
@@ -55,6 +57,16 @@ pub(super) enum LookUp {
     Gone(Error),
 }
 
+/// What a log says of the version after those that were read.
+enum Next {
+    /// It is this one, and changed this.
+    Version(i64, Vec<Action>),
+    /// Nobody wrote it yet; what was read until there is the log, and stays.
+    Head,
+    /// Nobody wrote it yet, and what was read is not the log: this version of it is gone.
+    Broken(i64),
+}
+
 /// What is known of every object, as far as the logs were read.
 #[derive(Debug)]
 pub struct Ledger {
@@ -74,7 +86,7 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Reads what the `objects` table holds of recent days; the logs are read on from there by [`Ledger::catch_up`].
+    /// Reads what the `objects` table holds of recent days; the logs are read on from there before anything is looked up.
     pub async fn load(objects: &TableLog, limits: LedgerLimits) -> Result<Self, Error> {
         let mut ledger = Ledger {
             limits,
@@ -97,70 +109,111 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Reads the versions of a log that were not read yet, and makes sure that they stay; returns the newest version.
-    pub async fn catch_up(&mut self, log: &TableLog) -> Result<i64, Error> {
+    /// Reads the versions of logs that were not read yet, and makes sure that they stay.
+    ///
+    /// The logs are asked side by side, each for one version after the other: what was in any of them when this was
+    /// called is known after it. Nor need the log that is added to be the last that is read, since its next version can
+    /// be created only if nobody wrote it since.
+    pub(super) async fn catch_up(&mut self, logs: &[&TableLog]) -> Result<(), Error> {
+        let mut open: Vec<&TableLog> = logs.to_vec();
+        let mut is_renewed = false;
+        while !open.is_empty() {
+            let found = join_all(open.iter().map(|log| self.next(log))).await;
+            let (mut outcome, mut without_index) = (Ok(()), None);
+            for (log, next) in std::mem::take(&mut open).into_iter().zip(found) {
+                match next.and_then(|next| self.note(log, next)) {
+                    Ok(true) => open.push(log),
+                    Ok(false) => {}
+                    Err(Error::VersionGone { .. }) if log.table().name == OBJECTS.name && !is_renewed => {
+                        without_index = Some(log);
+                    }
+                    // What the others said is noted all the same.
+                    Err(error) => outcome = outcome.and(Err(error)),
+                }
+            }
+            outcome?;
+            if let Some(objects) = without_index {
+                is_renewed = true;
+                self.skip_to_index(objects).await?;
+                open = logs.to_vec();
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest version of a log that was read.
+    pub(super) fn seen(&self, table: &str) -> i64 {
+        self.seen.get(table).copied().unwrap_or(-1)
+    }
+
+    /// Asks a log for the version after those that were read.
+    async fn next(&self, log: &TableLog) -> Result<Next, Error> {
         let name = log.table().name;
         if let Some(version) = self.broken.get(name) {
             return Err(Error::VersionGone { table: name, version: *version });
         }
-        let mut is_renewed = false;
-        loop {
-            let next = self.seen.get(name).copied().unwrap_or(-1) + 1;
-            let found = match self.read_on(log, next - 1).await {
-                // Its log was cleaned up, or the index was lost and made again: what it holds now counts.
-                Err(Error::VersionGone { .. }) if name == OBJECTS.name && !is_renewed => {
-                    is_renewed = true;
-                    self.skip_to_index(log, next).await?;
-                    continue;
-                }
-                found => found?,
-            };
-            let Some(actions) = found else {
-                if self.unsettled.contains(name) {
-                    log.settle().await?;
-                    self.unsettled.remove(name);
-                }
-                return Ok(next - 1);
-            };
-            log.check_actions(&actions)?;
-            let objects: Vec<ObjectRecord> = log.objects_of(next, &actions)?;
-            if actions.iter().any(Action::is_vacuum) {
-                let newest = self.vacuumed.entry(name).or_insert(next);
-                *newest = next.max(*newest);
-            }
-            self.unsettled.insert(name);
-            let unproven = self.unproven.entry(name).or_insert(next - 1);
-            *unproven = (*unproven).min(next - 1);
-            for record in objects {
-                self.fresh.note(name, next, record.object_id, record.state);
-            }
-            self.seen.insert(name, next);
+        let seen = self.seen(name);
+        if let Some(actions) = log.actions_after(seen).await? {
+            return Ok(Next::Version(seen + 1, actions));
         }
+        if let Some(unproven) = self.unproven.get(name) {
+            match log.check_read(*unproven).await {
+                Err(Error::VersionGone { version, .. }) => return Ok(Next::Broken(version)),
+                checked => checked?,
+            }
+        }
+        if self.unsettled.contains(name) {
+            log.settle().await?;
+        }
+        Ok(Next::Head)
     }
 
-    /// Reads the version after `head`; none when `head` is the newest and what was read until there is the log.
-    async fn read_on(&mut self, log: &TableLog, head: i64) -> Result<Option<Vec<Action>>, Error> {
-        let name = log.table().name;
-        let found = log.actions_after(head).await?;
-        if found.is_none()
-            && let Some(unproven) = self.unproven.get(name)
-        {
-            if let Err(error) = log.check_read(*unproven).await {
-                if let Error::VersionGone { version, .. } = &error
-                    && name != OBJECTS.name
-                {
+    /// Notes what a log said; true when there may be more.
+    fn note(&mut self, log: &TableLog, next: Next) -> Result<bool, Error> {
+        let table = log.table().name;
+        match next {
+            Next::Version(version, actions) => {
+                self.take(log, version, &actions)?;
+                Ok(true)
+            }
+            Next::Head => {
+                self.unproven.remove(table);
+                self.unsettled.remove(table);
+                Ok(false)
+            }
+            Next::Broken(version) => {
+                if table != OBJECTS.name {
                     // What was noted of it cannot be told from the rest any more.
-                    self.broken.insert(name, *version);
+                    self.broken.insert(table, version);
                 }
-                return Err(error);
+                Err(Error::VersionGone { table, version })
             }
-            self.unproven.remove(name);
         }
-        Ok(found)
     }
 
-    /// Goes on from what the index holds, since the versions from `next` on cannot be read.
-    async fn skip_to_index(&mut self, objects: &TableLog, next: i64) -> Result<(), Error> {
+    /// Notes what a version of a log says.
+    fn take(&mut self, log: &TableLog, version: i64, actions: &[Action]) -> Result<(), Error> {
+        let name = log.table().name;
+        log.check_actions(actions)?;
+        let objects: Vec<ObjectRecord> = log.objects_of(version, actions)?;
+        if actions.iter().any(Action::is_vacuum) {
+            let newest = self.vacuumed.entry(name).or_insert(version);
+            *newest = version.max(*newest);
+        }
+        self.unsettled.insert(name);
+        let unproven = self.unproven.entry(name).or_insert(version - 1);
+        *unproven = (*unproven).min(version - 1);
+        for record in objects {
+            self.fresh.note(name, version, record.object_id, record.state);
+        }
+        self.seen.insert(name, version);
+        Ok(())
+    }
+
+    /// Goes on from what the index holds: its log was cleaned up, or it was lost and made again. It may hold less of the
+    /// other logs than before, so all are to be read on.
+    async fn skip_to_index(&mut self, objects: &TableLog) -> Result<(), Error> {
+        let next = self.seen(OBJECTS.name) + 1;
         self.renew(objects).await?;
         self.seen.insert(OBJECTS.name, self.index.version());
         self.unproven.remove(OBJECTS.name);
@@ -278,10 +331,10 @@ mod tests {
         let mut ledger = Ledger::load(objects, LedgerLimits::default()).await.unwrap();
         for skips in [false, true] {
             if skips {
-                ledger.skip_to_index(objects, 0).await.unwrap();
+                ledger.skip_to_index(objects).await.unwrap();
             }
             assert!(ledger.unsettled.contains(OBJECTS.name), "{skips}");
-            ledger.catch_up(objects).await.unwrap();
+            ledger.catch_up(&[objects]).await.unwrap();
             assert!(ledger.unsettled.is_empty(), "{skips}");
         }
     }

@@ -162,7 +162,7 @@ const INDEX_LOOKS: u32 = 5;
 /// What is known of some objects at the heads of the logs.
 struct Known {
     states: Vec<States>,
-    /// The head of the log that was read last.
+    /// The head of the table's log, as far as it was read.
     head: i64,
     /// The newest version of it that announced the deletion of unnamed files.
     vacuumed: i64,
@@ -234,7 +234,7 @@ impl Lake {
 
     /// What is known of objects, reading the logs to their heads first.
     pub async fn states(&self, names: &[ObjectName<'_>]) -> Result<Vec<Option<State>>, Error> {
-        let known = self.look_up(self.log(OBJECTS.name)?, names).await?;
+        let known = self.look_up(OBJECTS.name, names).await?;
         // Also whoever adds nothing learns of what others add.
         self.relieve_ledger().await;
         Ok(known.states.into_iter().map(States::state).collect())
@@ -245,20 +245,20 @@ impl Lake {
         self.ledger.lock().await.as_ref().map_or(0, Ledger::bytes)
     }
 
-    /// Reads the logs to their heads, `last` last, and looks objects up.
-    async fn look_up(&self, last: &TableLog, names: &[ObjectName<'_>]) -> Result<Known, Error> {
+    /// Reads the logs to their heads, and looks up objects that are to be added to a table.
+    async fn look_up(&self, table: &str, names: &[ObjectName<'_>]) -> Result<Known, Error> {
         let objects = self.log(OBJECTS.name)?;
+        // An object may be settled in any table: a file can turn out to be something else after an upgrade.
+        let logs: Vec<&TableLog> = self.logs().collect();
+        debug_assert!(logs.iter().any(|log| log.table().name == table), "`{table}` names no objects");
         let mut ledger = self.ledger().await?;
         let mut last_gone = None;
         for _ in 0..INDEX_LOOKS {
-            // An object may be settled in any table: a file can turn out to be something else after an upgrade.
-            for log in self.logs().filter(|log| log.table().name != last.table().name) {
-                ledger.catch_up(log).await?;
-            }
-            let head = ledger.catch_up(last).await?;
+            ledger.catch_up(&logs).await?;
             match ledger.look_up(objects, names).await? {
                 LookUp::Found(states) => {
-                    return Ok(Known { states, head, vacuumed: ledger.vacuumed(last.table().name) });
+                    let (head, vacuumed) = (ledger.seen(table), ledger.vacuumed(table));
+                    return Ok(Known { states, head, vacuumed });
                 }
                 LookUp::Gone(error) => last_gone = Some(error),
             }

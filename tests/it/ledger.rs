@@ -211,6 +211,11 @@ async fn an_index_that_is_lost_while_it_is_in_use_is_made_again_from_the_logs() 
     assert!(ready.states(&[object(0, State::Committed).record.name()]).await.expect("is there")[0].is_some());
     std::fs::remove_dir_all(directory.path().join("objects")).expect("is removed");
     open(directory.path()).await;
+    // What it knew of the other logs was in the index: they are read again.
+    let objects = all();
+    let names: Vec<_> = objects.iter().map(|object| object.record.name()).collect();
+    let states = ready.states(&names).await.expect("is looked up");
+    assert_eq!(states, vec![Some(State::Committed); OBJECTS_THERE_MAY_BE]);
     for lake in [lake, ready] {
         let report = lake.commit(all()).await.expect("is committed");
         assert_eq!((report.added.len(), report.known.len()), (0, OBJECTS_THERE_MAY_BE));

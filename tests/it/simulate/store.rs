@@ -115,6 +115,11 @@ fn version(path: &Path) -> Option<u64> {
     path.as_ref().rsplit_once("_delta_log/")?.1.strip_suffix(".json")?.parse().ok()
 }
 
+/// Whether a path is that of a version or of the hint to a checkpoint.
+fn is_of_log(path: &Path) -> bool {
+    version(path).is_some() || path.as_ref().ends_with("_delta_log/_last_checkpoint")
+}
+
 /// The table that a path is of.
 fn table(path: &Path) -> String {
     told(path).split('/').next().unwrap_or_default().to_owned()
@@ -347,7 +352,8 @@ impl ObjectStore for LyingStore {
             let found = now(inner.files.get_opts(&from, options))?;
             Ok(GetResult { meta: inner.dated(found.meta.clone()), ..found })
         };
-        let result = self.world.request(Kind::Read, format!("get {}", told(path)), apply, honestly).await;
+        let kind = if is_of_log(path) { Kind::ReadLog } else { Kind::Read };
+        let result = self.world.request(kind, format!("get {}", told(path)), apply, honestly).await;
         self.mutated(path, result)
     }
 

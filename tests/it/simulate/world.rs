@@ -79,11 +79,37 @@ pub enum Lie {
 /// The kinds of requests, which go wrong in different ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// Of a file of a log, of which several may be read side by side.
+    ReadLog,
     Read,
     Put,
     ConditionalPut,
     Delete,
     Queue,
+}
+
+impl Kind {
+    fn is_read(self) -> bool {
+        matches!(self, Kind::ReadLog | Kind::Read)
+    }
+}
+
+/// An answer that somebody waits for, until he has it or gives it up.
+struct Waiting<'a, T> {
+    world: &'a World,
+    life: Life,
+    receiver: oneshot::Receiver<T>,
+    is_answered: bool,
+}
+
+impl<T> Drop for Waiting<'_, T> {
+    fn drop(&mut self) {
+        self.receiver.close();
+        // The answer may have come without anybody having looked.
+        if !self.is_answered && self.receiver.try_recv().is_err() {
+            self.world.waits_less(self.life);
+        }
+    }
 }
 
 struct State {
@@ -96,6 +122,7 @@ struct State {
     /// Requests that may still be carried out.
     on_their_way: usize,
     honest: bool,
+    side_by_side: bool,
     /// How long a request or an answer is on its way, at most, in milliseconds.
     latency: u64,
     hasher: DefaultHasher,
@@ -120,7 +147,9 @@ impl fmt::Debug for World {
 }
 
 impl World {
-    pub fn new(seed: u64) -> Self {
+    /// A world in which a life may have several requests under way at once, or but one: what it asks for meanwhile is
+    /// then carried out and answered as it is asked for.
+    pub fn new(seed: u64, side_by_side: bool) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         // The slower everything is, the more happens at the same time.
         let latency = [FAST, 2_000, 10_000][random.random_range(0..3)];
@@ -133,6 +162,7 @@ impl World {
             waiting: HashMap::new(),
             on_their_way: 0,
             honest: false,
+            side_by_side,
             hasher: DefaultHasher::new(),
             tail: VecDeque::new(),
             violations: Vec::new(),
@@ -255,16 +285,13 @@ impl World {
         told: impl FnOnce(Option<T>, Option<Lie>) -> T + Send + 'static,
     ) -> T {
         let life = LIFE.try_with(|life| *life).ok();
-        let Some(life) = life.filter(|life| !self.is_waiting(*life)) else { return apply() };
+        let Some(life) = life.filter(|life| self.may_ask(*life, kind)) else { return apply() };
         let plan = self.plan(kind);
         let done = Arc::new(Mutex::new(None));
-        let (sender, receiver) = oneshot::channel();
         {
             let mut state = self.state();
             state.count("requests");
-            *state.waiting.entry(life).or_default() += 1;
-            let (apply_at, answer_at) = (plan.apply, plan.answer);
-            if let Some(at) = apply_at {
+            if let Some(at) = plan.apply {
                 state.on_their_way += 1;
                 let (world, done, what) = (self.clone(), Arc::clone(&done), what.clone());
                 let late = plan.answer < at || plan.crash.is_some_and(|crash| crash < at);
@@ -279,23 +306,56 @@ impl World {
             if let Some(at) = plan.crash {
                 state.push(at, Event::Crash(life));
             }
-            let world = self.clone();
-            let answer = move || {
-                let done = done.lock().unwrap().take();
-                let told_so = plan.lie.map_or(String::new(), |lie| format!(", and the answer is {lie:?}"));
-                world.note(&format!("{life} is done with {what}{told_so}"));
-                let _ = sender.send(told(done, plan.lie));
-            };
-            state.push(answer_at, Event::Answer(life, Box::new(answer)));
         }
-        receiver.await.expect("whoever is not dead gets an answer")
+        let world = self.clone();
+        let answer = move || {
+            let done = done.lock().unwrap().take();
+            let told_so = plan.lie.map_or(String::new(), |lie| format!(", and the answer is {lie:?}"));
+            world.note(&format!("{life} is done with {what}{told_so}"));
+            told(done, plan.lie)
+        };
+        self.wait(life, plan.answer, answer).await
     }
 
-    /// The life is told: it may go on.
-    pub fn answered(&self, life: Life) {
+    /// What is answered at a time, unless nobody waits for it any more by then.
+    async fn wait<T: Send + 'static>(
+        &self,
+        life: Life,
+        at: Duration,
+        answer: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        let (sender, receiver) = oneshot::channel();
+        let world = self.clone();
+        let answer = move || {
+            if sender.is_closed() {
+                return;
+            }
+            world.waits_less(life);
+            let _ = sender.send(answer());
+        };
+        {
+            let mut state = self.state();
+            *state.waiting.entry(life).or_default() += 1;
+            state.push(at, Event::Answer(life, Box::new(answer)));
+        }
+        let mut waiting = Waiting { world: self, life, receiver, is_answered: false };
+        let answer = (&mut waiting.receiver).await;
+        waiting.is_answered = true;
+        answer.expect("whoever is not dead gets an answer")
+    }
+
+    /// A life waits for one answer less.
+    fn waits_less(&self, life: Life) {
         if let Some(count) = self.state().waiting.get_mut(&life) {
             *count -= 1;
         }
+    }
+
+    /// Whether what a life asks for is a request of its own: several at once only of those kinds that nothing but
+    /// requests goes on beside, since what is done on other threads takes its own time.
+    fn may_ask(&self, life: Life, kind: Kind) -> bool {
+        let beside = matches!(kind, Kind::ReadLog | Kind::Put) && self.state().side_by_side;
+        beside || !self.is_waiting(life)
     }
 
     /// What becomes of a request.
@@ -324,13 +384,13 @@ impl World {
         let often = match kind {
             Kind::ConditionalPut => 0.25,
             Kind::Put | Kind::Delete => 0.08,
-            Kind::Read => 0.02,
+            Kind::ReadLog | Kind::Read => 0.02,
             Kind::Queue => 0.0,
         };
         if random.random_bool(often) {
             plan.lie = Some(Lie::Failed);
             happened.push(match (kind, random.random_range(0..5)) {
-                (Kind::Read, _) => {
+                (Kind::ReadLog | Kind::Read, _) => {
                     plan.apply = None;
                     "failed reads"
                 }
@@ -364,7 +424,7 @@ impl World {
                 _ => (plan.answer, plan.apply),
             };
             plan.crash = Some(crash);
-            plan.apply = apply.filter(|_| kind != Kind::Read);
+            plan.apply = apply.filter(|_| !kind.is_read());
             plan.answer = plan.answer.max(crash + SECOND);
         }
         for what in happened {
@@ -386,7 +446,7 @@ impl State {
             self.count("carried out late");
         }
         match kind {
-            Kind::Read => {
+            Kind::ReadLog | Kind::Read => {
                 let now = self.now;
                 self.looked.insert(life, now);
             }
@@ -438,15 +498,6 @@ impl Clock for WorldClock {
 /// Waits in the world's time.
 pub async fn sleep(world: World, how_long: Duration) {
     let Ok(life) = LIFE.try_with(|life| *life) else { return };
-    let (sender, receiver) = oneshot::channel();
-    {
-        let mut state = world.state();
-        *state.waiting.entry(life).or_default() += 1;
-        let at = state.now + how_long;
-        let answer = move || {
-            let _ = sender.send(());
-        };
-        state.push(at, Event::Answer(life, Box::new(answer)));
-    }
-    let _ = receiver.await;
+    let at = world.now() + how_long;
+    world.wait(life, at, || ()).await;
 }
