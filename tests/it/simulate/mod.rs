@@ -13,9 +13,10 @@
 //! The same seed gives the same run. A failure prints its seed, what happened last, and the command to see it again.
 //!
 //! Opening a table by `deltalake` is most of what a run costs. So one run of eight does that, and the others read the
-//! logs version by version, by code that is in debug builds only.
+//! logs version by version, by code that is in debug builds only; and in these, requests of one worker that it makes side
+//! by side are under way side by side.
 //!
-//! - `TRAILHOUND_SEEDS=100000` runs so many seeds instead of the few of every day,
+//! - `TRAILHOUND_SEEDS=100000` runs so many seeds instead of the few of every day, and `the_same_seed` each of them twice,
 //! - `TRAILHOUND_FIRST_SEED=7` begins with this one,
 //! - `TRAILHOUND_MUTANT_SEEDS=2000` gives each mutant so many, and counts how many of them catch it.
 
