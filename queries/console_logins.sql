@@ -25,7 +25,7 @@ select
 from cloudtrail
 where event_source = 'signin.amazonaws.com'
   and event_name = 'ConsoleLogin'
-  and recipient_account_id like $account
+  and ($account = '%' or recipient_account_id like $account)
   and event_time >= $since
   and event_time < $until
 order by event_time desc, event_id

@@ -20,7 +20,7 @@ select
     min(event_time) as first_time,
     max(event_time) as last_time
 from cloudtrail
-where recipient_account_id like $account
+where ($account = '%' or recipient_account_id like $account)
   and event_time >= $since
   and event_time < $until
 group by recipient_account_id, aws_region, event_date

@@ -31,6 +31,7 @@ where (
       or identity_user_name = $principal
       or session_issuer_user_name = $principal
       or identity_principal_id = $principal
+      or on_behalf_of_user_id = $principal
   )
   and event_time >= $since
   and event_time < $until

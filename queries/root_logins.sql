@@ -22,7 +22,7 @@ select
 from cloudtrail
 where identity_type = 'Root'
   and coalesce(invoked_by, 'signin.amazonaws.com') = 'signin.amazonaws.com'
-  and recipient_account_id like $account
+  and ($account = '%' or recipient_account_id like $account)
   and event_time >= $since
   and event_time < $until
 group by recipient_account_id, source_ip_address, event_name

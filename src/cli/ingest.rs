@@ -104,9 +104,14 @@ fn find(path: &Path, days: Days, output: &Output) -> Result<Listing, Failure> {
     let listing = listing::files(path, days)?;
     spinner.finish();
     if listing.found.is_empty() {
-        output.warn(format!("found no log files in `{}`", path.display()));
+        output.warn(format!("found no log files{} in `{}`", of_days(days), path.display()));
     }
     Ok(listing)
+}
+
+/// That only some days were asked for.
+fn of_days(days: Days) -> &'static str {
+    if days == Days::default() { "" } else { " of these days" }
 }
 
 /// What could not be looked into, of which nothing is in the lake.
@@ -143,7 +148,7 @@ async fn backfill(
     });
     let tally = tell_while(load, &progress, &format!("s3://{bucket}/{prefix}"), output).await?;
     if tally.found == 0 {
-        output.warn(format!("found no log files in `s3://{bucket}/{prefix}`"));
+        output.warn(format!("found no log files{} in `s3://{bucket}/{prefix}`", of_days(days)));
     }
     Ok(tally)
 }

@@ -166,7 +166,7 @@ static CLOUDTRAIL_COLUMNS: &[Column] = &[
         "actor_arn",
         "",
         Kind::Derived,
-        "Who acted: the session issuer's ARN for a role, else the identity's ARN, else its principal id, else the service.",
+        "Who acted: the session issuer's ARN for a role, else the identity's ARN, else its principal id, else the user of IAM Identity Center it acts for, else its account, else the service.",
     ),
     column(
         "identity_type",
@@ -181,6 +181,12 @@ static CLOUDTRAIL_COLUMNS: &[Column] = &[
         "userIdentity.principalId",
         Kind::Text,
         "The identity's unique id, e.g. `AROA...:session`.",
+    ),
+    column(
+        "on_behalf_of_user_id",
+        "userIdentity.onBehalfOf.userId",
+        Kind::Text,
+        "The user of IAM Identity Center who acts, or on whose behalf a role does.",
     ),
     column(
         "identity_account_id",

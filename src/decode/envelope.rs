@@ -2,14 +2,16 @@
 //!
 //! A `CloudWatch` Logs subscription delivers documents of `{"messageType":"DATA_MESSAGE","logEvents":[{"message":
 //! "..."}]}`, often several in one object with nothing between them; `LookupEvents` answers
-//! `{"Events":[{"CloudTrailEvent":"..."}]}`. What is in the text is a record, and its own bytes are what counts: the
+//! `{"Events":[{"CloudTrailEvent":"..."}]}`; flow logs that are sent to Firehose come as `{"message":"..."}`. What is in the text is a record, and its own bytes are what counts: the
 //! envelope says nothing about the event that the record does not.
 //!
 //! Must never open part of an object: every message in it comes out, in order, or there is an error.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::cloudtrail::Decoder;
 use super::columns::CLOUDTRAIL;
@@ -29,6 +31,8 @@ struct Document<'a> {
     events: Option<Vec<LookedUp<'a>>>,
     #[serde(borrow, rename = "CloudTrailEvent")]
     event: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    message: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -47,8 +51,12 @@ struct LookedUp<'a> {
 pub fn may_be(text: &[u8]) -> bool {
     let start = without_mark(text).1.trim_ascii_start();
     let Some(inside) = start.strip_prefix(b"{").or_else(|| start.strip_prefix(b"[")) else { return false };
-    if inside.trim_ascii_start().starts_with(b"\"Records\"") {
+    let inside = inside.trim_ascii_start();
+    if inside.starts_with(b"\"Records\"") {
         return false;
+    }
+    if [&b"\"message\""[..], b"\"Events\""].iter().any(|first| inside.starts_with(first)) {
+        return true;
     }
     let has = |key: &[u8]| memchr::memmem::find(start, key).is_some();
     has(b"\"CloudTrailEvent\"") || (has(b"\"messageType\"") && has(b"\"logEvents\""))
@@ -66,8 +74,8 @@ pub fn open(text: &[u8]) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
 
 fn open_unmarked(text: &[u8]) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
     let text = std::str::from_utf8(text).map_err(|error| ErrorKind::Utf8.at(None, error.valid_up_to()))?;
-    if let Ok(events) = serde_json::from_str::<Vec<LookedUp<'_>>>(text) {
-        return Ok(Some(events.into_iter().map(|looked_up| looked_up.event).collect()));
+    if let Ok(List(messages)) = serde_json::from_str(text) {
+        return Ok(Some(messages));
     }
     let mut documents = serde_json::Deserializer::from_str(text).into_iter::<Document<'_>>();
     let mut messages = Vec::new();
@@ -106,7 +114,13 @@ pub fn decode(
     source_object: &str,
 ) -> Result<Decoded, Error> {
     let first = messages.iter().map(|message| message.trim_ascii_start()).find(|text| !text.is_empty());
-    if first.is_none_or(|text| text.starts_with('{')) {
+    let of_events = first.is_none_or(|text| text.starts_with('{'));
+    if let Some(other) = messages.iter().position(|message| is_of_other_kind(message, of_events)) {
+        let what =
+            "the object holds messages of different kinds, CloudTrail records and flow logs".to_owned();
+        return Err(Error { kind: ErrorKind::Shape(what), record: Some(other), offset: None });
+    }
+    if of_events {
         let batch = decoder.decode_each(messages.iter().map(AsRef::as_ref), source_object)?;
         return Ok(Decoded { table: &CLOUDTRAIL, batch });
     }
@@ -118,19 +132,59 @@ pub fn decode(
     vpc_flow::decode_any(lines.as_bytes(), source_object).map_err(|error| Error { offset: None, ..error })
 }
 
+/// The messages of a list of documents, each of which is unpacked as it is read.
+struct List<'a>(Vec<Cow<'a, str>>);
+
+impl<'de> Deserialize<'de> for List<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items;
+
+        impl<'de> Visitor<'de> for Items {
+            type Value = List<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of envelopes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List<'de>, A::Error> {
+                let mut messages = Vec::new();
+                while let Some(document) = items.next_element::<Document<'de>>()? {
+                    if !document.unpack(&mut messages) || messages.len() > MAX_MESSAGES {
+                        return Err(A::Error::custom("not a list of envelopes, or too long a one"));
+                    }
+                }
+                Ok(List(messages))
+            }
+        }
+
+        deserializer.deserialize_seq(Items)
+    }
+}
+
+/// Whether a message is a record of flow logs among events, or an event among flow logs.
+fn is_of_other_kind(message: &str, of_events: bool) -> bool {
+    let message = message.trim_ascii_start();
+    if of_events {
+        !message.starts_with('{') && vpc_flow::looks_like(message.as_bytes()).is_some()
+    } else {
+        message.starts_with('{')
+    }
+}
+
 impl<'a> Document<'a> {
     /// Adds the document's messages; false when it is no envelope.
     fn unpack(self, messages: &mut Vec<Cow<'a, str>>) -> bool {
-        match (self.message_type.as_deref(), self.log_events, self.events, self.event) {
+        match (self.message_type.as_deref(), self.log_events, self.events, self.event, self.message) {
             // Sent to see whether the destination is there: holds a message that is no record.
-            (Some("CONTROL_MESSAGE"), _, None, None) => {}
-            (Some("DATA_MESSAGE"), Some(events), None, None) => {
+            (Some("CONTROL_MESSAGE"), _, None, None, None) => {}
+            (Some("DATA_MESSAGE"), Some(events), None, None, None) => {
                 messages.extend(events.into_iter().map(|event| event.message));
             }
-            (None, None, Some(events), None) => {
+            (None, None, Some(events), None, None) => {
                 messages.extend(events.into_iter().map(|looked| looked.event));
             }
-            (None, None, None, Some(event)) => messages.push(event),
+            (None, None, None, Some(event), None) => messages.push(event),
+            (None, None, None, None, Some(message)) => messages.push(message),
             _ => return false,
         }
         true
@@ -169,6 +223,10 @@ mod tests {
             Some(&["{}", "[]"]),
         );
         check(r#"[{"CloudTrailEvent":"{}"},{"CloudTrailEvent":"[]"}]"#, Some(&["{}", "[]"]));
+        check(r#"[{"Events":[{"CloudTrailEvent":"{}"}]},{"Events":[]}]"#, Some(&["{}"]));
+        check(r#"{"Events":[]}"#, Some(&[]));
+        check(r#"{ "Events" : [] , "NextToken" : "x" }"#, Some(&[]));
+        check("{\"message\":\"2 1 eni-1\"}{\"message\":\"x\"}\n", Some(&["2 1 eni-1", "x"]));
     }
 
     #[test]
@@ -180,6 +238,9 @@ mod tests {
             r#"{"eventName":"PutLogEvents","requestParameters":{"messageType":"DATA_MESSAGE","logEvents":[]}}"#,
             r#"{"eventName":"x","requestParameters":{"CloudTrailEvent":"{}"}}"#,
             r#"{"CloudTrailEvent":7}"#,
+            r#"{"message":7}"#,
+            r#"{"message":{"a":"b"},"Events":[]}"#,
+            r#"[{"CloudTrailEvent":"{}"},{}]"#,
         ] {
             check(text, None);
         }
@@ -221,6 +282,14 @@ mod tests {
                 "the messages are neither CloudTrail records nor flow log records in a default format (record 0)",
             ),
             (&[flow, "2 1"], "2 fields where the header names 14 (record 1)"),
+            (
+                &[record, flow],
+                "the object holds messages of different kinds, CloudTrail records and flow logs (record 1)",
+            ),
+            (
+                &["", flow, record],
+                "the object holds messages of different kinds, CloudTrail records and flow logs (record 2)",
+            ),
             // Cut in two, a record is none.
             (&[&record[..20], &record[20..]], "invalid JSON: "),
         ] {

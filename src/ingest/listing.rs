@@ -39,7 +39,7 @@ pub struct Skipped {
 }
 
 /// The days to read, by the date in the key; objects without one are always read.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Days {
     /// The first day.
     pub since: Option<NaiveDate>,
@@ -87,7 +87,7 @@ pub fn files(path: &Path, days: Days) -> Result<Listing, Error> {
                 listing.skip(entry.path(), NOT_UTF8);
                 entries.skip_current_dir();
             }
-            Ok(entry) if entry.file_type().is_file() && is_log(entry.file_name()) => {
+            Ok(entry) if is_log(entry.file_name()) && is_file(&entry) => {
                 listing.add(&entry, days);
             }
             Ok(_) => {}
@@ -114,11 +114,11 @@ impl Listing {
         if !days.hold(key) {
             return;
         }
-        match entry.metadata() {
+        match entry.path().metadata() {
             Ok(metadata) => {
                 self.found.push(Found { key: key.to_owned(), size_bytes: metadata.len(), etag: None });
             }
-            Err(error) => self.skip_unless_gone(entry.path(), &error.into()),
+            Err(error) => self.skip_unless_gone(entry.path(), &error),
         }
     }
 
@@ -133,15 +133,26 @@ impl Listing {
     }
 }
 
-/// Whether a file's name is that of a log: `.json`, `.log`, `.ndjson`, `.jsonl`, `.txt`, each also gzipped,
-/// Parquet, or no extension. Hidden files are left out before.
+/// Whether a file's name may be that of a log: `.json`, `.log`, `.ndjson`, `.jsonl`, `.txt`, each also gzipped, Parquet,
+/// or nothing that reads as an extension, as in names with a day or a number at their end. Hidden files are left out
+/// before.
 fn is_log(name: &OsStr) -> bool {
-    let name = name.to_string_lossy();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let name = name.to_string_lossy().to_ascii_lowercase();
+    let name = [".gz", ".gzip"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(&name);
     match name.rsplit_once('.') {
         None => true,
-        Some((_, extension)) => ["json", "log", "ndjson", "jsonl", "txt", "parquet"].contains(&extension),
+        Some((_, extension)) => {
+            let is_extension = extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                && extension.bytes().any(|byte| byte.is_ascii_alphabetic());
+            !is_extension || ["json", "log", "ndjson", "jsonl", "txt", "parquet"].contains(&extension)
+        }
     }
+}
+
+/// Whether an entry is a file, or a link to one.
+fn is_file(entry: &walkdir::DirEntry) -> bool {
+    let kind = entry.file_type();
+    kind.is_file() || (kind.is_symlink() && entry.path().is_file())
 }
 
 fn is_hidden(name: &OsStr) -> bool {
@@ -161,6 +172,50 @@ pub fn local_path(key: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_of_logs_are_told_from_others() {
+        for (name, expected) in [
+            ("a.json", true),
+            ("B.JSON", true),
+            ("a.LOG.GZ", true),
+            ("a.json.gzip", true),
+            ("a.snappy.parquet", true),
+            ("plain", true),
+            ("my.stream-1-2026-03-10-12-00-00-4f0c", true),
+            ("my.stream-1-2026-03-10-12-00-00-4f0c.gz", true),
+            ("flow.log.1", true),
+            ("flow.log-20260310", true),
+            ("a.png", false),
+            ("logs.tar.gz", false),
+            ("song.mp3", false),
+        ] {
+            assert_eq!(is_log(OsStr::new(name)), expected, "{name}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_to_files_are_followed_and_those_to_folders_are_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (logs, elsewhere) = (directory.path().join("logs"), directory.path().join("elsewhere"));
+        for folder in [&logs, &elsewhere] {
+            std::fs::create_dir(folder).expect("is made");
+        }
+        std::fs::write(elsewhere.join("a.json"), "x").expect("is written");
+        let link =
+            |to: &Path, name: &str| std::os::unix::fs::symlink(to, logs.join(name)).expect("is linked");
+        link(&elsewhere.join("a.json"), "b.json");
+        link(&elsewhere, "c");
+        link(&elsewhere.join("gone"), "d.json");
+        let listing = files(&logs, Days::default()).expect("is listed");
+        let found: Vec<(&str, u64)> = listing
+            .found
+            .iter()
+            .map(|found| (found.key.rsplit('/').next().unwrap_or_default(), found.size_bytes))
+            .collect();
+        assert_eq!(found, [("b.json", 1)]);
+    }
 
     #[test]
     fn folders_are_walked_and_lakes_are_not() {

@@ -311,7 +311,7 @@ impl Reader {
                     let decoded = envelope::decode(&messages, decoder, object_id)?;
                     if decoded.table.name != CLOUDTRAIL.name {
                         kind = route::of_flow_table(decoded.table);
-                    } else if route.kind == Kind::Unknown && is_strange(&decoded.batch) {
+                    } else if route.kind != Kind::CloudTrail && is_strange(&decoded.batch) {
                         return Err(strange());
                     }
                     Found::Own(decoded)
@@ -326,6 +326,10 @@ impl Reader {
             },
             Kind::Parquet => {
                 let decoded = vpc_flow::parquet::decode(text, self.limits.content_bytes, object_id)?;
+                if decoded.is_none() && route.kind == Kind::VpcFlow {
+                    let what = "a Parquet file whose columns are not those of flow logs".to_owned();
+                    return Err(ErrorKind::Shape(what).nowhere());
+                }
                 kind =
                     decoded.as_ref().map_or(Kind::Unsupported("parquet"), |d| route::of_flow_table(d.table));
                 decoded.map_or(Found::None, Found::Own)
@@ -333,7 +337,12 @@ impl Reader {
             Kind::Unsupported(_) => Found::None,
             Kind::Unknown if text.trim_ascii().is_empty() => Found::None,
             Kind::Unknown => {
-                let what = "neither CloudTrail nor VPC Flow Logs".to_owned();
+                let what = if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
+                    "UTF-16 text, which no log is delivered as: convert it to UTF-8"
+                } else {
+                    "neither CloudTrail nor VPC Flow Logs"
+                };
+                let what = what.to_owned();
                 return Err(ErrorKind::Shape(what).nowhere());
             }
         };
@@ -415,9 +424,9 @@ fn strange() -> decode::Error {
     ErrorKind::Shape("no record has `eventVersion`, `eventTime` or `eventName`".to_owned()).nowhere()
 }
 
-/// Drops the object that was read last when its key does not say what it is and its rows are none of events.
+/// Drops the object that was read last when its rows are none of events and its key does not say that they are.
 fn refuse_strange(decoder: &mut Decoder, route: &Route) -> Result<(), decode::Error> {
-    if route.kind == Kind::Unknown && decoder.is_strange() {
+    if route.kind != Kind::CloudTrail && decoder.is_strange() {
         decoder.drop_object();
         return Err(strange());
     }

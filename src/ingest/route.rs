@@ -74,10 +74,17 @@ const SERVICES: [(&str, Kind); 13] = [
     ("network-firewall", Kind::Unsupported("network_firewall")),
 ];
 
+/// Files by which AWS tries whether it may write: of exports of log groups, of access logs of load balancers.
+const TEST_FILES: [&str; 2] = ["aws-logs-write-test", "ELBAccessLogTestFile"];
+
 /// Reads a key; a key of any other shape says nothing, which is no error.
 pub fn by_key(key: &str) -> Route {
     let segments: Vec<&str> = key.split('/').collect();
     let mut route = Route { kind: Kind::Unknown, account_id: None, region: None, date: None };
+    if segments.last().is_some_and(|name| TEST_FILES.contains(name)) {
+        route.kind = Kind::Unsupported("delivery_test");
+        return route;
+    }
     let Some(logs) = segments.iter().rposition(|segment| *segment == "AWSLogs") else { return route };
     let mut rest = &segments[logs + 1..];
     if rest.first().is_some_and(|first| first.starts_with("o-")) {
@@ -120,9 +127,12 @@ fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Words and a number, as in `us-gov-west-1`.
 fn is_region(text: &str) -> bool {
-    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (5..=24).contains(&text.len()) && text.contains('-') && text.bytes().all(word)
+    let is_word = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((words, number)) = text.rsplit_once('-') else { return false };
+    text.len() <= 24 && words.contains('-') && words.split('-').all(is_word) && is_number(number)
 }
 
 fn date(year: &str, month: &str, day: &str) -> Option<NaiveDate> {
@@ -140,7 +150,7 @@ pub fn by_content(kind: Kind, text: &[u8]) -> Kind {
     let start = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
     match start.first() {
         Some(b'{' | b'[') => json_kind(kind, start),
-        Some(_) => vpc_flow::looks_like(text).map_or(kind, of_flow_table),
+        Some(_) => vpc_flow::looks_like(start).map_or(kind, of_flow_table),
         None => kind,
     }
 }
@@ -233,6 +243,21 @@ mod tests {
             Some("eu-west-1"),
             day,
         );
+        check(
+            "AWSLogs/111122223333/vpcdnsquerylogs/vpc-0123456789abcdef0/2015/08/01/x.log.gz",
+            Kind::Unsupported("dns_query"),
+            account,
+            None,
+            day,
+        );
+        check("export/aws-logs-write-test", Kind::Unsupported("delivery_test"), None, None, None);
+        check(
+            "AWSLogs/111122223333/ELBAccessLogTestFile",
+            Kind::Unsupported("delivery_test"),
+            None,
+            None,
+            None,
+        );
         check("logs/CloudTrail/x.json.gz", Kind::Unknown, None, None, None);
         check("AWSLogs/1/Weird/../2015/99/01", Kind::Unknown, None, None, None);
     }
@@ -244,6 +269,8 @@ mod tests {
             (Kind::CloudTrail, &flows[..], Kind::VpcFlow),
             (Kind::VpcFlow, br#"{"Records":[]}"#, Kind::CloudTrail),
             (Kind::VpcFlow, b"version resource-type tgw-id\n", Kind::TransitGatewayFlow),
+            (Kind::VpcFlow, b"tgw-attachment-id packets-lost-no-route start\n", Kind::TransitGatewayFlow),
+            (Kind::Unknown, b"\xef\xbb\xbfversion srcaddr\n", Kind::VpcFlow),
             (
                 Kind::Unknown,
                 br#"{"awsAccountId":"1","digestPublicKeyFingerprint":"x"}"#,

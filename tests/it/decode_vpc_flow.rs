@@ -67,7 +67,7 @@ fn real_samples_agree() {
 }
 
 /// Names that have no column: of later versions, and of none.
-const NAMES_WITHOUT_COLUMN: [&str; 5] = ["resource-ids", "tgw-id-2", "some-tag", "next-hop", "unheard-of"];
+const NAMES_WITHOUT_COLUMN: [&str; 5] = ["resource-ids", "vpc-id-2", "some-tag", "next-hop", "unheard-of"];
 
 const VALUES: [&str; 30] = [
     "-",

@@ -126,10 +126,16 @@ fn cloudtrail_row(record: &str, source_object: &str, row: usize) -> Result<Row, 
             _ => others.push(member.as_source()),
         }
     }
-    let actor =
-        ["session_issuer_arn", "identity_arn", "identity_principal_id", "identity_account_id", "invoked_by"]
-            .into_iter()
-            .find_map(|name| cells[name].clone().filter(|cell| *cell != Cell::Text(String::new())));
+    let actor = [
+        "session_issuer_arn",
+        "identity_arn",
+        "identity_principal_id",
+        "on_behalf_of_user_id",
+        "identity_account_id",
+        "invoked_by",
+    ]
+    .into_iter()
+    .find_map(|name| cells[name].clone().filter(|cell| *cell != Cell::Text(String::new())));
     let date = cells["event_time"].clone().and_then(|time| day_of(&time));
     cells.insert("actor_arn", actor);
     cells.insert(
@@ -241,7 +247,9 @@ pub fn flow_rows(text: &str, source_object: &str) -> Result<Vec<Row>, String> {
         lines.insert(0, DEFAULT_FORMAT.split(' ').collect());
     }
     let Some(header) = lines.first().cloned() else { return Ok(Vec::new()) };
-    let of_gateway = header.contains(&"tgw-id") || header.contains(&"resource-type");
+    let of_gateway = header.iter().any(|name| {
+        *name == "resource-type" || name.starts_with("tgw-") || name.starts_with("packets-lost-")
+    });
     let table = if of_gateway { &TRANSIT_GATEWAY_FLOW } else { &VPC_FLOW };
     let mut rows = Vec::new();
     for line in lines.iter().filter(|line| **line != header) {

@@ -86,8 +86,14 @@ struct Actor {
     sources: Vec<usize>,
 }
 
-const ACTOR_SOURCES: [&str; 5] =
-    ["session_issuer_arn", "identity_arn", "identity_principal_id", "identity_account_id", "invoked_by"];
+const ACTOR_SOURCES: [&str; 6] = [
+    "session_issuer_arn",
+    "identity_arn",
+    "identity_principal_id",
+    "on_behalf_of_user_id",
+    "identity_account_id",
+    "invoked_by",
+];
 
 /// A slice of the source, as byte offsets.
 type Span = (usize, usize);

@@ -2,6 +2,10 @@
 //!
 //! Must never refuse a name it does not know: AWS adds fields, and each flow log chooses its own.
 
+use std::net::IpAddr;
+
+use chrono::DateTime;
+
 use super::lines::{self, Lines, Span};
 use crate::decode::columns::{TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
 use crate::decode::{Error, ErrorKind};
@@ -29,6 +33,9 @@ const DEFAULT_FORMAT: [&str; 14] = [
     "action",
     "log-status",
 ];
+
+/// The name of the time that stands before each record of an exported log group.
+const EXPORT_TIME: &str = "timestamp";
 
 /// The default format of transit gateway flow logs: all fields of versions 2 to 6.
 const DEFAULT_GATEWAY_FORMAT: [&str; 36] = [
@@ -104,11 +111,8 @@ impl Header {
             *lines = ahead;
             return Ok(Header::of(table, &fields));
         }
-        if is_default_record(&fields) {
-            return Ok(Header::of(&VPC_FLOW, &DEFAULT_FORMAT));
-        }
-        if is_default_gateway_record(&fields) {
-            return Ok(Header::of(&TRANSIT_GATEWAY_FLOW, &DEFAULT_GATEWAY_FORMAT));
+        if let Some(header) = of_default_record(&fields) {
+            return Ok(header);
         }
         let what = "the first line is neither a flow log header nor a record in the default format";
         Err(refused(what.to_owned()))
@@ -145,7 +149,10 @@ pub fn of_text(text: &[u8]) -> Option<Header> {
 
 /// The table whose records follow a line of these fields, when they are mostly names of its fields.
 pub fn table_of(fields: &[&str]) -> Option<&'static Table> {
-    let of_gateway = fields.iter().any(|field| matches!(*field, "tgw-id" | "resource-type"));
+    let is_of_gateway = |field: &&str| {
+        *field == "resource-type" || field.starts_with("tgw-") || field.starts_with("packets-lost-")
+    };
+    let of_gateway = fields.iter().any(is_of_gateway);
     let table = if of_gateway { &TRANSIT_GATEWAY_FLOW } else { &VPC_FLOW };
     let known = fields.iter().filter(|field| column_of(table, field).is_some()).count();
     (known * 2 > fields.len() && fields.iter().all(|field| is_name(field))).then_some(table)
@@ -161,8 +168,33 @@ pub fn check_names(names: &[&str]) -> Result<(), String> {
     Err(format!("the name of field {}, `{begin}...`, is longer than {MAX_NAME_BYTES} bytes", place + 1))
 }
 
+/// The table and the names of a default format, when the fields of a line are a record in it.
+///
+/// In a log group that was exported to S3, the time of the log event is before it: that field has no column.
+fn of_default_record(fields: &[&str]) -> Option<Header> {
+    if let Some((time, record)) = fields.split_first()
+        && DateTime::parse_from_rfc3339(time).is_ok()
+    {
+        let (table, names) = default_format(record)?;
+        return Some(Header::of(table, &[&[EXPORT_TIME], names].concat()));
+    }
+    default_format(fields).map(|(table, names)| Header::of(table, names))
+}
+
+/// Whether the fields of a line are a record in a default format.
+pub fn default_table(fields: &[&str]) -> Option<&'static Table> {
+    of_default_record(fields).map(|header| header.table)
+}
+
+fn default_format(fields: &[&str]) -> Option<(&'static Table, &'static [&'static str])> {
+    if is_default_record(fields) {
+        return Some((&VPC_FLOW, &DEFAULT_FORMAT));
+    }
+    is_default_gateway_record(fields).then_some((&TRANSIT_GATEWAY_FLOW, &DEFAULT_GATEWAY_FORMAT[..]))
+}
+
 /// Whether the fields of a line are a record of transit gateway flow logs in their default format.
-pub fn is_default_gateway_record(fields: &[&str]) -> bool {
+fn is_default_gateway_record(fields: &[&str]) -> bool {
     fields.len() == DEFAULT_GATEWAY_FORMAT.len()
         && fields[1] == "TransitGateway"
         && [fields[0], fields[23], fields[24]]
@@ -170,10 +202,19 @@ pub fn is_default_gateway_record(fields: &[&str]) -> bool {
             .all(|field| field.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Whether the fields of a line are a record in the default format.
-pub fn is_default_record(fields: &[&str]) -> bool {
-    let &[version, _, _, _, _, _, _, _, _, _, start, end, action, status] = fields else { return false };
-    [version, start, end].iter().all(|field| field.bytes().all(|byte| byte.is_ascii_digit()))
+/// Whether the fields of a line are a record in the default format: another of as many fields must not be taken for it.
+fn is_default_record(fields: &[&str]) -> bool {
+    let &[version, account, interface, source, destination, .., start, end, action, status] = fields else {
+        return false;
+    };
+    let is_number = |field: &str| field.bytes().all(|byte| byte.is_ascii_digit());
+    let is_address = |field: &str| field == "-" || field.parse::<IpAddr>().is_ok();
+    fields.len() == DEFAULT_FORMAT.len()
+        && version == "2"
+        && (matches!(account, "unknown" | "-") || is_number(account))
+        && (interface == "-" || interface.starts_with("eni-"))
+        && [source, destination].into_iter().all(is_address)
+        && [start, end].into_iter().all(is_number)
         && matches!(action, "ACCEPT" | "REJECT" | "-")
         && matches!(status, "OK" | "NODATA" | "SKIPDATA")
 }

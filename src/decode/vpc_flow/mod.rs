@@ -16,8 +16,8 @@ use std::ops::Range;
 
 use arrow::record_batch::RecordBatch;
 
-use super::columns::{TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
-use super::{Decoded, Error, ErrorKind, check_offsets, fill};
+use super::columns::{Table, VPC_FLOW};
+use super::{Decoded, Error, ErrorKind, check_offsets, fill, without_mark};
 use header::Header;
 use lines::{Chunk, Lines};
 use rows::Rows;
@@ -25,7 +25,8 @@ use rows::Rows;
 /// Decodes one object's content into rows of the `vpc_flow` or the `transit_gateway_flow` table, in source order.
 ///
 /// The first line that is not blank names the fields; without such a header the default format of version 2, or that
-/// of transit gateway flow logs, is assumed, if the line reads as one. An empty text has no rows. Fails as a whole,
+/// of transit gateway flow logs, is assumed, if the line reads as one; the time that an export of a log group puts before
+/// each record is kept as the field `timestamp`. An empty text has no rows. Fails as a whole,
 /// with the record and the byte offset, when a line has fewer or more fields than the header.
 pub fn decode_any(text: &[u8], source_object: &str) -> Result<Decoded, Error> {
     let Decoded { table, batch } = decode_packed(text, source_object)?;
@@ -90,6 +91,12 @@ impl Pieces {
 
     /// Reads lines that may not be text; what is wrong before the byte that is none comes first.
     fn whole_lines(&mut self, text: &[u8]) -> Result<(), Error> {
+        // Only an object begins with a mark of its byte order.
+        let (mark, text) = if self.offset == 0 { without_mark(text) } else { (0, text) };
+        self.unmarked_lines(text).map_err(|error| error.shifted(mark))
+    }
+
+    fn unmarked_lines(&mut self, text: &[u8]) -> Result<(), Error> {
         let valid_bytes = match std::str::from_utf8(text) {
             Ok(text) => return self.lines(text),
             Err(error) => error.valid_up_to(),
@@ -187,7 +194,7 @@ impl Gatherer {
     /// until those that are gathered are taken.
     pub fn append(&mut self, text: &[u8], source_object: &str) -> Result<Option<Gathered>, Error> {
         check_offsets(text.len())?;
-        let header = header::of_text(text);
+        let header = header::of_text(without_mark(text).1);
         let is_same = |pieces: &Pieces| {
             header.as_ref().is_some_and(|header| pieces.read.as_ref().is_some_and(|r| r.header == *header))
         };
@@ -242,13 +249,7 @@ pub fn decode(text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
 /// default format.
 pub fn looks_like(text: &[u8]) -> Option<&'static Table> {
     let fields = lines::first_fields(text)?;
-    if header::is_default_record(&fields) {
-        return Some(&VPC_FLOW);
-    }
-    if header::is_default_gateway_record(&fields) {
-        return Some(&TRANSIT_GATEWAY_FLOW);
-    }
-    header::table_of(&fields).filter(|_| fields.len() > 1)
+    header::default_table(&fields).or_else(|| header::table_of(&fields).filter(|_| fields.len() > 1))
 }
 
 #[cfg(test)]

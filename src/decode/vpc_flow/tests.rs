@@ -5,6 +5,7 @@ use arrow::datatypes::{Date32Type, Int32Type, Int64Type, TimestampMicrosecondTyp
 use arrow::record_batch::RecordBatch;
 
 use super::*;
+use crate::decode::columns::TRANSIT_GATEWAY_FLOW;
 use crate::decode::columns::{Kind, VPC_FLOW};
 
 const DEFAULT_HEADER: &str = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes \
@@ -243,6 +244,51 @@ fn names_as_values_are_not_a_header() {
     let batch = decoded("region az-id\nregion use1-az1\nregion region-7\n");
     assert_eq!(batch.num_rows(), 2);
     assert_eq!(cell(&batch, 1, "az_id").as_deref(), Some("region-7"));
+}
+
+/// Of as many fields as the default format, or nearly: what is no record in it must not be read as one.
+#[test]
+fn other_formats_without_a_header_are_refused() {
+    let refused = "the first line is neither a flow log header nor a record in the default format (byte 0)";
+    for record in [
+        "5 vpc-0a subnet-0b i-0c eni-0d 10.0.1.5 52.94.1.1 443 51000 6 1773144000 1773144060 ACCEPT OK",
+        "3 10.0.1.5 52.94.1.1 443 51000 6 10 840 10.0.1.5 52.94.1.1 1773144000 1773144060 ACCEPT OK",
+        "2 vpc-0a eni-0d 10.0.1.5 52.94.1.1 443 51000 6 10 840 1773144000 1773144060 ACCEPT OK",
+        "2 111122223333 i-0d 10.0.1.5 52.94.1.1 443 51000 6 10 840 1773144000 1773144060 ACCEPT OK",
+        "2 111122223333 eni-0d 443 51000 10.0.1.5 52.94.1.1 6 10 840 1773144000 1773144060 ACCEPT OK",
+        "2026-03-10T12:00:00Z 5 111122223333 eni-0d 10.0.1.5 10.0.1.6 443 51000 6 10 840 1773144000 1773144060 ACCEPT OK",
+    ] {
+        check_error(record.as_bytes(), refused);
+    }
+    for record in [
+        "2 unknown eni-0d - - - - - - - 1773144000 1773144060 - SKIPDATA",
+        "2 111122223333 - 10.0.1.5 2001:db8::1 443 51000 6 10 840 1773144000 1773144060 ACCEPT OK",
+    ] {
+        assert_eq!(decoded(record).num_rows(), 1, "{record}");
+    }
+}
+
+/// The time that an export of a log group puts before each record is kept, and so is all else.
+#[test]
+fn exported_log_groups() {
+    let batch =
+        decoded(&format!("2026-03-10T12:00:00.000Z {ACCEPTED}\n2026-03-10T12:00:01.000Z {NO_DATA}\n"));
+    assert_eq!(batch.num_rows(), 2);
+    assert_eq!(cell(&batch, 1, "log_status").as_deref(), Some("NODATA"));
+    assert_eq!(
+        cell(&batch, 0, "other_fields").as_deref(),
+        Some(r#"{"timestamp":"2026-03-10T12:00:00.000Z"}"#)
+    );
+}
+
+#[test]
+fn a_mark_of_the_byte_order_is_no_part_of_the_first_field() {
+    let marked = format!("\u{feff}{ACCEPTED}\n{NO_DATA}\n");
+    assert_eq!(decoded(&marked), decoded(&marked[3..]));
+    check_error(
+        "\u{feff}action srcaddr\nACCEPT\n".as_bytes(),
+        "1 fields where the header names 2 (record 0, byte 18)",
+    );
 }
 
 #[test]

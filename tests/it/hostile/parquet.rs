@@ -125,6 +125,16 @@ fn whole(body: &[u8], footer: &Thrift) -> Vec<u8> {
     [b"PAR1", body, &footer.0, &length, b"PAR1"].concat()
 }
 
+/// A row group whose pages begin at a byte; at none, it has no pages.
+fn group(footer: &mut Thrift, columns: &[Column], rows: i64, mut start: usize) {
+    footer.list(1, columns.len() as u64);
+    for column in columns {
+        chunk(footer, column, rows, start);
+        start += if start == 0 { 0 } else { column.pages.len() };
+    }
+    footer.integer(1, 100).integer(1, rows).end();
+}
+
 /// A file of as many row groups, each of the rows that are told, all of them with the same pages.
 fn file_of(columns: &[Column], groups: u64, rows: i64) -> Vec<u8> {
     let mut footer = Thrift::default();
@@ -132,13 +142,7 @@ fn file_of(columns: &[Column], groups: u64, rows: i64) -> Vec<u8> {
     schema(&mut footer, columns);
     footer.integer(1, rows).list(1, groups);
     for _ in 0..groups {
-        footer.list(1, columns.len() as u64);
-        let mut start = 4;
-        for column in columns {
-            chunk(&mut footer, column, rows, start);
-            start += column.pages.len();
-        }
-        footer.integer(1, 100).integer(1, rows).end();
+        group(&mut footer, columns, rows, 4);
     }
     footer.end();
     let pages: Vec<&[u8]> = columns.iter().map(|column| &column.pages[..]).collect();
@@ -302,6 +306,26 @@ fn row_groups_that_share_their_pages() {
     let begun = Instant::now();
     assert_eq!(refused(&bytes), "corrupt Parquet: column chunks that overlap");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+/// As some writers end a file, or begin it: with dictionaries, of which they do not say where the pages are.
+#[test]
+fn row_groups_without_rows() {
+    let columns = ["srcport", "dstport"].map(|name| column(name, INT32, data(2, PLAIN, &[0; 8])));
+    for groups in [&[0][..], &[0, 2], &[2, 0], &[0, 2, 0]] {
+        let rows = groups.iter().sum();
+        let mut footer = Thrift::default();
+        footer.integer(1, 1);
+        schema(&mut footer, &columns);
+        footer.integer(1, rows).list(1, groups.len() as u64);
+        for rows in groups {
+            group(&mut footer, &columns, *rows, if *rows == 0 { 0 } else { 4 });
+        }
+        footer.end();
+        let pages = columns.each_ref().map(|column| &column.pages[..]).concat();
+        let decoded = decode(&whole(&pages, &footer), LIMIT, "o").unwrap().unwrap();
+        assert_eq!(i64::try_from(decoded.batch.num_rows()).unwrap(), rows, "{groups:?}");
+    }
 }
 
 /// Rows that the pages do not have would be lost, or come from another row group.

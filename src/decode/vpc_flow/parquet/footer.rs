@@ -81,7 +81,11 @@ impl<'a> Footer<'a> {
         while !rest.is_empty() {
             let group = row_group(&mut rest, &schema)?;
             rows += usize::try_from(group.num_rows()).map_err(|_| NO_SENSE)?;
-            row_groups.push(group);
+            // Some writers leave groups without rows, and say of their pages only that there are none.
+            let has_pages = group.columns().iter().any(|chunk| chunk.data_page_offset() > 0);
+            if group.num_rows() > 0 || has_pages {
+                row_groups.push(group);
+            }
             if rows > MAX_RECORDS {
                 return Err(format!("more than {MAX_RECORDS} records"));
             }
