@@ -115,20 +115,22 @@ pub fn decode(
 ) -> Result<Decoded, Error> {
     let first = messages.iter().map(|message| message.trim_ascii_start()).find(|text| !text.is_empty());
     let of_events = first.is_none_or(|text| text.starts_with('{'));
+    let refused = |what: &str, record| {
+        Err(Error { kind: ErrorKind::Shape(what.to_owned()), record: Some(record), offset: None })
+    };
+    if !of_events && first.is_some_and(|text| vpc_flow::looks_like(text.as_bytes()).is_none()) {
+        let what = "the messages are neither CloudTrail records nor flow log records in a default format";
+        return refused(what, 0);
+    }
     if let Some(other) = messages.iter().position(|message| is_of_other_kind(message, of_events)) {
-        let what =
-            "the object holds messages of different kinds, CloudTrail records and flow logs".to_owned();
-        return Err(Error { kind: ErrorKind::Shape(what), record: Some(other), offset: None });
+        let what = "the object holds messages of different kinds, CloudTrail records and flow logs";
+        return refused(what, other);
     }
     if of_events {
         let batch = decoder.decode_each(messages.iter().map(AsRef::as_ref), source_object)?;
         return Ok(Decoded { table: &CLOUDTRAIL, batch });
     }
     let lines = messages.join("\n");
-    if vpc_flow::looks_like(lines.as_bytes()).is_none() {
-        let what = "the messages are neither CloudTrail records nor flow log records in a default format";
-        return Err(Error { kind: ErrorKind::Shape(what.to_owned()), record: Some(0), offset: None });
-    }
     vpc_flow::decode_any(lines.as_bytes(), source_object).map_err(|error| Error { offset: None, ..error })
 }
 
@@ -282,6 +284,7 @@ mod tests {
                 "the messages are neither CloudTrail records nor flow log records in a default format (record 0)",
             ),
             (&[flow, "2 1"], "2 fields where the header names 14 (record 1)"),
+            (&["START RequestId", record], "the messages are neither"),
             (
                 &[record, flow],
                 "the object holds messages of different kinds, CloudTrail records and flow logs (record 1)",

@@ -134,17 +134,17 @@ impl Listing {
 }
 
 /// Whether a file's name may be that of a log: `.json`, `.log`, `.ndjson`, `.jsonl`, `.txt`, each also gzipped, Parquet,
-/// or nothing that reads as an extension, as in names with a day or a number at their end. Hidden files are left out
-/// before.
+/// or no extension but a number, or what has a hyphen, as days and the names of streams have. Copies that editors and
+/// browsers make, as `a.json~`, are none: their rows would be there twice. Hidden files are left out before.
 fn is_log(name: &OsStr) -> bool {
     let name = name.to_string_lossy().to_ascii_lowercase();
     let name = [".gz", ".gzip"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(&name);
     match name.rsplit_once('.') {
         None => true,
-        Some((_, extension)) => {
-            let is_extension = extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
-                && extension.bytes().any(|byte| byte.is_ascii_alphabetic());
-            !is_extension || ["json", "log", "ndjson", "jsonl", "txt", "parquet"].contains(&extension)
+        Some((_, end)) => {
+            let is_of_name = end.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                && (end.contains('-') || end.bytes().all(|byte| byte.is_ascii_digit()));
+            is_of_name || ["json", "log", "ndjson", "jsonl", "txt", "parquet"].contains(&end)
         }
     }
 }
@@ -188,6 +188,8 @@ mod tests {
             ("flow.log-20260310", true),
             ("a.png", false),
             ("logs.tar.gz", false),
+            ("a.json~", false),
+            ("a.json (1)", false),
             ("song.mp3", false),
         ] {
             assert_eq!(is_log(OsStr::new(name)), expected, "{name}");
