@@ -1,9 +1,11 @@
-//! Envelopes that carry records as text: `CloudWatch` Logs subscriptions and the answers of `LookupEvents`.
+//! Envelopes that carry records as text: `CloudWatch` Logs subscriptions, the answers of `LookupEvents`, and what flow
+//! logs are sent to Firehose in.
 //!
 //! A `CloudWatch` Logs subscription delivers documents of `{"messageType":"DATA_MESSAGE","logEvents":[{"message":
 //! "..."}]}`, often several in one object with nothing between them; `LookupEvents` answers
-//! `{"Events":[{"CloudTrailEvent":"..."}]}`; flow logs that are sent to Firehose come as `{"message":"..."}`. What is in the text is a record, and its own bytes are what counts: the
-//! envelope says nothing about the event that the record does not.
+//! `{"Events":[{"CloudTrailEvent":"..."}]}`; flow logs that are sent to Firehose come as `{"message":"..."}`. What is in
+//! the text is a record, and its own bytes are what counts: the envelope says nothing about the event that the record
+//! does not.
 //!
 //! Must never open part of an object: every message in it comes out, in order, or there is an error.
 
@@ -113,25 +115,34 @@ pub fn decode(
     decoder: &mut Decoder,
     source_object: &str,
 ) -> Result<Decoded, Error> {
-    let first = messages.iter().map(|message| message.trim_ascii_start()).find(|text| !text.is_empty());
-    let of_events = first.is_none_or(|text| text.starts_with('{'));
     let refused = |what: &str, record| {
         Err(Error { kind: ErrorKind::Shape(what.to_owned()), record: Some(record), offset: None })
     };
-    if !of_events && first.is_some_and(|text| vpc_flow::looks_like(text.as_bytes()).is_none()) {
-        let what = "the messages are neither CloudTrail records nor flow log records in a default format";
-        return refused(what, 0);
-    }
-    if let Some(other) = messages.iter().position(|message| is_of_other_kind(message, of_events)) {
-        let what = "the object holds messages of different kinds, CloudTrail records and flow logs";
-        return refused(what, other);
-    }
-    if of_events {
+    let first = messages.iter().find(|message| !message.trim_ascii_start().is_empty());
+    let looks_like_flows = |message: &str| vpc_flow::looks_like(message.as_bytes()).is_some();
+    if first.is_none_or(|message| is_json(message)) {
+        let is_other = |message: &Cow<'_, str>| !is_json(message) && looks_like_flows(message);
+        if let Some(other) = messages.iter().position(is_other) {
+            return refused(OF_TWO_KINDS, other);
+        }
         let batch = decoder.decode_each(messages.iter().map(AsRef::as_ref), source_object)?;
         return Ok(Decoded { table: &CLOUDTRAIL, batch });
     }
+    if !first.is_some_and(|message| looks_like_flows(message)) {
+        let what = "the messages are neither CloudTrail records nor flow log records in a default format";
+        return refused(what, 0);
+    }
+    if let Some(other) = messages.iter().position(|message| is_json(message)) {
+        return refused(OF_TWO_KINDS, other);
+    }
     let lines = messages.join("\n");
     vpc_flow::decode_any(lines.as_bytes(), source_object).map_err(|error| Error { offset: None, ..error })
+}
+
+const OF_TWO_KINDS: &str = "the object holds messages of different kinds, CloudTrail records and flow logs";
+
+fn is_json(message: &str) -> bool {
+    message.trim_ascii_start().starts_with('{')
 }
 
 /// The messages of a list of documents, each of which is unpacked as it is read.
@@ -160,16 +171,6 @@ impl<'de> Deserialize<'de> for List<'de> {
         }
 
         deserializer.deserialize_seq(Items)
-    }
-}
-
-/// Whether a message is a record of flow logs among events, or an event among flow logs.
-fn is_of_other_kind(message: &str, of_events: bool) -> bool {
-    let message = message.trim_ascii_start();
-    if of_events {
-        !message.starts_with('{') && vpc_flow::looks_like(message.as_bytes()).is_some()
-    } else {
-        message.starts_with('{')
     }
 }
 

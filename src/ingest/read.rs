@@ -336,15 +336,7 @@ impl Reader {
             }
             Kind::Unsupported(_) => Found::None,
             Kind::Unknown if text.trim_ascii().is_empty() => Found::None,
-            Kind::Unknown => {
-                let what = if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") {
-                    "UTF-16 text, which no log is delivered as: convert it to UTF-8"
-                } else {
-                    "neither CloudTrail nor VPC Flow Logs"
-                };
-                let what = what.to_owned();
-                return Err(ErrorKind::Shape(what).nowhere());
-            }
+            Kind::Unknown => return Err(unrecognized(text)),
         };
         Ok(Content { kind, bytes: text.len(), rows })
     }
@@ -418,6 +410,16 @@ impl Reader {
 
 fn twice() -> decode::Error {
     ErrorKind::Shape("gzip inside gzip: compressed twice".to_owned()).nowhere()
+}
+
+fn unrecognized(text: &[u8]) -> decode::Error {
+    let is_utf16 = [b"\xff\xfe", b"\xfe\xff"].iter().any(|mark| text.starts_with(*mark));
+    let what = if is_utf16 {
+        "UTF-16 text, which no log is delivered as: convert it to UTF-8"
+    } else {
+        "neither CloudTrail nor VPC Flow Logs"
+    };
+    ErrorKind::Shape(what.to_owned()).nowhere()
 }
 
 fn strange() -> decode::Error {

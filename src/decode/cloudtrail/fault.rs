@@ -1,13 +1,26 @@
 //! What is wrong with a text that was refused, and where exactly: the record and the byte.
 //!
-//! The walk over the text tells where it gave up, which may be after what is wrong. What is here runs once an object is refused, and may take its
-//! time; it must never make an error go away.
+//! The walk over the text tells where it gave up, which may be after what is wrong. What is here runs once an object is
+//! refused, and may take its time; it must never make an error go away.
 
 use memchr::memchr;
 use serde::de::IgnoredAny;
 
+use super::rows::MAX_DEPTH;
+use super::scan::{Fault, What};
 use super::split::{Documents, string_end};
 use crate::decode::{Error, ErrorKind};
+
+/// What is wrong with a record of this number, in a text that begins at byte `offset` of the content.
+pub fn json_error(fault: Fault, record: Option<usize>, offset: usize) -> Error {
+    let at = offset + fault.at;
+    match fault.what {
+        What::End => ErrorKind::Json("EOF while parsing a value".to_owned()).at(record, at),
+        What::Syntax(words) => ErrorKind::Json(words.to_owned()).at(record, at),
+        What::TooDeep => ErrorKind::TooDeep { levels: MAX_DEPTH }.at(record, at),
+        What::NotARecord => ErrorKind::Shape("record is not a JSON object".to_owned()).at(record, at),
+    }
+}
 
 /// The same error with its exact place, as far as that can be known.
 pub fn pinpoint(text: &[u8], error: Error) -> Error {

@@ -6,9 +6,12 @@
 
 mod fault;
 mod keys;
+mod nested;
+mod outline;
 mod rows;
 mod scan;
 mod split;
+mod unescape;
 
 use std::ops::Range;
 

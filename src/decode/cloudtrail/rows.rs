@@ -9,8 +9,12 @@ use std::ops::Range;
 
 use arrow::record_batch::RecordBatch;
 
+use super::fault::json_error;
 use super::keys::{Keys, Target};
-use super::scan::{self, Fault, Inside, Member, What};
+use super::nested::{Group, Nested};
+use super::outline::Outline;
+use super::scan::{self, Fault, Inside, What};
+use super::unescape::unescaped;
 use crate::decode::columns::{DIGESTS, Kind, Table};
 use crate::decode::fill::{self, Column, NO_CELL, NO_TIME, TextColumn};
 use crate::decode::time;
@@ -41,9 +45,6 @@ const ROOM: usize = 256;
 /// Records nested deeper than this are refused; CloudTrail itself stays under 20.
 pub const MAX_DEPTH: usize = 256;
 
-/// The levels of `{"Records":[...]}` around a record.
-const ENVELOPE_DEPTH: usize = 2;
-
 /// The rows gathered so far, of one object or of many.
 #[derive(Debug)]
 pub struct Rows {
@@ -68,32 +69,6 @@ struct Special {
     row: usize,
     date: usize,
 }
-
-/// The columns filled from inside one top-level object.
-#[derive(Debug)]
-struct Group {
-    level: u16,
-    columns: Vec<u16>,
-    actor: Option<Actor>,
-    /// What they hold, for each distinct text of the object.
-    cells: Vec<i64>,
-}
-
-/// The column of who acted, and where that is taken from: the first of these that is there and not empty.
-#[derive(Debug)]
-struct Actor {
-    column: usize,
-    sources: Vec<usize>,
-}
-
-const ACTOR_SOURCES: [&str; 6] = [
-    "session_issuer_arn",
-    "identity_arn",
-    "identity_principal_id",
-    "on_behalf_of_user_id",
-    "identity_account_id",
-    "invoked_by",
-];
 
 /// A slice of the source, as byte offsets.
 type Span = (usize, usize);
@@ -659,109 +634,6 @@ fn after(text: &str, end: usize) -> Result<usize, Fault> {
     }
 }
 
-/// What a document holds, by its outermost keys.
-#[derive(Debug, Default)]
-struct Outline<'a> {
-    /// Where the value of `Records` begins.
-    records: Option<usize>,
-    /// Where a second such key begins.
-    again: Option<usize>,
-    /// How many of the keys of a record that tell it there are.
-    of_record: usize,
-    /// The same of a digest.
-    of_digest: usize,
-    is_bus_event: bool,
-    details: Vec<usize>,
-    keys: Vec<Cow<'a, str>>,
-}
-
-/// Keys that are shown of a document that is nothing known.
-const SHOWN_KEYS: usize = 5;
-
-const OF_RECORD: [&str; 3] = ["eventVersion", "eventTime", "eventName"];
-const OF_DIGEST: [&str; 3] = ["digestStartTime", "digestEndTime", "digestS3Object"];
-
-impl<'a> Outline<'a> {
-    /// The outline of a document that begins at a byte of a text, and is all of its rest.
-    fn of(text: &'a str, start: usize) -> Result<Self, Fault> {
-        let bytes = text.as_bytes();
-        let mut outline = Outline::default();
-        let end = if scan::byte(bytes, start)? == b'{' {
-            let mut inside = Inside::new(bytes, start, MAX_DEPTH + ENVELOPE_DEPTH);
-            let mut seen = [[false; 3]; 2];
-            while let Some(member) = inside.member()? {
-                outline.add(text, member, &mut seen);
-            }
-            let count = |seen: [bool; 3]| seen.into_iter().filter(|seen| *seen).count();
-            (outline.of_record, outline.of_digest) = (count(seen[0]), count(seen[1]));
-            inside.end()
-        } else {
-            scan::value(bytes, start, MAX_DEPTH + ENVELOPE_DEPTH)?
-        };
-        match scan::blank(bytes, end) {
-            at if at == bytes.len() => Ok(outline),
-            at => Err(Fault { at, what: What::Syntax("trailing characters") }),
-        }
-    }
-
-    fn add(&mut self, text: &'a str, member: Member, seen: &mut [[bool; 3]; 2]) {
-        let Some(key) = key_of(text, member) else { return };
-        for (names, seen) in [OF_RECORD, OF_DIGEST].iter().zip(seen) {
-            if let Some(name) = names.iter().position(|name| *name == key) {
-                seen[name] = true;
-            }
-        }
-        match (&*key, self.records) {
-            ("Records", None) => self.records = Some(member.value),
-            ("Records", Some(_)) => self.again = self.again.or(member.key.map(|key| key.start)),
-            ("detail-type", _) => self.is_bus_event = true,
-            ("detail", _) if self.details.len() < 2 => self.details.push(member.value),
-            _ => {}
-        }
-        if self.keys.len() < SHOWN_KEYS {
-            self.keys.push(key);
-        }
-    }
-
-    /// Where the record begins that the document is, or that is the `detail` of the EventBridge event that it is.
-    fn record(&self, text: &str, start: usize) -> Option<usize> {
-        if self.of_record >= 2 {
-            return Some(start);
-        }
-        let [detail] = self.details[..] else { return None };
-        if !self.is_bus_event || text.as_bytes()[detail] != b'{' {
-            return None;
-        }
-        let mut inside = Inside::new(text.as_bytes(), detail, MAX_DEPTH);
-        let mut seen = [false; 3];
-        while let Ok(Some(member)) = inside.member() {
-            let key = key_of(text, member)?;
-            OF_RECORD.iter().zip(&mut seen).for_each(|(name, seen)| *seen |= *name == key);
-        }
-        (seen.into_iter().filter(|seen| *seen).count() >= 2).then_some(detail)
-    }
-
-    fn some_keys(&self) -> String {
-        let cut = |key: &Cow<str>| format!("`{}`", key.chars().take(40).collect::<String>());
-        let shown: Vec<String> = self.keys.iter().map(cut).collect();
-        if shown.is_empty() { "(none)".to_owned() } else { shown.join(", ") }
-    }
-}
-
-/// The key of a field; none when it is no text.
-fn key_of(text: &str, member: Member) -> Option<Cow<'_, str>> {
-    let key = member.key?;
-    if key.quoted.is_escaped {
-        return unescaped(text, key.start, key.quoted.end).map(Cow::Owned);
-    }
-    Some(Cow::Borrowed(&text[key.start + 1..key.quoted.end - 1]))
-}
-
-/// The text of a string with escapes, given with its quotes; none when it is no text: half a surrogate pair is in it.
-fn unescaped(text: &str, start: usize, end: usize) -> Option<String> {
-    serde_json::from_str(&text[start..end]).ok()
-}
-
 /// How many items the list has that begins at a byte; none when that is something else.
 fn items(text: &str, start: usize) -> Option<i64> {
     let bytes = text.as_bytes();
@@ -776,17 +648,6 @@ fn items(text: &str, start: usize) -> Option<i64> {
     None
 }
 
-/// What is wrong with a record of this number, in a text that begins at byte `offset` of the content.
-pub fn json_error(fault: Fault, record: Option<usize>, offset: usize) -> Error {
-    let at = offset + fault.at;
-    match fault.what {
-        What::End => ErrorKind::Json("EOF while parsing a value".to_owned()).at(record, at),
-        What::Syntax(words) => ErrorKind::Json(words.to_owned()).at(record, at),
-        What::TooDeep => ErrorKind::TooDeep { levels: MAX_DEPTH }.at(record, at),
-        What::NotARecord => ErrorKind::Shape("record is not a JSON object".to_owned()).at(record, at),
-    }
-}
-
 /// The region in a digest's key: `.../CloudTrail-Digest/<region>/...`.
 fn region_of(key: &str) -> Option<&str> {
     let mut after = None;
@@ -797,105 +658,6 @@ fn region_of(key: &str) -> Option<&str> {
         after = Some(segment);
     }
     None
-}
-
-impl Group {
-    fn new(table: &Table, keys: &Keys, level: u16) -> Self {
-        let mut columns = keys.columns_below(level).to_vec();
-        let sources: Vec<usize> = ACTOR_SOURCES.iter().filter_map(|name| table.index_of(name)).collect();
-        let is_below = |index: &usize| columns.iter().any(|below| usize::from(*below) == *index);
-        let actor = table
-            .index_of("actor_arn")
-            .filter(|_| sources.iter().all(is_below))
-            .map(|column| Actor { column, sources });
-        if let Some(column) = actor.as_ref().and_then(|actor| u16::try_from(actor.column).ok()) {
-            columns.push(column);
-        }
-        Group { level, columns, actor, cells: Vec::new() }
-    }
-}
-
-impl Actor {
-    fn fill(&self, columns: &mut [Column], below: &[u16], cells: &mut [i64]) {
-        let position = |index: usize| below.iter().position(|column| usize::from(*column) == index);
-        let text = self.sources.iter().find_map(|source| {
-            let number = u32::try_from(cells[position(*source)?]).ok()?;
-            let Column::Text(column) = &columns[*source] else { return None };
-            Some(column.texts.get(number)).filter(|text| !text.is_empty()).map(str::to_owned)
-        });
-        if let (Some(text), Some(cell), Column::Text(column)) =
-            (text, position(self.column), &mut columns[self.column])
-        {
-            cells[cell] = i64::from(column.texts.number(&text));
-        }
-    }
-}
-
-/// A walk over the values inside an object that have columns; the object itself is kept as JSON, whatever is in it.
-struct Nested<'a> {
-    columns: &'a mut [Column],
-    keys: &'a Keys,
-    table: &'static Table,
-    text: &'a str,
-    below: &'a [u16],
-}
-
-impl Nested<'_> {
-    /// Reads the object that begins at a byte, and of which it is known that it is JSON.
-    fn read(&mut self, level: u16, start: usize, cells: &mut [i64]) {
-        let bytes = self.text.as_bytes();
-        if bytes.get(start) != Some(&b'{') {
-            return;
-        }
-        // Nothing in it is deeper than it was found to be.
-        let mut inside = Inside::new(bytes, start, MAX_DEPTH);
-        while let Ok(Some(member)) = inside.member() {
-            let key = key_of(self.text, member);
-            let target = key.and_then(|key| self.keys.find(level, key.as_bytes()));
-            let Some(target) = target else { continue };
-            if let Some(cell) = target.column.and_then(|column| self.cell(column)) {
-                cells[cell] = self.value(usize::from(self.below[cell]), member);
-            }
-            if let Some(deeper) = target.level {
-                // An object that is there again inside its own: nothing of the one before it counts.
-                for column in self.keys.columns_below(deeper) {
-                    if let Some(cell) = self.cell(*column) {
-                        cells[cell] = NO_CELL;
-                    }
-                }
-                self.read(deeper, member.value, cells);
-            }
-        }
-    }
-
-    fn cell(&self, column: u16) -> Option<usize> {
-        self.below.iter().position(|below| *below == column)
-    }
-
-    fn value(&mut self, column: usize, member: Member) -> i64 {
-        let raw = &self.text[member.value..member.end];
-        let kind = self.table.columns[column].kind;
-        let found = match (kind, raw) {
-            (Kind::Bool, "true" | "false") => Some(i64::from(raw == "true")),
-            _ => string_of(raw).and_then(|text| match (kind, &mut self.columns[column]) {
-                (Kind::Text, Column::Text(column)) => Some(i64::from(column.texts.number(&text))),
-                (Kind::BoolText, _) if matches!(&*text, "true" | "false") => Some(i64::from(text == "true")),
-                (Kind::Timestamp, _) => time::parse_iso8601(text.as_bytes()),
-                _ => None,
-            }),
-        };
-        found.unwrap_or(NO_CELL)
-    }
-}
-
-/// The text of a value that is a string.
-fn string_of(raw: &str) -> Option<Cow<'_, str>> {
-    let inside = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inside.contains('\\') {
-        unescaped(raw, 0, raw.len()).map(Cow::Owned)
-    } else {
-        Some(Cow::Borrowed(inside))
-    }
 }
 
 impl Record {

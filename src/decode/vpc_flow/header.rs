@@ -34,7 +34,7 @@ const DEFAULT_FORMAT: [&str; 14] = [
     "log-status",
 ];
 
-/// The name of the time that stands before each record of an exported log group.
+/// The name of the time that stands before each record of an exported log group; it has no column.
 const EXPORT_TIME: &str = "timestamp";
 
 /// The default format of transit gateway flow logs: all fields of versions 2 to 6.
@@ -168,29 +168,31 @@ pub fn check_names(names: &[&str]) -> Result<(), String> {
     Err(format!("the name of field {}, `{begin}...`, is longer than {MAX_NAME_BYTES} bytes", place + 1))
 }
 
-/// The table and the names of a default format, when the fields of a line are a record in it.
-///
-/// In a log group that was exported to S3, the time of the log event is before it: that field has no column.
-fn of_default_record(fields: &[&str]) -> Option<Header> {
-    if let Some((time, record)) = fields.split_first()
-        && DateTime::parse_from_rfc3339(time).is_ok()
-    {
-        let (table, names) = default_format(record)?;
-        return Some(Header::of(table, &[&[EXPORT_TIME], names].concat()));
-    }
-    default_format(fields).map(|(table, names)| Header::of(table, names))
+/// The table of the default format that the fields of a line are a record in, with or without the time before it.
+pub fn default_table(fields: &[&str]) -> Option<&'static Table> {
+    default_format(without_time(fields)).map(|(table, _)| table)
 }
 
-/// Whether the fields of a line are a record in a default format.
-pub fn default_table(fields: &[&str]) -> Option<&'static Table> {
-    of_default_record(fields).map(|header| header.table)
+fn of_default_record(fields: &[&str]) -> Option<Header> {
+    let record = without_time(fields);
+    let (table, names) = default_format(record)?;
+    let time = if record.len() < fields.len() { &[EXPORT_TIME][..] } else { &[] };
+    Some(Header::of(table, &[time, names].concat()))
+}
+
+/// A record without the time of the log event, which an export of a log group to S3 puts before it.
+fn without_time<'a, 'b>(fields: &'a [&'b str]) -> &'a [&'b str] {
+    match fields.split_first() {
+        Some((time, record)) if DateTime::parse_from_rfc3339(time).is_ok() => record,
+        _ => fields,
+    }
 }
 
 fn default_format(fields: &[&str]) -> Option<(&'static Table, &'static [&'static str])> {
     if is_default_record(fields) {
         return Some((&VPC_FLOW, &DEFAULT_FORMAT));
     }
-    is_default_gateway_record(fields).then_some((&TRANSIT_GATEWAY_FLOW, &DEFAULT_GATEWAY_FORMAT[..]))
+    is_default_gateway_record(fields).then_some((&TRANSIT_GATEWAY_FLOW, &DEFAULT_GATEWAY_FORMAT))
 }
 
 /// Whether the fields of a line are a record of transit gateway flow logs in their default format.
