@@ -137,6 +137,14 @@ pub static DIGESTS: Table = Table {
     columns: DIGESTS_COLUMNS,
 };
 
+/// CloudTrail aggregated events.
+pub static AGGREGATED_EVENTS: Table = Table {
+    name: "aggregated_events",
+    doc: "CloudTrail aggregated events, one row each: counts of the data events of five minutes, by one dimension.",
+    time_column: "window_start",
+    columns: AGGREGATED_EVENTS_COLUMNS,
+};
+
 static CLOUDTRAIL_COLUMNS: &[Column] = &[
     column("event_time", "eventTime", Kind::Timestamp, "When the call completed, UTC."),
     column("event_name", "eventName", Kind::Text, "The API action, e.g. `CreateAccessKey`."),
@@ -757,5 +765,72 @@ static DIGESTS_COLUMNS: &[Column] = &[
         "",
         Kind::EventDate,
         "The UTC day of `digest_end_time`: the partition; null when the time is missing or absurd.",
+    ),
+];
+
+static AGGREGATED_EVENTS_COLUMNS: &[Column] = &[
+    column(
+        "window_start",
+        "timeWindow.windowStart",
+        Kind::Timestamp,
+        "The beginning of the time that is counted, UTC; it is part of it.",
+    ),
+    column(
+        "window_end",
+        "timeWindow.windowEnd",
+        Kind::Timestamp,
+        "The end of the time that is counted, UTC; it is no part of it.",
+    ),
+    column("window_size", "timeWindow.windowSize", Kind::Text, "How long that is, as `PT5M`."),
+    column("event_source", "eventSource", Kind::Text, "The service called, e.g. `s3.amazonaws.com`."),
+    column("aws_region", "awsRegion", Kind::Text, "The region the calls were made to."),
+    column("account_id", "accountId", Kind::Text, "The account whose calls are counted."),
+    column(
+        "primary_dimension",
+        "summary.primaryDimension.dimension",
+        Kind::Text,
+        "What the calls are counted by: `eventName`, `resourceARN`, `userIdentity`.",
+    ),
+    column(
+        "aggregation_type",
+        "summary.primaryDimension.aggregationType",
+        Kind::Text,
+        "How they are put together: `Count`.",
+    ),
+    column("event_id", "eventId", Kind::Text, "The aggregated event's GUID."),
+    column("event_type", "eventType", Kind::Text, "`AwsAggregatedEvent`."),
+    column("event_category", "eventCategory", Kind::Text, "`Aggregated`."),
+    column("event_version", "eventVersion", Kind::Text, "The format's version, e.g. `1.0`."),
+    column("time_window", "timeWindow", Kind::Json, "The whole window, as JSON text."),
+    column(
+        "summary",
+        "summary",
+        Kind::Json,
+        "The counts by the primary dimension and, in `details`, by others, as JSON text.",
+    ),
+    column(
+        "other_fields",
+        "",
+        Kind::OtherFields,
+        "Every field that has no column or did not fit its column, as a JSON object.",
+    ),
+    column(
+        "null_fields",
+        "",
+        Kind::NullFields,
+        "Top-level fields that were present with a JSON null, comma separated; their columns are null.",
+    ),
+    column(
+        "source_object",
+        "",
+        Kind::SourceObject,
+        "The `object_id` in `objects` of the log object this row came from.",
+    ),
+    column("source_row", "", Kind::SourceRow, "The row's number in its log object, from 0."),
+    column(
+        "event_date",
+        "",
+        Kind::EventDate,
+        "The UTC day of `window_start`: the partition; null when the time is missing or absurd.",
     ),
 ];

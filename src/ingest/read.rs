@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::route::{self, Kind, Route};
 use crate::clock::Clock;
 use crate::decode::cloudtrail::{self, Decoder, Likeness};
-use crate::decode::columns::{CLOUDTRAIL, DIGESTS};
+use crate::decode::columns::{AGGREGATED_EVENTS, CLOUDTRAIL, DIGESTS};
 use crate::decode::gzip::{self, Limits};
 use crate::decode::{self, Decoded, ErrorKind, envelope, vpc_flow};
 use crate::lake::{self, ObjectId, ObjectRecord, ReadObject, SharedRows, State, hex};
@@ -101,13 +101,15 @@ impl Large {
     /// By its key and the beginning of its content.
     fn of(decoder: &mut Decoder, route: &Route, text: &[u8]) -> Self {
         match route::by_content(route.kind.clone(), text) {
-            Kind::CloudTrail if cloudtrail::likeness(&text[..text.len().min(4096)]) == Likeness::Events => {
-                Large::Events(decoder.begin())
-            }
+            Kind::CloudTrail if is_events(&text[..text.len().min(4096)]) => Large::Events(decoder.begin()),
             Kind::VpcFlow | Kind::TransitGatewayFlow => Large::Flows(Box::default()),
             _ => Large::Other,
         }
     }
+}
+
+fn is_events(head: &[u8]) -> bool {
+    cloudtrail::likeness(head) == Likeness::Events && !envelope::begins_with_record(head)
 }
 
 /// What came of reading an object for itself.
@@ -317,6 +319,10 @@ impl Reader {
                     Found::Own(decoded)
                 }
             },
+            Kind::Aggregated => {
+                let batch = decoder.decode_aggregated(text, object_id)?;
+                Found::Own(Decoded { table: &AGGREGATED_EVENTS, batch })
+            }
             Kind::Digest => {
                 Found::Own(Decoded { table: &DIGESTS, batch: decoder.decode_digest(text, object_id)? })
             }
@@ -596,6 +602,11 @@ mod tests {
         check(trail_key, &format!(r#"{{"Records":[{record}]}}"#), trail);
         check("x", &format!(r#"{{"detail-type":"x","detail":{record}}}"#), trail);
         check("x", &subscription(&quoted), trail);
+        check("x", &format!(r#"{{"events":[{{"message":{quoted},"ingestionTime":1}}]}}"#), trail);
+        check("x", &format!(r#"[{{"detail-type":"x","detail":{record}}}]"#), trail);
+        check("x", &format!("2026-03-10T12:00:00.000Z {record}\n"), trail);
+        check("x", &format!("{quoted}\n"), trail);
+        check("x", r#"[{"detail-type":"x","detail":{"state":"y"}}]"#, (State::Quarantined, "unknown", None));
         check("x", &format!(r#"{{"Events":[{{"CloudTrailEvent":{quoted}}}]}}"#), trail);
         check(
             "x",
@@ -624,6 +635,13 @@ mod tests {
         );
         check("x", r#"[{"name":"x"}]"#, (State::Quarantined, "unknown", None));
         check(trail_key, r#"{"Records":[{"new":"x"}]}"#, trail);
+        let aggregated = r#"[{"eventVersion":"1.0","eventType":"AwsAggregatedEvent","timeWindow":{}}]"#;
+        let counts = (State::Committed, "cloudtrail_aggregated", Some(("aggregated_events", 1)));
+        check("x", aggregated, counts);
+        let folder = "AWSLogs/111122223333/CloudTrail-Aggregated/us-east-1/2026/03/10/x.json.gz";
+        check(folder, r#"{"Records":[{"new":"x"}]}"#, counts);
+        check(folder, "7", (State::Quarantined, "cloudtrail_aggregated", None));
+        check(folder, &format!(r#"{{"Records":[{record}]}}"#), trail);
         let digest = r#"{"awsAccountId":"1","digestStartTime":"2026-03-10T12:00:00Z","digestEndTime":"2026-03-10T13:00:00Z","logFiles":[]}"#;
         let digests = (State::Committed, "cloudtrail_digest", Some(("digests", 1)));
         check("AWSLogs/1/CloudTrail-Digest/us-east-1/2026/03/10/x.json.gz", digest, digests);

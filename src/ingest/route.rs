@@ -7,13 +7,15 @@ use chrono::NaiveDate;
 
 use crate::decode::cloudtrail::{self, Likeness};
 use crate::decode::columns::{TRANSIT_GATEWAY_FLOW, Table};
-use crate::decode::vpc_flow;
+use crate::decode::{envelope, vpc_flow};
 
 /// What kind of log an object is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     /// CloudTrail events: management, data, network activity, Insights.
     CloudTrail,
+    /// CloudTrail aggregated events.
+    Aggregated,
     /// CloudTrail digests.
     Digest,
     /// A Parquet file: of flow logs, if its columns are theirs.
@@ -33,6 +35,7 @@ impl Kind {
     pub fn name(&self) -> &'static str {
         match self {
             Kind::CloudTrail => "cloudtrail",
+            Kind::Aggregated => "cloudtrail_aggregated",
             Kind::Digest => "cloudtrail_digest",
             Kind::VpcFlow => "vpc_flow",
             Kind::TransitGatewayFlow => "transit_gateway_flow",
@@ -62,8 +65,7 @@ const SERVICES: [(&str, Kind); 13] = [
     ("CloudTrail-NetworkActivity", Kind::CloudTrail),
     ("CloudTrail-Insight", Kind::CloudTrail),
     ("CloudTrail-Digest", Kind::Digest),
-    // Counts over five minutes, not events: rows of them among the events would be taken for calls.
-    ("CloudTrail-Aggregated", Kind::Unsupported("cloudtrail_aggregated")),
+    ("CloudTrail-Aggregated", Kind::Aggregated),
     ("CloudTrail-Lake", Kind::Unsupported("cloudtrail_lake")),
     ("vpcflowlogs", Kind::VpcFlow),
     ("Config", Kind::Unsupported("config")),
@@ -150,6 +152,7 @@ pub fn by_content(kind: Kind, text: &[u8]) -> Kind {
     let start = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
     match start.first() {
         Some(b'{' | b'[') => json_kind(kind, start),
+        Some(_) if envelope::may_be(start) => Kind::CloudTrail,
         Some(_) => vpc_flow::looks_like(start).map_or(kind, of_flow_table),
         None => kind,
     }
@@ -165,11 +168,16 @@ fn json_kind(kind: Kind, text: &[u8]) -> Kind {
     const SIBLINGS: [(&[u8], &str); 2] = [(b"\"configurationItems\"", "config"), (b"\"webaclId\"", "waf")];
     let head = &text[..text.len().min(4096)];
     match cloudtrail::likeness(head) {
+        Likeness::Events
+            if kind == Kind::Aggregated && memchr::memmem::find(head, b"\"eventTime\"").is_none() =>
+        {
+            kind
+        }
         // A CloudTrail record may quote anything in its parameters.
         Likeness::Events => Kind::CloudTrail,
         Likeness::Digest => Kind::Digest,
-        Likeness::Aggregates => Kind::Unsupported("cloudtrail_aggregated"),
-        Likeness::Other if kind == Kind::Digest => kind,
+        Likeness::Aggregated => Kind::Aggregated,
+        Likeness::Other if matches!(kind, Kind::Digest | Kind::Aggregated) => kind,
         Likeness::Other => {
             let sibling = SIBLINGS.iter().find(|(key, _)| memchr::memmem::find(head, key).is_some());
             sibling.map_or(Kind::CloudTrail, |(_, name)| Kind::Unsupported(name))
@@ -217,7 +225,7 @@ mod tests {
         );
         check(
             "AWSLogs/111122223333/CloudTrail-Aggregated/us-east-2/2015/08/01/x.json.gz",
-            Kind::Unsupported("cloudtrail_aggregated"),
+            Kind::Aggregated,
             account,
             Some("us-east-2"),
             day,
@@ -289,7 +297,7 @@ mod tests {
             (
                 Kind::CloudTrail,
                 br#"[{"eventVersion":"1.0","eventType":"AwsAggregatedEvent","timeWindow":{}}]"#,
-                Kind::Unsupported("cloudtrail_aggregated"),
+                Kind::Aggregated,
             ),
             (Kind::Unknown, br#"{"Records":[{"eventVersion":"1.08","x":"\"webaclId\""}]}"#, Kind::CloudTrail),
             (Kind::Unknown, b"hello", Kind::Unknown),

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use serde_json::{Value, json};
 
 use crate::decode::columns::{
-    CLOUDTRAIL, Column, DIGESTS, Kind, TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW, column,
+    AGGREGATED_EVENTS, CLOUDTRAIL, Column, DIGESTS, Kind, TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW, column,
 };
 
 /// The ingest ledger: one row per source object.
@@ -25,13 +25,15 @@ pub static ALERTS: Table = Table {
 };
 
 /// The tables that hold rows of log objects.
-pub static DATA_TABLES: [&Table; 4] = [&CLOUDTRAIL, &VPC_FLOW, &TRANSIT_GATEWAY_FLOW, &DIGESTS];
+pub static DATA_TABLES: [&Table; 5] =
+    [&CLOUDTRAIL, &VPC_FLOW, &TRANSIT_GATEWAY_FLOW, &AGGREGATED_EVENTS, &DIGESTS];
 
 /// Every table of the lake.
-pub static TABLES: [&Table; 6] = [&CLOUDTRAIL, &VPC_FLOW, &TRANSIT_GATEWAY_FLOW, &DIGESTS, &OBJECTS, &ALERTS];
+pub static TABLES: [&Table; 7] =
+    [&CLOUDTRAIL, &VPC_FLOW, &TRANSIT_GATEWAY_FLOW, &AGGREGATED_EVENTS, &DIGESTS, &OBJECTS, &ALERTS];
 
 /// Tables that were added later: a lake without them is whole, and they are made when the first rows come.
-pub static LATER_TABLES: [&Table; 2] = [&TRANSIT_GATEWAY_FLOW, &DIGESTS];
+pub static LATER_TABLES: [&Table; 3] = [&TRANSIT_GATEWAY_FLOW, &AGGREGATED_EVENTS, &DIGESTS];
 
 /// A table by its name in SQL.
 pub fn table(name: &str) -> Option<&'static Table> {

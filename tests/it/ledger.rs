@@ -44,9 +44,7 @@ fn object(number: usize, state: State) -> ReadObject {
         ),
         State::Empty => r#"{"Records":[]}"#.to_owned(),
         State::Quarantined => "{".to_owned(),
-        State::Unsupported => {
-            r#"[{"eventVersion":"1.0","eventType":"AwsAggregatedEvent","timeWindow":{}}]"#.to_owned()
-        }
+        State::Unsupported => r#"{"configurationItems":[]}"#.to_owned(),
     };
     let fetched = Fetched {
         bucket: "b".to_owned(),

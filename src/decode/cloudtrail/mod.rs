@@ -1,4 +1,5 @@
-//! CloudTrail log files into rows: management, data, network activity and Insights events; and digests.
+//! CloudTrail log files into rows: management, data, network activity and Insights events; aggregated events; and
+//! digests.
 //!
 //! One walk over the text: the keys of a record one after the other, every value straight into its column, text by its
 //! number. There is no tape and no tree between. Must never re-serialize JSON: what is kept as JSON is a slice of the
@@ -18,7 +19,7 @@ use std::ops::Range;
 use arrow::record_batch::RecordBatch;
 use simdutf8::compat::{Utf8Error, from_utf8};
 
-use super::columns::{CLOUDTRAIL, DIGESTS, Table};
+use super::columns::{AGGREGATED_EVENTS, CLOUDTRAIL, DIGESTS, Table};
 use super::{Error, ErrorKind, fill, without_mark};
 use rows::{Listed, MAX_RECORD_BYTES, Rows};
 use split::Documents;
@@ -36,6 +37,7 @@ const SMALL_BYTES: usize = 512 << 10;
 #[derive(Debug)]
 pub struct Decoder {
     rows: Rows,
+    aggregated: Rows,
     digests: Rows,
 }
 
@@ -48,7 +50,8 @@ impl Default for Decoder {
 impl Decoder {
     /// A decoder without rows.
     pub fn new() -> Self {
-        Decoder { rows: Rows::new(&CLOUDTRAIL), digests: Rows::new(&DIGESTS) }
+        let [rows, aggregated, digests] = [&CLOUDTRAIL, &AGGREGATED_EVENTS, &DIGESTS].map(Rows::new);
+        Decoder { rows, aggregated, digests }
     }
 
     /// Decodes one object's content and adds its records, in source order, to the rows gathered so far; returns
@@ -117,10 +120,13 @@ impl Decoder {
 
     /// Decodes a digest into the one row of the `digests` table that it is.
     pub fn decode_digest(&mut self, text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
-        let outcome = object(text, source_object, &mut self.digests);
-        // Taken in any case: of one that cannot be read, nothing stays behind.
-        let batch = self.digests.finish();
-        outcome.and_then(|_| unpacked(&DIGESTS, &batch?))
+        alone(text, source_object, &mut self.digests)
+    }
+
+    /// Decodes an object of aggregated events into rows of the `aggregated_events` table; they come in the forms that
+    /// [`Decoder::append`] takes, but for `EventBridge`.
+    pub fn decode_aggregated(&mut self, text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
+        alone(text, source_object, &mut self.aggregated)
     }
 
     /// Decodes texts that each hold one document, or none; the record of an error is the number of its text.
@@ -171,6 +177,14 @@ fn envelope_end(text: &[u8], after_list: usize) -> Option<usize> {
 
 fn after_list() -> ErrorKind {
     ErrorKind::Json("expected `}` after the list of records".to_owned())
+}
+
+/// The records of one object's content as a batch of their own.
+fn alone(text: &[u8], source_object: &str, rows: &mut Rows) -> Result<RecordBatch, Error> {
+    let outcome = object(text, source_object, rows);
+    // Taken in any case: of one that cannot be read, nothing stays behind.
+    let batch = rows.finish();
+    outcome.and_then(|_| unpacked(rows.table(), &batch?))
 }
 
 fn unpacked(table: &Table, batch: &RecordBatch) -> Result<RecordBatch, Error> {
@@ -339,8 +353,8 @@ pub enum Likeness {
     Events,
     /// A digest.
     Digest,
-    /// Aggregates of data events, which are no events and have a schema of their own.
-    Aggregates,
+    /// Aggregated events: counts of data events, with a schema of their own.
+    Aggregated,
     /// None of these.
     Other,
 }
@@ -349,7 +363,7 @@ pub enum Likeness {
 pub fn likeness(head: &[u8]) -> Likeness {
     let has = |key: &[u8]| memchr::memmem::find(head, key).is_some();
     if has(b"\"AwsAggregatedEvent\"") && has(b"\"timeWindow\"") && !has(b"\"eventTime\"") {
-        return Likeness::Aggregates;
+        return Likeness::Aggregated;
     }
     let start = head.trim_ascii_start();
     let envelope =

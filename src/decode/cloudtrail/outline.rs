@@ -23,6 +23,8 @@ pub struct Outline<'a> {
     pub of_record: usize,
     /// The same of a digest.
     pub of_digest: usize,
+    /// The same of an aggregated event.
+    pub of_aggregated: usize,
     is_bus_event: bool,
     details: Vec<usize>,
     keys: Vec<Cow<'a, str>>,
@@ -33,6 +35,7 @@ const SHOWN_KEYS: usize = 5;
 
 const OF_RECORD: [&str; 3] = ["eventVersion", "eventTime", "eventName"];
 const OF_DIGEST: [&str; 3] = ["digestStartTime", "digestEndTime", "digestS3Object"];
+const OF_AGGREGATED: [&str; 3] = ["eventCategory", "timeWindow", "summary"];
 
 impl<'a> Outline<'a> {
     /// The outline of a document that begins at a byte of a text, and is all of its rest.
@@ -41,12 +44,12 @@ impl<'a> Outline<'a> {
         let mut outline = Outline::default();
         let end = if scan::byte(bytes, start)? == b'{' {
             let mut inside = Inside::new(bytes, start, MAX_DEPTH + ENVELOPE_DEPTH);
-            let mut seen = [[false; 3]; 2];
+            let mut seen = [[false; 3]; 3];
             while let Some(member) = inside.member()? {
                 outline.add(text, member, &mut seen);
             }
             let count = |seen: [bool; 3]| seen.into_iter().filter(|seen| *seen).count();
-            (outline.of_record, outline.of_digest) = (count(seen[0]), count(seen[1]));
+            [outline.of_record, outline.of_digest, outline.of_aggregated] = seen.map(count);
             inside.end()
         } else {
             scan::value(bytes, start, MAX_DEPTH + ENVELOPE_DEPTH)?
@@ -57,9 +60,9 @@ impl<'a> Outline<'a> {
         }
     }
 
-    fn add(&mut self, text: &'a str, member: Member, seen: &mut [[bool; 3]; 2]) {
+    fn add(&mut self, text: &'a str, member: Member, seen: &mut [[bool; 3]; 3]) {
         let Some(key) = key_of(text, member) else { return };
-        for (names, seen) in [OF_RECORD, OF_DIGEST].iter().zip(seen) {
+        for (names, seen) in [OF_RECORD, OF_DIGEST, OF_AGGREGATED].iter().zip(seen) {
             if let Some(name) = names.iter().position(|name| *name == key) {
                 seen[name] = true;
             }

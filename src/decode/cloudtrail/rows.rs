@@ -15,7 +15,7 @@ use super::nested::{Group, Nested};
 use super::outline::Outline;
 use super::scan::{self, Fault, Inside, What};
 use super::unescape::unescaped;
-use crate::decode::columns::{DIGESTS, Kind, Table};
+use crate::decode::columns::{AGGREGATED_EVENTS, DIGESTS, Kind, Table};
 use crate::decode::fill::{self, Column, NO_CELL, NO_TIME, TextColumn};
 use crate::decode::time;
 use crate::decode::{Error, ErrorKind};
@@ -151,6 +151,11 @@ impl Rows {
         Rows { table, keys, columns, groups, special, first: 0, count: 0, record }
     }
 
+    /// The table that these are rows of.
+    pub fn table(&self) -> &'static Table {
+        self.table
+    }
+
     /// Whether these are rows of digests.
     pub fn is_digest(&self) -> bool {
         self.table.name == DIGESTS.name
@@ -227,12 +232,20 @@ impl Rows {
                 self.whole_list(text, list, offset)
             }
             (b'{', Outline { records: Some(value), .. }) => shape("`Records` is not an array", value),
-            (b'{', outline) => match outline.record(text, start) {
+            (b'{', outline) => match self.only(&outline, text, start) {
                 Some(record) => self.one(text, record, offset),
                 None => shape(&format!("no `Records` among the keys {}", outline.some_keys()), start),
             },
             _ => shape("expected a JSON object or array", start),
         }
+    }
+
+    /// Where the only record of a document begins that is no list of them.
+    fn only(&self, outline: &Outline, text: &str, start: usize) -> Option<usize> {
+        if self.table.name == AGGREGATED_EVENTS.name {
+            return (outline.of_aggregated >= 2).then_some(start);
+        }
+        outline.record(text, start)
     }
 
     /// Adds the records of a list, which begins with the bracket or comma at a byte, to the object at hand. The text

@@ -306,6 +306,51 @@ fn a_digest_is_one_row() {
     }
 }
 
+#[test]
+fn aggregated_events_are_rows_of_their_own() {
+    let [window, summary] = [
+        r#"{"windowStart":"2026-03-10T12:05:00Z","windowEnd":"2026-03-10T12:10:00Z","windowSize":"PT5M"}"#,
+        r#"{"primaryDimension":{"dimension":"eventName","statistics":[{"name":"GetObject","value":1E3}],"aggregationType":"Count"},"details":[{"dimension":"resourceARN","statistics":[],"aggregationType":"Other"}]}"#,
+    ];
+    let event = |rest: &str| {
+        format!(
+            r#"{{"eventVersion":"1.0","accountId":"111122223333","eventId":"e","eventCategory":"Aggregated","eventType":"AwsAggregatedEvent","awsRegion":"us-east-1","eventSource":"s3.amazonaws.com","timeWindow":{window},"summary":{summary}{rest}}}"#
+        )
+    };
+    let odd = event(r#","new":[1.0],"accountId":null"#);
+    for document in [
+        format!("[{},{odd}]", event("")),
+        format!(r#"{{"Records":[{},{odd}]}}"#, event("")),
+        format!("{}\n{odd}", event("")),
+    ] {
+        let batch = Decoder::new().decode_aggregated(document.as_bytes(), "o").expect("decodes");
+        assert_eq!(batch.schema(), AGGREGATED_EVENTS.schema());
+        assert_eq!(batch.num_rows(), 2, "{document}");
+        for (column, expected) in [
+            ("window_size", Some("PT5M")),
+            ("event_source", Some("s3.amazonaws.com")),
+            ("account_id", Some("111122223333")),
+            ("primary_dimension", Some("eventName")),
+            ("aggregation_type", Some("Count")),
+            ("event_id", Some("e")),
+            ("time_window", Some(window)),
+            ("summary", Some(summary)),
+            ("other_fields", None),
+            ("null_fields", None),
+        ] {
+            assert_eq!(text(&batch, column, 0).as_deref(), expected, "{column}");
+        }
+        let others = r#"{"accountId":"111122223333","new":[1.0]}"#;
+        assert_eq!(text(&batch, "other_fields", 1).as_deref(), Some(others));
+        assert_eq!(text(&batch, "null_fields", 1).as_deref(), Some("accountId"));
+        let days = batch.column_by_name("event_date").expect("a column");
+        assert_eq!(days.as_primitive::<arrow::datatypes::Date32Type>().value(1), 20_522);
+    }
+    for document in ["7", "{}", r#"{"eventCategory":"Aggregated"}"#, "[7]", "[{]"] {
+        Decoder::new().decode_aggregated(document.as_bytes(), "o").expect_err(document);
+    }
+}
+
 fn texts(batch: &RecordBatch, column: &str) -> Vec<String> {
     (0..batch.num_rows()).map(|row| text(batch, column, row).unwrap()).collect()
 }
