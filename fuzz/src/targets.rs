@@ -12,13 +12,13 @@ use flate2::Compression;
 use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use trailhound::decode::cloudtrail::Decoder;
-use trailhound::decode::columns::CLOUDTRAIL;
+use trailhound::decode::columns::{AGGREGATED_EVENTS, CLOUDTRAIL, Table};
 use trailhound::decode::{Decoded, Error, ErrorKind, envelope, gzip as inflater, vpc_flow};
 use trailhound::ingest::notification::{self, Notification};
 use trailhound::ingest::route::{self, Kind};
 use trailhound::query::record;
 
-use crate::reference::{assert_rows, cloudtrail_records, cloudtrail_rows, flow_rows, members};
+use crate::reference::{assert_rows, flow_rows, json_records, json_rows, members};
 
 /// Panics on an input that shows a fault.
 pub type Target = fn(&[u8]);
@@ -92,30 +92,37 @@ thread_local! {
 /// CloudTrail logs decode as the plain reference reads them, or are refused for a reason the reference has as well.
 pub fn cloudtrail(data: &[u8]) {
     DECODER.with_borrow_mut(|decoder| {
-        if let Ok(Some(messages)) = envelope::open(data) {
-            // Nothing is known of what is in there, save that it is read or refused.
-            let _ = envelope::decode(&messages, decoder, "o");
+        if let Ok(Some(messages)) = envelope::open(data)
+            && let Ok(Decoded { table, batch }) = envelope::decode(&messages, decoder, "o")
+            && table.name == CLOUDTRAIL.name
+        {
+            assert_read(&CLOUDTRAIL, Ok(batch), messages.join("\n").as_bytes());
         }
         let _ = decoder.decode_digest(data, "o");
+        assert_read(&AGGREGATED_EVENTS, decoder.decode_aggregated(data, "o"), data);
         let outcome = decoder.decode(data, "o");
         after_others(decoder, data, &outcome);
-        let unmarked = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
-        let Ok(text) = std::str::from_utf8(unmarked) else {
-            let error = outcome.expect_err("is no text");
-            return assert_inside(&error, data);
-        };
-        match (outcome, cloudtrail_rows(text, "o")) {
-            (Ok(batch), Ok(rows)) => {
-                assert_rows(&CLOUDTRAIL, &batch, &rows, text);
-                assert_put_together(text, &batch, text);
-            }
-            (Ok(_), Err(error)) => panic!("the reference refuses what was read: {error}: {text}"),
-            (Err(error), rows) => {
-                assert_inside(&error, data);
-                assert!(rows.is_err() || is_ours_alone(&error), "refused: {error}: {text}");
-            }
-        }
+        assert_read(&CLOUDTRAIL, outcome, data);
     });
+}
+
+fn assert_read(table: &'static Table, outcome: Result<RecordBatch, Error>, data: &[u8]) {
+    let unmarked = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
+    let Ok(text) = std::str::from_utf8(unmarked) else {
+        let error = outcome.expect_err("is no text");
+        return assert_inside(&error, data);
+    };
+    match (outcome, json_rows(table, text, "o")) {
+        (Ok(batch), Ok(rows)) => {
+            assert_rows(table, &batch, &rows, text);
+            assert_put_together(table, text, &batch, text);
+        }
+        (Ok(_), Err(error)) => panic!("the reference refuses what was read: {error}: {text}"),
+        (Err(error), rows) => {
+            assert_inside(&error, data);
+            assert!(rows.is_err() || is_ours_alone(&error), "refused: {error}: {text}");
+        }
+    }
 }
 
 /// Gathered with objects that were read before, taken by now or refused, an object has the rows it has alone.
@@ -155,9 +162,9 @@ fn assert_inside(error: &Error, data: &[u8]) {
 
 /// Panics unless the records put together from the rows are those of the source: of every key the same values, in
 /// the same order.
-pub fn assert_put_together(text: &str, batch: &RecordBatch, what: &str) {
-    let rebuilt = record::records(batch).expect("are rows of the table");
-    for (row, source) in cloudtrail_records(text).expect("is read").iter().enumerate() {
+pub fn assert_put_together(table: &'static Table, text: &str, batch: &RecordBatch, what: &str) {
+    let rebuilt = record::records(table, batch).expect("are rows of the table");
+    for (row, source) in json_records(table, text).expect("is read").iter().enumerate() {
         let (found, expected) = (by_key(rebuilt.value(row)), by_key(source));
         assert!(found == expected, "{what}: row {row}\n  rebuilt {found:?}\n   source {expected:?}");
     }
@@ -285,7 +292,14 @@ fn is_key(text: &str) -> bool {
 
 /// A key says only what is written in it; what surrounds the layout of AWS changes nothing.
 pub fn keys(data: &[u8]) {
-    for kind in [Kind::Unknown, Kind::CloudTrail, Kind::Digest, Kind::VpcFlow, Kind::Unsupported("waf")] {
+    for kind in [
+        Kind::Unknown,
+        Kind::CloudTrail,
+        Kind::Digest,
+        Kind::Aggregated,
+        Kind::VpcFlow,
+        Kind::Unsupported("waf"),
+    ] {
         let found = route::by_content(kind.clone(), data);
         assert!(!matches!(kind, Kind::Unsupported(_)) || found == kind);
     }

@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 
 pub use rebuild::records;
 
+use crate::decode::columns::CLOUDTRAIL;
 use rebuild::{parts, put_together};
 
 /// The view of the rows of `cloudtrail` with their records.
@@ -36,9 +37,10 @@ pub const COLUMN_DOC: &str = "The event as CloudTrail wrote it, put together aga
 
 /// The view over the rows of `cloudtrail`: all of its columns, and the record.
 pub fn view(rows: DataFrame) -> Result<Arc<dyn TableProvider>> {
+    let columns: Vec<_> = parts(&CLOUDTRAIL).map(|column| ident(column.name)).collect();
     let function =
-        ScalarUDF::from(RecordJson { signature: Signature::any(parts().count(), Volatility::Immutable) });
-    let record = function.call(parts().map(|column| ident(column.name)).collect());
+        ScalarUDF::from(RecordJson { signature: Signature::any(columns.len(), Volatility::Immutable) });
+    let record = function.call(columns);
     Ok(rows.with_column(COLUMN, record)?.into_view())
 }
 
@@ -66,7 +68,7 @@ impl ScalarUDFImpl for RecordJson {
         let arrays: Result<Vec<ArrayRef>> =
             arguments.args.into_iter().map(|column| column.into_array(rows)).collect();
         let arrays = arrays?;
-        Ok(ColumnarValue::Array(Arc::new(put_together(&arrays, rows)?)))
+        Ok(ColumnarValue::Array(Arc::new(put_together(&CLOUDTRAIL, &arrays, rows)?)))
     }
 }
 
@@ -77,7 +79,7 @@ mod tests {
 
     fn check(record: &str, expected: &str) {
         let rows = cloudtrail::decode(format!("[{record}]").as_bytes(), "o").unwrap();
-        assert_eq!(records(&rows).unwrap().value(0), expected, "{record}");
+        assert_eq!(records(&CLOUDTRAIL, &rows).unwrap().value(0), expected, "{record}");
     }
 
     #[test]

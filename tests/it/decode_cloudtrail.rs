@@ -19,7 +19,7 @@ fn compare(text: &str, what: &str) -> usize {
     let batch =
         cloudtrail::decode(text.as_bytes(), "a/key").unwrap_or_else(|error| panic!("{what}: {error}"));
     assert_rows(&CLOUDTRAIL, &batch, &rows, what);
-    assert_put_together(text, &batch, what);
+    assert_put_together(&CLOUDTRAIL, text, &batch, what);
     rows.len()
 }
 

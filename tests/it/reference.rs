@@ -59,26 +59,36 @@ pub type Row = BTreeMap<&'static str, Option<Cell>>;
 
 /// The rows of a CloudTrail log: `{"Records":[...]}`, an array, a record, or any of these one after the other.
 pub fn cloudtrail_rows(text: &str, source_object: &str) -> Result<Vec<Row>, String> {
-    let records = cloudtrail_records(text)?;
-    records.iter().enumerate().map(|(row, record)| cloudtrail_row(record, source_object, row)).collect()
+    json_rows(&CLOUDTRAIL, text, source_object)
 }
 
 /// The source text of every record of a CloudTrail log.
 pub fn cloudtrail_records(text: &str) -> Result<Vec<String>, String> {
-    match document_records(text) {
+    json_records(&CLOUDTRAIL, text)
+}
+
+/// The same of any log that is JSON, and the rows of a table that its records are.
+pub fn json_rows(table: &Table, text: &str, source_object: &str) -> Result<Vec<Row>, String> {
+    let records = json_records(table, text)?;
+    records.iter().enumerate().map(|(row, record)| json_row(table, record, source_object, row)).collect()
+}
+
+/// The source text of every record.
+pub fn json_records(table: &Table, text: &str) -> Result<Vec<String>, String> {
+    match document_records(table, text) {
         Ok(records) => Ok(records),
         Err(error) => {
             let documents = serde_json::Deserializer::from_str(text).into_iter::<Box<RawValue>>();
             let mut records = Vec::new();
             for document in documents {
-                records.extend(document_records(document.map_err(|_| error.clone())?.get())?);
+                records.extend(document_records(table, document.map_err(|_| error.clone())?.get())?);
             }
             Ok(records)
         }
     }
 }
 
-fn document_records(text: &str) -> Result<Vec<String>, String> {
+fn document_records(table: &Table, text: &str) -> Result<Vec<String>, String> {
     if text.trim_ascii().is_empty() {
         return Ok(Vec::new());
     }
@@ -86,7 +96,10 @@ fn document_records(text: &str) -> Result<Vec<String>, String> {
     let array = if root.get().starts_with('{') {
         match members(root.get())?.iter().rfind(|member| member.key == "Records") {
             Some(member) => member.value,
-            None => return Ok(vec![detail(root.get())?.unwrap_or(root.get()).to_owned()]),
+            None => {
+                let detail = if table.name == CLOUDTRAIL.name { detail(root.get())? } else { None };
+                return Ok(vec![detail.unwrap_or(root.get()).to_owned()]);
+            }
         }
     } else {
         root.get()
@@ -106,17 +119,17 @@ fn detail(event: &str) -> Result<Option<&str>, String> {
     Ok(detail.filter(|_| find("detail-type").is_some()).map(|detail| detail.value))
 }
 
-fn cloudtrail_row(record: &str, source_object: &str, row: usize) -> Result<Row, String> {
+fn json_row(table: &Table, record: &str, source_object: &str, row: usize) -> Result<Row, String> {
     let mut cells = Row::new();
     let members = members(record)?;
-    for column in CLOUDTRAIL.columns.iter().filter(|column| !column.source.is_empty()) {
+    for column in table.columns.iter().filter(|column| !column.source.is_empty()) {
         let value = at_path(&members, column.source)?;
         cells.insert(column.name, value.and_then(|value| json_cell(column.kind, value)));
     }
     let (mut others, mut nulls) = (Vec::new(), Vec::new());
     for (index, member) in members.iter().enumerate() {
         let repeated = members[index + 1..].iter().any(|later| later.key == member.key);
-        let column = CLOUDTRAIL.columns.iter().find(|column| column.source == member.key);
+        let column = table.columns.iter().find(|column| column.source == member.key);
         match column.filter(|column| !repeated && !column.source.contains('.') && !column.source.is_empty()) {
             Some(_) if member.value == "null" => nulls.push(member.key.clone()),
             Some(column)
@@ -135,9 +148,11 @@ fn cloudtrail_row(record: &str, source_object: &str, row: usize) -> Result<Row, 
         "invoked_by",
     ]
     .into_iter()
-    .find_map(|name| cells[name].clone().filter(|cell| *cell != Cell::Text(String::new())));
-    let date = cells["event_time"].clone().and_then(|time| day_of(&time));
-    cells.insert("actor_arn", actor);
+    .find_map(|name| cells.get(name)?.clone().filter(|cell| *cell != Cell::Text(String::new())));
+    let date = cells[table.time_column].clone().and_then(|time| day_of(&time));
+    if table.index_of("actor_arn").is_some() {
+        cells.insert("actor_arn", actor);
+    }
     cells.insert(
         "other_fields",
         (!others.is_empty()).then(|| Cell::Text(format!("{{{}}}", others.join(",")))),
@@ -162,7 +177,7 @@ fn json_cell(kind: Kind, value: &str) -> Option<Cell> {
         Kind::Bool => serde_json::from_str::<bool>(value).ok().map(Cell::Bool),
         Kind::BoolText => string()?.parse::<bool>().ok().map(Cell::Bool),
         Kind::Timestamp => parse_iso8601(string()?.as_bytes()).map(Cell::Int),
-        other => panic!("no rule for {other:?} in CloudTrail"),
+        other => panic!("no rule for {other:?} in JSON"),
     }
 }
 

@@ -12,27 +12,31 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use chrono::DateTime;
 
-use crate::decode::columns::{CLOUDTRAIL, Column, Kind};
+use crate::decode::columns::{Column, Kind, Table};
 
-/// The records of rows of `cloudtrail`.
-pub fn records(rows: &RecordBatch) -> Result<StringViewArray, ArrowError> {
+/// The records of rows of a table whose source is JSON.
+pub fn records(table: &'static Table, rows: &RecordBatch) -> Result<StringViewArray, ArrowError> {
     let arrays: Option<Vec<ArrayRef>> =
-        parts().map(|column| rows.column_by_name(column.name).cloned()).collect();
-    let arrays = arrays.ok_or_else(|| ArrowError::SchemaError("not rows of `cloudtrail`".to_owned()))?;
-    put_together(&arrays, rows.num_rows())
+        parts(table).map(|column| rows.column_by_name(column.name).cloned()).collect();
+    let arrays = arrays.ok_or_else(|| ArrowError::SchemaError(format!("not rows of `{}`", table.name)))?;
+    put_together(table, &arrays, rows.num_rows())
 }
 
 /// The columns a record is made of: those of top-level fields, and what has no column.
-pub(super) fn parts() -> impl Iterator<Item = &'static Column> {
-    CLOUDTRAIL.columns.iter().filter(|column| match column.kind {
+pub(super) fn parts(table: &'static Table) -> impl Iterator<Item = &'static Column> {
+    table.columns.iter().filter(|column| match column.kind {
         Kind::OtherFields | Kind::NullFields => true,
         _ => !column.source.is_empty() && !column.source.contains('.'),
     })
 }
 
 /// The records, from the arrays of these columns.
-pub(super) fn put_together(arrays: &[ArrayRef], rows: usize) -> Result<StringViewArray, ArrowError> {
-    let views = parts().zip(arrays).map(|(column, array)| match array.data_type() {
+pub(super) fn put_together(
+    table: &'static Table,
+    arrays: &[ArrayRef],
+    rows: usize,
+) -> Result<StringViewArray, ArrowError> {
+    let views = parts(table).zip(arrays).map(|(column, array)| match array.data_type() {
         DataType::Utf8 | DataType::LargeUtf8 => Ok((column, cast(array, &DataType::Utf8View)?)),
         _ => Ok((column, Arc::clone(array))),
     });
