@@ -21,6 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use chrono::DateTime;
+use futures::future::try_join_all;
 use object_store::ObjectStore;
 use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
 use url::Url;
@@ -182,8 +183,11 @@ impl Lake {
     pub async fn create(place: LakeStore, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         place.check_create().await?;
         let lake = Self::at(place, clock)?;
-        for log in &lake.logs {
-            log.create_if_missing(lake.now_millis()).await?;
+        let create = async |log: &TableLog| log.create_if_missing(lake.now_millis()).await;
+        // The last one last: with it, all are there.
+        if let Some((last, others)) = lake.logs.split_last() {
+            try_join_all(others.iter().map(create)).await?;
+            create(last).await?;
         }
         Ok(lake)
     }
@@ -191,12 +195,11 @@ impl Lake {
     /// Opens a lake that exists; tables that its version did not have yet are empty.
     pub async fn open(place: LakeStore, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let lake = Self::at(place, clock)?;
-        // Tables are created in order, the last one last: with it, all are there.
+        // One that is being made at this moment counts as missing.
         let is_later = |log: &&TableLog| LATER_TABLES.iter().any(|table| table.name == log.table().name);
-        for log in lake.logs.iter().rev().filter(|log| !is_later(log)) {
-            if !log.exists().await? {
-                return Err(Error::Missing { place: lake.place.to_string() });
-            }
+        let there = lake.logs.iter().filter(|log| !is_later(log)).map(TableLog::exists);
+        if try_join_all(there).await?.contains(&false) {
+            return Err(Error::Missing { place: lake.place.to_string() });
         }
         Ok(lake)
     }

@@ -30,6 +30,7 @@ use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use futures::future::try_join_all;
 use url::Url;
 
 pub use table::{LakeTable, query_schema, timestamp};
@@ -119,8 +120,9 @@ impl Session {
     /// A session over the newest state of every table of a lake, and the view [`record::VIEW`].
     pub async fn open(lake: &Lake, limits: Limits) -> Result<Self, Error> {
         let session = Self::empty(lake, limits)?;
-        for table in lake::TABLES {
-            let snapshot = lake.log(table.name)?.snapshot().await?;
+        let snapshot = async |table: &'static Table| lake.log(table.name)?.snapshot().await;
+        let snapshots = try_join_all(lake::TABLES.map(snapshot)).await?;
+        for (table, snapshot) in lake::TABLES.into_iter().zip(snapshots) {
             session.register(lake, table, snapshot.files)?;
         }
         let rows = session.context.table(CLOUDTRAIL.name).await.map_err(Error::run)?;
