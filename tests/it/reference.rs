@@ -94,13 +94,12 @@ fn document_records(table: &Table, text: &str) -> Result<Vec<String>, String> {
     }
     let root: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let array = if root.get().starts_with('{') {
-        match members(root.get())?.iter().rfind(|member| member.key == "Records") {
-            Some(member) => member.value,
-            None => {
-                let detail = if table.name == CLOUDTRAIL.name { detail(root.get())? } else { None };
-                return Ok(vec![detail.unwrap_or(root.get()).to_owned()]);
-            }
-        }
+        let members = members(root.get())?;
+        let Some(records) = members.iter().rfind(|member| member.key == "Records") else {
+            let detail = if table.name == CLOUDTRAIL.name { detail(root.get())? } else { None };
+            return Ok(vec![detail.unwrap_or(root.get()).to_owned()]);
+        };
+        records.value
     } else {
         root.get()
     };
