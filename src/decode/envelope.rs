@@ -4,175 +4,80 @@
 //! A `CloudWatch` Logs subscription delivers documents of `{"messageType":"DATA_MESSAGE","logEvents":[{"message":
 //! "..."}]}`, often several in one object with nothing between them; `FilterLogEvents` and `GetLogEvents` answer
 //! `{"events":[{"message":"..."}]}`, and an export of a log group to S3 has lines of a time and the message.
-//! `LookupEvents` answers `{"Events":[{"CloudTrailEvent":"..."}]}`, from which others take the texts alone; flow logs that
-//! are sent to Firehose come as `{"message":"..."}`. What is in the text is a record, and its own bytes are what counts:
-//! the envelope says nothing about the event that the record does not. Exported lines of flow logs are not for here:
-//! there the time is a field more.
+//! `LookupEvents` answers `{"Events":[{"CloudTrailEvent":"..."}]}`; flow logs that are sent to Firehose come as
+//! `{"message":"..."}`. People also keep the items of such lists, or the texts in them, one after another or as a list.
+//! A message is a record in its own bytes, and they are what counts: what else the envelope says is not kept. Exported
+//! lines of flow logs are not for here: there the time is a field more.
 //!
-//! Must never open part of an object: every message in it comes out, in order, or there is an error.
+//! What the content begins with decides whether it is an envelope. Must never open part of an object: every message in
+//! it comes out, in order, or there is an error; and must never open what says of itself that it is a record.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
-
-use super::cloudtrail::Decoder;
-use super::columns::CLOUDTRAIL;
+use super::cloudtrail::fault::json_error;
+use super::cloudtrail::scan::{self, Fault, Inside, Member};
+use super::cloudtrail::unescape::{key_of, string_of};
+use super::cloudtrail::{Decoder, Likeness, MAX_DEPTH, likeness, utf8};
+use super::columns::{AGGREGATED_EVENTS, CLOUDTRAIL, Table};
 use super::{Decoded, Error, ErrorKind, check_offsets, time, vpc_flow, without_mark};
 
 /// More messages than this in one object are refused: no envelope comes near.
 const MAX_MESSAGES: usize = 20_000_000;
 
-/// An envelope, or the text of a record by itself.
-enum Item<'a> {
-    Text(Cow<'a, str>),
-    Document(Document<'a>),
-}
+/// A time before a message is at most so long, with its blank: `2026-01-31T12:00:00.000000000+00:00 `.
+const MAX_TIME_BYTES: usize = 36;
 
-/// Any of the envelopes, by the fields that tell them apart.
-#[derive(Deserialize)]
-struct Document<'a> {
-    #[serde(borrow, rename = "messageType")]
-    message_type: Option<Cow<'a, str>>,
-    #[serde(borrow, rename = "logEvents")]
-    log_events: Option<Vec<LogEvent<'a>>>,
-    #[serde(borrow, rename = "events")]
-    found_events: Option<Vec<LogEvent<'a>>>,
-    #[serde(borrow, rename = "Events")]
-    events: Option<Vec<LookedUp<'a>>>,
-    #[serde(borrow, rename = "CloudTrailEvent")]
-    event: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    message: Option<Cow<'a, str>>,
-    #[serde(borrow, rename = "detail-type")]
-    detail_type: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    detail: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct LogEvent<'a> {
-    #[serde(borrow)]
-    message: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct LookedUp<'a> {
-    #[serde(borrow, rename = "CloudTrailEvent")]
-    event: Cow<'a, str>,
-}
-
-/// Whether the content has the words of an envelope: it may still be something else.
-pub fn may_be(text: &[u8]) -> bool {
-    let start = without_mark(text).1.trim_ascii_start();
-    if begins_with_record(start) {
-        return true;
-    }
-    let Some(inside) = start.strip_prefix(b"{").or_else(|| start.strip_prefix(b"[")) else { return false };
-    let inside = inside.trim_ascii_start();
-    if inside.starts_with(b"\"Records\"") {
-        return false;
-    }
-    if [&b"\"message\""[..], b"\"Events\"", b"\"events\""].iter().any(|first| inside.starts_with(first)) {
-        return true;
-    }
-    let has = |key: &[u8]| memchr::memmem::find(start, key).is_some();
-    has(b"\"CloudTrailEvent\"")
-        || (has(b"\"messageType\"") && has(b"\"logEvents\""))
-        || (has(b"\"events\"") && has(b"\"ingestionTime\""))
-}
-
-/// Whether the content begins with what holds one record and reads like the record itself: a line of an exported log
-/// group, the text of a record in quotes, or an `EventBridge` event in a list.
-pub fn begins_with_record(text: &[u8]) -> bool {
-    let start = without_mark(text).1.trim_ascii_start();
-    let Some(inside) = start.strip_prefix(b"[") else {
-        return start.starts_with(b"\"{") || exported(start).is_some();
-    };
-    let first = &inside[..inside.len().min(HEAD_BYTES)];
-    let has = |key: &[u8]| memchr::memmem::find(first, key).is_some();
-    inside.trim_ascii_start().starts_with(b"\"{") || (has(b"\"detail-type\"") && has(b"\"detail\""))
-}
-
-/// In so many bytes, a list has begun with an `EventBridge` event if it does: `detail` comes after ten short fields.
+/// What of the beginning of a message tells which kind it is of.
 const HEAD_BYTES: usize = 4096;
+
+/// The messages of an object's content, unescaped, in order; none when it is no envelope.
+pub fn open(text: &[u8]) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
+    let (mark, text) = without_mark(text);
+    // Most logs are told by their first bytes.
+    if is_plain(text) {
+        return Ok(None);
+    }
+    let (known, broken) = utf8(text);
+    let mut content = Content { text: known, messages: Vec::new(), opened: 0, most: usize::MAX };
+    let read = content.read();
+    if content.opened == 0 {
+        // What is wrong with other content is for its own decoder to say.
+        return Ok(None);
+    }
+    check_offsets(text.len())?;
+    let shifted = |error: Error| error.shifted(mark);
+    match broken {
+        Some(_) => Err(shifted(ErrorKind::Utf8.at(Some(content.messages.len()), known.len()))),
+        None => read.map_err(shifted).map(|()| Some(content.messages)),
+    }
+}
+
+/// Whether content that begins like this is an envelope.
+pub fn begins(text: &[u8]) -> bool {
+    let (_, text) = without_mark(text);
+    let mut content = Content { text: utf8(text).0, messages: Vec::new(), opened: 0, most: 1 };
+    // Of a beginning, only what is whole in it can be read.
+    !is_plain(text) && content.read().is_ok() && content.opened > 0
+}
+
+/// Whether the content begins with a message that is JSON, where neither a brace nor a bracket tells: a line of an
+/// exported log group, or the text of a record in quotes.
+pub fn begins_with_message(text: &[u8]) -> bool {
+    let start = without_mark(text).1.trim_ascii_start();
+    start.starts_with(b"\"{") || exported(start).is_some()
+}
+
+/// Whether content is a log as CloudTrail delivers it.
+fn is_plain(text: &[u8]) -> bool {
+    let start = text.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    start.is_some_and(|inside| inside.starts_with(b"\"Records\""))
+}
 
 /// What follows the time in a line of an export of a log group, if that is JSON.
 fn exported(line: &[u8]) -> Option<&[u8]> {
     let space = memchr::memchr(b' ', &line[..line.len().min(MAX_TIME_BYTES)])?;
     let message = line[space..].trim_ascii_start();
     (message.starts_with(b"{") && time::parse_iso8601(&line[..space]).is_some()).then_some(message)
-}
-
-/// `2026-01-31T12:00:00.000Z` and the blank after it.
-const MAX_TIME_BYTES: usize = 25;
-
-/// The messages of an object's content, unescaped, in order; none when it is no envelope.
-pub fn open(text: &[u8]) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
-    if !may_be(text) {
-        return Ok(None);
-    }
-    check_offsets(text.len())?;
-    let (mark, text) = without_mark(text);
-    open_unmarked(text).map_err(|error| error.shifted(mark))
-}
-
-fn open_unmarked(text: &[u8]) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
-    let text = std::str::from_utf8(text).map_err(|error| ErrorKind::Utf8.at(None, error.valid_up_to()))?;
-    if exported(text.trim_ascii_start().as_bytes()).is_some() {
-        return open_exported(text).map(Some);
-    }
-    if let Ok(List(messages)) = serde_json::from_str(text) {
-        return Ok(Some(messages));
-    }
-    let mut documents = serde_json::Deserializer::from_str(text).into_iter::<Item<'_>>();
-    let mut messages = Vec::new();
-    let mut opened = 0;
-    while let Some(item) = documents.next() {
-        let item = match item {
-            Ok(item) => item,
-            // What is wrong with other content is for its own decoder to say.
-            Err(_) if opened == 0 => return Ok(None),
-            Err(error) => {
-                return Err(ErrorKind::Json(error.to_string()).at(None, documents.byte_offset()));
-            }
-        };
-        if !item.unpack(&mut messages) {
-            if opened == 0 {
-                return Ok(None);
-            }
-            let what = "an envelope is followed by something else".to_owned();
-            return Err(ErrorKind::Shape(what).at(None, documents.byte_offset()));
-        }
-        opened += 1;
-        if messages.len() > MAX_MESSAGES {
-            let what = format!("more than {MAX_MESSAGES} messages");
-            return Err(ErrorKind::Shape(what).at(None, documents.byte_offset()));
-        }
-    }
-    Ok(Some(messages))
-}
-
-/// The messages of the lines of an exported log group.
-fn open_exported(text: &str) -> Result<Vec<Cow<'_, str>>, Error> {
-    let (mut messages, mut offset) = (Vec::new(), 0);
-    for line in text.split_inclusive('\n') {
-        if !line.trim_ascii().is_empty() {
-            let Some(message) = exported(line.trim_ascii_start().as_bytes()) else {
-                let what = "no line of an exported log group: a time, a blank and a JSON object".to_owned();
-                return Err(ErrorKind::Shape(what).at(Some(messages.len()), offset));
-            };
-            messages.push(Cow::Borrowed(&line[line.len() - message.len()..]));
-        }
-        offset += line.len();
-        if messages.len() > MAX_MESSAGES {
-            return Err(ErrorKind::Shape(format!("more than {MAX_MESSAGES} messages")).at(None, offset));
-        }
-    }
-    Ok(messages)
 }
 
 /// Decodes messages: each a CloudTrail document, or each a line of VPC flow logs.
@@ -193,8 +98,9 @@ pub fn decode(
         if let Some(other) = messages.iter().position(is_other) {
             return refused(OF_TWO_KINDS, other);
         }
-        let batch = decoder.decode_each(messages.iter().map(AsRef::as_ref), source_object)?;
-        return Ok(Decoded { table: &CLOUDTRAIL, batch });
+        let table = first.map_or(&CLOUDTRAIL, |message| table_of(message));
+        let batch = decoder.decode_each(table, messages.iter().map(AsRef::as_ref), source_object)?;
+        return Ok(Decoded { table, batch });
     }
     if !first.is_some_and(|message| looks_like_flows(message)) {
         let what = "the messages are neither CloudTrail records nor flow log records in a default format";
@@ -213,92 +119,237 @@ fn is_json(message: &str) -> bool {
     message.trim_ascii_start().starts_with('{')
 }
 
-/// The messages of a list of documents, each of which is unpacked as it is read.
-struct List<'a>(Vec<Cow<'a, str>>);
+fn table_of(message: &str) -> &'static Table {
+    let head = &message.as_bytes()[..message.len().min(HEAD_BYTES)];
+    if likeness(head) == Likeness::Aggregated { &AGGREGATED_EVENTS } else { &CLOUDTRAIL }
+}
 
-impl<'de> Deserialize<'de> for List<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Items;
+/// Content, and what was opened of it.
+struct Content<'a> {
+    text: &'a str,
+    messages: Vec<Cow<'a, str>>,
+    /// How many documents, items of lists and lines were opened.
+    opened: usize,
+    /// After so many, no more are.
+    most: usize,
+}
 
-        impl<'de> Visitor<'de> for Items {
-            type Value = List<'de>;
+/// A part of the text, as byte offsets.
+type Span = (usize, usize);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of envelopes")
+impl<'a> Content<'a> {
+    /// Opens everything, up to the first thing that is no envelope.
+    fn read(&mut self) -> Result<(), Error> {
+        let bytes = self.text.as_bytes();
+        let mut at = scan::blank(bytes, 0);
+        if exported(&bytes[at..]).is_some() {
+            return self.lines(at);
+        }
+        while at < bytes.len() && self.opened < self.most {
+            at = if bytes[at] == b'[' { self.list(at)? } else { self.item(at, false)? };
+            at = scan::blank(bytes, at);
+        }
+        Ok(())
+    }
+
+    /// The lines of an exported log group.
+    fn lines(&mut self, mut at: usize) -> Result<(), Error> {
+        for line in self.text[at..].split_inclusive('\n') {
+            if self.opened == self.most {
+                break;
             }
+            if !line.trim_ascii().is_empty() {
+                let Some(message) = exported(line.trim_ascii_start().as_bytes()) else {
+                    return self
+                        .refused("no line of an exported log group: a time, a blank and a JSON object", at);
+                };
+                self.add(Cow::Borrowed(&line[line.len() - message.len()..]), at)?;
+                self.opened += 1;
+            }
+            at += line.len();
+        }
+        Ok(())
+    }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<List<'de>, A::Error> {
-                let mut messages = Vec::new();
-                while let Some(item) = items.next_element::<Item<'de>>()? {
-                    if !item.unpack(&mut messages) || messages.len() > MAX_MESSAGES {
-                        return Err(A::Error::custom("not a list of envelopes, or too long a one"));
-                    }
+    /// The items of the list that begins at a byte; returns where it ends.
+    fn list(&mut self, at: usize) -> Result<usize, Error> {
+        let mut items = Inside::new(self.text.as_bytes(), at, MAX_DEPTH);
+        while self.opened < self.most {
+            let Some(item) = items.member().map_err(|fault| self.error(fault))? else { break };
+            self.item(item.value, true)?;
+        }
+        Ok(items.end())
+    }
+
+    /// The item that begins at a byte, by itself or in a list; returns where it ends.
+    fn item(&mut self, at: usize, is_listed: bool) -> Result<usize, Error> {
+        match self.text.as_bytes()[at] {
+            b'{' => self.document(at, is_listed),
+            b'"' => {
+                let end = scan::value(self.text.as_bytes(), at, 0).map_err(|fault| self.error(fault))?;
+                let message = string_of(&self.text[at..end]).filter(|text| is_json(text));
+                let Some(message) = message else { return self.refused(NO_ENVELOPE, at) };
+                self.opened += 1;
+                self.add(message, at)?;
+                Ok(end)
+            }
+            _ => self.refused(NO_ENVELOPE, at),
+        }
+    }
+
+    fn document(&mut self, at: usize, is_listed: bool) -> Result<usize, Error> {
+        let mut fields = Fields::default();
+        let mut inside = Inside::new(self.text.as_bytes(), at, MAX_DEPTH);
+        while let Some(member) = inside.member().map_err(|fault| self.error(fault))? {
+            if !fields.note(self.text, member) {
+                return self.refused(NO_ENVELOPE, at);
+            }
+        }
+        let Some(envelope) = fields.envelope(self.text, is_listed) else {
+            return self.refused(NO_ENVELOPE, at);
+        };
+        self.opened += 1;
+        match envelope {
+            Envelope::Nothing => {}
+            Envelope::Message(span) => self.message(span)?,
+            Envelope::Record((start, end)) => self.add(Cow::Borrowed(&self.text[start..end]), start)?,
+            Envelope::List((start, _), key) => self.messages(start, key)?,
+        }
+        Ok(inside.end())
+    }
+
+    /// The messages below a key of every item of the list that begins at a byte.
+    fn messages(&mut self, start: usize, key: &str) -> Result<(), Error> {
+        let mut items = Inside::new(self.text.as_bytes(), start, MAX_DEPTH);
+        while let Some(item) = items.member().map_err(|fault| self.error(fault))? {
+            match self.below(key, item.value)? {
+                Some(message) => self.message(message)?,
+                None => return self.refused(&format!("an item of the list has no `{key}`"), item.value),
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of the last field of this name of the object that begins at a byte.
+    fn below(&self, key: &str, start: usize) -> Result<Option<Span>, Error> {
+        let mut found = None;
+        if self.text.as_bytes()[start] == b'{' {
+            let mut fields = Inside::new(self.text.as_bytes(), start, MAX_DEPTH);
+            while let Some(field) = fields.member().map_err(|fault| self.error(fault))? {
+                if key_of(self.text, field).is_some_and(|name| name == key) {
+                    found = Some((field.value, field.end));
                 }
-                Ok(List(messages))
             }
         }
+        Ok(found)
+    }
 
-        deserializer.deserialize_seq(Items)
+    fn message(&mut self, (start, end): Span) -> Result<(), Error> {
+        match string_of(&self.text[start..end]) {
+            Some(message) => self.add(message, start),
+            None => self.refused("a message is no text", start),
+        }
+    }
+
+    fn add(&mut self, message: Cow<'a, str>, at: usize) -> Result<(), Error> {
+        if self.messages.len() == MAX_MESSAGES {
+            return self.refused(&format!("more than {MAX_MESSAGES} messages"), at);
+        }
+        self.messages.push(message);
+        Ok(())
+    }
+
+    fn error(&self, fault: Fault) -> Error {
+        json_error(fault, Some(self.messages.len()), 0)
+    }
+
+    fn refused<T>(&self, what: &str, at: usize) -> Result<T, Error> {
+        Err(ErrorKind::Shape(what.to_owned()).at(Some(self.messages.len()), at))
     }
 }
 
-impl<'de> Deserialize<'de> for Item<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextOrMap;
+const NO_ENVELOPE: &str = "an envelope is followed by something else";
 
-        impl<'de> Visitor<'de> for TextOrMap {
-            type Value = Item<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an envelope, or the text of a record")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Item<'de>, E> {
-                Ok(Item::Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Item<'de>, E> {
-                Ok(Item::Text(Cow::Owned(text.to_owned())))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item<'de>, A::Error> {
-                Document::deserialize(MapAccessDeserializer::new(map)).map(Item::Document)
-            }
-        }
-
-        deserializer.deserialize_any(TextOrMap)
-    }
+/// What an envelope carries.
+enum Envelope {
+    /// What was sent to see whether the destination is there: a message that is no record.
+    Nothing,
+    /// One message, a string.
+    Message(Span),
+    /// One record, an object.
+    Record(Span),
+    /// A list of objects, each with a message below this key.
+    List(Span, &'static str),
 }
 
-impl<'a> Item<'a> {
-    /// Adds its messages; false when it is no envelope.
-    fn unpack(self, messages: &mut Vec<Cow<'a, str>>) -> bool {
-        let document = match self {
-            Item::Document(document) => document,
-            Item::Text(text) => {
-                let is_record = is_json(&text);
-                messages.extend(is_record.then_some(text));
-                return is_record;
+/// The fields of a document that tell which envelope it is.
+#[derive(Default)]
+struct Fields {
+    message_type: Option<Span>,
+    log_events: Option<Span>,
+    /// `events`, of an answer of `FilterLogEvents` or `GetLogEvents`.
+    log_group_events: Option<Span>,
+    /// `Events`, of an answer of `LookupEvents`.
+    looked_up: Option<Span>,
+    cloudtrail_event: Option<Span>,
+    message: Option<Span>,
+    detail_type: Option<Span>,
+    detail: Option<Span>,
+    /// Whether there are fields that an answer with `events` has not.
+    is_no_answer: bool,
+}
+
+impl Fields {
+    /// Notes a field; false when it is one that no envelope has, or has twice.
+    fn note(&mut self, text: &str, member: Member) -> bool {
+        let Some(key) = key_of(text, member) else { return true };
+        let place = match &*key {
+            // A record, or records.
+            "Records" | "eventVersion" | "eventTime" | "eventName" => return false,
+            "messageType" => &mut self.message_type,
+            "logEvents" => &mut self.log_events,
+            "events" => &mut self.log_group_events,
+            "Events" => &mut self.looked_up,
+            "CloudTrailEvent" => &mut self.cloudtrail_event,
+            "message" => &mut self.message,
+            "detail-type" => &mut self.detail_type,
+            "detail" => &mut self.detail,
+            "searchedLogStreams" | "nextToken" | "nextForwardToken" | "nextBackwardToken" => return true,
+            _ => {
+                self.is_no_answer = true;
+                return true;
             }
         };
-        let Document { message_type, log_events, found_events, events, event, message, .. } = document;
-        let detail = document.detail_type.and(document.detail).filter(|detail| is_json(detail.get()));
-        match (message_type.as_deref(), log_events, found_events, events, event, message, detail) {
-            // Sent to see whether the destination is there: holds a message that is no record.
-            (Some("CONTROL_MESSAGE"), _, None, None, None, None, None) => {}
-            (Some("DATA_MESSAGE"), Some(events), None, None, None, None, None)
-            | (None, None, Some(events), None, None, None, None) => {
-                messages.extend(events.into_iter().map(|event| event.message));
-            }
-            (None, None, None, Some(events), None, None, None) => {
-                messages.extend(events.into_iter().map(|looked| looked.event));
-            }
-            (None, None, None, None, Some(event), None, None) => messages.push(event),
-            (None, None, None, None, None, Some(message), None) => messages.push(message),
-            (None, None, None, None, None, None, Some(detail)) => messages.push(Cow::Borrowed(detail.get())),
-            _ => return false,
+        place.replace((member.value, member.end)).is_none()
+    }
+
+    /// The envelope that has these fields; an `EventBridge` event is one only in a list, by itself it is read as it is.
+    fn envelope(&self, text: &str, is_listed: bool) -> Option<Envelope> {
+        let begins_with = |(start, _): &Span, first| text[*start..].starts_with(first);
+        let list =
+            |span: Option<Span>, key| Some(Envelope::List(span.filter(|span| begins_with(span, '['))?, key));
+        let message = |span: Span| begins_with(&span, '"').then_some(Envelope::Message(span));
+        let kinds = [self.log_group_events, self.looked_up, self.cloudtrail_event, self.message, self.detail];
+        if let Some((start, end)) = self.message_type {
+            return match string_of(&text[start..end]).as_deref() {
+                _ if kinds.iter().any(Option::is_some) => None,
+                Some("CONTROL_MESSAGE") => Some(Envelope::Nothing),
+                Some("DATA_MESSAGE") => list(self.log_events, "message"),
+                _ => None,
+            };
         }
-        true
+        match (kinds, self.log_events) {
+            ([Some(_), None, None, None, None], None) if !self.is_no_answer => {
+                list(self.log_group_events, "message")
+            }
+            ([None, Some(_), None, None, None], None) => list(self.looked_up, "CloudTrailEvent"),
+            ([None, None, Some(event), None, None], None) => message(event),
+            ([None, None, None, Some(text), None], None) => message(text),
+            ([None, None, None, None, Some(detail)], None) if is_listed && self.detail_type.is_some() => {
+                begins_with(&detail, '{').then_some(Envelope::Record(detail))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -349,6 +400,17 @@ mod tests {
             r#"[{"detail-type":"AWS API Call via CloudTrail","detail":{"a": 1.0}}]"#,
             Some(&[r#"{"a": 1.0}"#]),
         );
+        let resources = "\"r\",".repeat(5000);
+        check(
+            &format!(
+                r#"[{{"detail":{{"a":1}},"resources":[{resources}"r"],"detail-type":"x"}}] [{{"detail-type":"x","detail":{{}}}}]"#
+            ),
+            Some(&[r#"{"a":1}"#, "{}"]),
+        );
+        check(r#"[{"logStreamName":"s","message":"x","eventId":"1"}]"#, Some(&["x"]));
+        check(r#"{"searchedLogStreams":[],"events":[],"nextToken":"x"}"#, Some(&[]));
+        check(r#"[{"events":[]}]"#, Some(&[]));
+        check("2026-03-10T12:00:00.123456+00:00 {}", Some(&["{}"]));
         check("\"{\\\"a\\\":1}\"\n\"{}\"", Some(&[r#"{"a":1}"#, "{}"]));
         check(r#"["{\"a\":1}"]"#, Some(&[r#"{"a":1}"#]));
         check(
@@ -369,9 +431,18 @@ mod tests {
             r#"{"CloudTrailEvent":7}"#,
             r#"{"message":7}"#,
             r#"{"message":{"a":"b"},"Events":[]}"#,
-            r#"[{"CloudTrailEvent":"{}"},{}]"#,
-            r#"{"events":[7]}"#,
-            r#"{"events":[],"eventVersion":"1.08","message":"x"}"#,
+            r#"[{},{"CloudTrailEvent":"{}"}]"#,
+            "[]",
+            "[",
+            r#"{"events":7}"#,
+            r#"{"events":[],"x":1}"#,
+            r#"{"events":[],"eventVersion":"1.08"}"#,
+            r#"{"events":[{"message":"{}"}],"Records":[{}]}"#,
+            r#"{"message":"{}","eventTime":null}"#,
+            r#"{"message":"{}","message":"{}"}"#,
+            r#"{"eventName":"x","detail-type":"x","detail":{"eventName":"y"},"CloudTrailEvent":"{}"}"#,
+            r#"[{"eventName":"x","detail-type":"x","detail":{"eventName":"y"}}]"#,
+            r#"{"detail-type":"x","detail":{"eventName":"CloudTrailEvent"}}{"messageType":"logEvents"}"#,
             r#"[{"detail-type":"x","detail":[]}]"#,
             r#"[{"eventVersion":"1.08","requestParameters":{"detail-type":"x","detail":{}}}]"#,
             r#""a","b""#,
@@ -389,11 +460,49 @@ mod tests {
         for text in [format!("{data}{{}}"), format!("{data}{{"), format!("{data} 7")] {
             open(text.as_bytes()).expect_err(&text);
         }
-        for text in ["2026-03-10T12:00:00.000Z {}\nx", "\"{}\" \"x\"", "\"{}\",\"{}\""] {
-            open(text.as_bytes()).expect_err(text);
+        for (text, expected) in [
+            (
+                "2026-03-10T12:00:00.000Z {}\nx",
+                "no line of an exported log group: a time, a blank and a JSON object (record 1, byte 28)",
+            ),
+            ("\"{}\" \"x\"", "an envelope is followed by something else (record 1, byte 5)"),
+            ("\"{}\",\"{}\"", "an envelope is followed by something else (record 1, byte 4)"),
+            (
+                r#"[{"CloudTrailEvent":"{}"},{}]"#,
+                "an envelope is followed by something else (record 1, byte 26)",
+            ),
+            (
+                r#"[{"detail-type":"x","detail":{}},{"detail-type":"x","detail":null}]"#,
+                "an envelope is followed by something else (record 1, byte 33)",
+            ),
+            (r#"{"events":[{"message":"x"},7]}"#, "an item of the list has no `message` (record 1, byte 27)"),
+            (r#"{"events":[{"message":7}]}"#, "a message is no text (record 0, byte 22)"),
+            (r#"{"CloudTrailEvent":"\ud800"}"#, "a message is no text (record 0, byte 19)"),
+            ("\u{feff}{\"message\":\"x\"}{\"message\"}", "invalid JSON: expected `:` (record 1, byte 28)"),
+        ] {
+            let error = open(text.as_bytes()).expect_err(text);
+            assert_eq!(error.to_string(), expected, "{text}");
         }
+        let error = open(b"{\"message\":\"x\"}{\"message\":\"\xff\"}").expect_err("is no UTF-8");
+        assert_eq!(error.to_string(), "not valid UTF-8 (record 1, byte 27)");
+        let error = open(b"[{\"message\":\"x\"},{\"message\":\"").expect_err("is cut");
+        assert_eq!(error.to_string(), "invalid JSON: EOF while parsing a value (record 1, byte 29)");
         let lone = r#"{"CloudTrailEvent":"{}"}{"CloudTrailEvent":"\ud800"}"#;
         open(lone.as_bytes()).expect_err("a lone surrogate outside the record cannot be unescaped");
+    }
+
+    #[test]
+    fn a_beginning_tells() {
+        for (text, expected) in [
+            (r#"[{"detail-type":"x","detail":{}},{"detail-ty"#, true),
+            ("2026-03-10T12:00:00.000Z {}\n2026-03-", true),
+            (r#"[{"eventVersion":"1.08","requestParameters":{"detail-type":"x","detail":{}}},{"#, false),
+            (r#"{"eventVersion":"1.08"}{"eventVer"#, false),
+            (r#"{"Records":[{"eventV"#, false),
+            (r#"[{"detail-type":"x""#, false),
+        ] {
+            assert_eq!(begins(text.as_bytes()), expected, "{text}");
+        }
     }
 
     #[test]
@@ -401,6 +510,8 @@ mod tests {
         let record = r#"{"eventVersion":"1.08","eventTime":"2026-03-10T12:00:00Z","requestParameters":{"a": "\ud800"}}"#;
         let flow =
             "2 123456789010 eni-1 10.0.0.1 10.0.0.2 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK";
+        let aggregated =
+            r#"{"eventCategory":"Aggregated","eventType":"AwsAggregatedEvent","timeWindow":{},"summary":{}}"#;
         let mut decoder = Decoder::new();
         let mut outcome = |messages: &[&str]| {
             let messages: Vec<Cow<'_, str>> = messages.iter().map(|text| Cow::Borrowed(*text)).collect();
@@ -411,6 +522,7 @@ mod tests {
             (&[record, "", record], ("cloudtrail", 2)),
             (&[flow, flow], ("vpc_flow", 2)),
             (&["\n", flow], ("vpc_flow", 1)),
+            (&[aggregated, aggregated], ("aggregated_events", 2)),
         ] {
             assert_eq!(outcome(messages).expect("decodes"), expected, "{messages:?}");
         }
@@ -433,6 +545,8 @@ mod tests {
             ),
             // Cut in two, a record is none.
             (&[&record[..20], &record[20..]], "invalid JSON: "),
+            (&[record, aggregated], "an aggregated event among events (record 1)"),
+            (&[aggregated, record], "no `Records` among the keys "),
         ] {
             let error = outcome(messages).expect_err(expected).to_string();
             assert!(error.starts_with(expected), "{error}");

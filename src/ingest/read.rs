@@ -87,6 +87,9 @@ const KEPT_BUFFER_BYTES: usize = 96 << 20;
 /// Content of a kind that cannot be read piece by piece may be this large.
 const WHOLE_BYTES: usize = 256 << 20;
 
+/// A reason is cut after so many bytes.
+const MAX_REASON_BYTES: usize = 1000;
+
 /// The pieces of content that is larger.
 const PIECE_BYTES: usize = 4 << 20;
 
@@ -101,15 +104,16 @@ impl Large {
     /// By its key and the beginning of its content.
     fn of(decoder: &mut Decoder, route: &Route, text: &[u8]) -> Self {
         match route::by_content(route.kind.clone(), text) {
-            Kind::CloudTrail if is_events(&text[..text.len().min(4096)]) => Large::Events(decoder.begin()),
+            Kind::CloudTrail if is_events(text) => Large::Events(decoder.begin()),
             Kind::VpcFlow | Kind::TransitGatewayFlow => Large::Flows(Box::default()),
             _ => Large::Other,
         }
     }
 }
 
-fn is_events(head: &[u8]) -> bool {
-    cloudtrail::likeness(head) == Likeness::Events && !envelope::begins_with_record(head)
+/// Whether the content that begins like this is records one after another, in a list or by themselves.
+fn is_events(text: &[u8]) -> bool {
+    cloudtrail::likeness(&text[..text.len().min(4096)]) == Likeness::Events && !envelope::begins(text)
 }
 
 /// What came of reading an object for itself.
@@ -223,7 +227,7 @@ impl Reader {
         let rows = match self.content(buffers, fetched, &route, &object_id.to_string()) {
             Ok(content) => note(&mut record, content),
             Err(error) => {
-                record.reason = Some(error.to_string());
+                record.reason = Some(cut(error.to_string()));
                 Found::None
             }
         };
@@ -243,7 +247,7 @@ impl Reader {
         if fetched.bytes.is_empty() || fetched.bytes.len() as u64 != size_bytes {
             record.sha256 = None;
         }
-        ReadObject { record: ObjectRecord { reason: Some(reason), ..record }, rows: None }
+        ReadObject { record: ObjectRecord { reason: Some(cut(reason)), ..record }, rows: None }
     }
 
     /// What is known before the content is read: quarantined until it turns out to be something.
@@ -303,7 +307,11 @@ impl Reader {
         };
         let mut kind = route::by_content(route.kind.clone(), text);
         let rows = match kind {
-            Kind::CloudTrail => match envelope::open(text)? {
+            Kind::CloudTrail | Kind::Aggregated => match envelope::open(text)? {
+                None if kind == Kind::Aggregated => {
+                    let batch = decoder.decode_aggregated(text, object_id)?;
+                    Found::Own(Decoded { table: &AGGREGATED_EVENTS, batch })
+                }
                 None => {
                     let rows = decoder.append(text, object_id)?;
                     refuse_strange(decoder, route)?;
@@ -311,18 +319,16 @@ impl Reader {
                 }
                 Some(messages) => {
                     let decoded = envelope::decode(&messages, decoder, object_id)?;
-                    if decoded.table.name != CLOUDTRAIL.name {
-                        kind = route::of_flow_table(decoded.table);
-                    } else if route.kind != Kind::CloudTrail && is_strange(&decoded.batch) {
+                    kind = route::of_table(decoded.table);
+                    if kind == Kind::CloudTrail
+                        && route.kind != Kind::CloudTrail
+                        && is_strange(&decoded.batch)
+                    {
                         return Err(strange());
                     }
                     Found::Own(decoded)
                 }
             },
-            Kind::Aggregated => {
-                let batch = decoder.decode_aggregated(text, object_id)?;
-                Found::Own(Decoded { table: &AGGREGATED_EVENTS, batch })
-            }
             Kind::Digest => {
                 Found::Own(Decoded { table: &DIGESTS, batch: decoder.decode_digest(text, object_id)? })
             }
@@ -336,8 +342,7 @@ impl Reader {
                     let what = "a Parquet file whose columns are not those of flow logs".to_owned();
                     return Err(ErrorKind::Shape(what).nowhere());
                 }
-                kind =
-                    decoded.as_ref().map_or(Kind::Unsupported("parquet"), |d| route::of_flow_table(d.table));
+                kind = decoded.as_ref().map_or(Kind::Unsupported("parquet"), |d| route::of_table(d.table));
                 decoded.map_or(Found::None, Found::Own)
             }
             Kind::Unsupported(_) => Found::None,
@@ -402,7 +407,7 @@ impl Reader {
             }
             Some(Large::Flows(pieces)) => {
                 let flows = pieces.finish(object_id)?;
-                (route::of_flow_table(flows.table), Found::Own(flows))
+                (route::of_table(flows.table), Found::Own(flows))
             }
             Some(Large::Other) | None => return Ok(None),
         };
@@ -412,6 +417,16 @@ impl Reader {
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Buffers>> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A reason of bounded length: what it quotes is from anyone.
+fn cut(mut reason: String) -> String {
+    if reason.len() > MAX_REASON_BYTES {
+        reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+        reason.push_str("...");
+        reason.shrink_to_fit();
+    }
+    reason
 }
 
 fn twice() -> decode::Error {
@@ -639,7 +654,21 @@ mod tests {
         let counts = (State::Committed, "cloudtrail_aggregated", Some(("aggregated_events", 1)));
         check("x", aggregated, counts);
         let folder = "AWSLogs/111122223333/CloudTrail-Aggregated/us-east-1/2026/03/10/x.json.gz";
-        check(folder, r#"{"Records":[{"new":"x"}]}"#, counts);
+        check(folder, r#"{"Records":[{"new":"x","summary":{}}]}"#, counts);
+        check(folder, r#"{"Records":[{"new":"x"}]}"#, (State::Quarantined, "cloudtrail_aggregated", None));
+        let event =
+            r#"{"eventCategory":"Aggregated","eventType":"AwsAggregatedEvent","timeWindow":{},"summary":{}}"#;
+        for envelope in [
+            subscription(&serde_json::Value::from(event)),
+            format!("2026-03-10T12:00:00.000Z {event}"),
+            format!(r#"[{{"detail-type":"x","detail":{event}}}]"#),
+        ] {
+            check("x", &envelope, counts);
+            check(folder, &envelope, counts);
+        }
+        let many = vec![event; 64].join(",");
+        check("x", &format!("[{many},{record}]"), (State::Quarantined, "unknown", None));
+        check(folder, &subscription(&quoted), trail);
         check(folder, "7", (State::Quarantined, "cloudtrail_aggregated", None));
         check(folder, &format!(r#"{{"Records":[{record}]}}"#), trail);
         let digest = r#"{"awsAccountId":"1","digestStartTime":"2026-03-10T12:00:00Z","digestEndTime":"2026-03-10T13:00:00Z","logFiles":[]}"#;
@@ -688,6 +717,33 @@ mod tests {
             assert_eq!(record.state, expected, "{key} {name}: {:?}", record.reason);
             assert_eq!(rows.map_or(0, |rows| rows.range.len()) > 64, expected == State::Committed);
         }
+    }
+
+    #[test]
+    fn large_envelopes_are_read() {
+        let record = format!(r#"{{"eventVersion":"1.08","eventName":"x","x":"{}"}}"#, "x".repeat(1 << 20));
+        let records = 1 + (gzip::TRUSTED_BYTES >> 20);
+        let lines = format!("2026-03-10T12:00:00.000Z {record}\n").repeat(records);
+        let item = format!(r#"{{"detail-type":"x","detail":{record}}}"#);
+        let list = format!("[{}]", vec![item; records].join(","));
+        let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
+        for text in [lines, list] {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
+            let mut fetched = Fetched::unread("b", "x", Some("e"));
+            fetched.bytes = Bytes::from(encoder.finish().unwrap());
+            let record = reader.read(&fetched).record;
+            assert_eq!(record.state, State::Committed, "{:?}", record.reason);
+            assert_eq!(usize::try_from(record.row_count), Ok(records));
+        }
+    }
+
+    #[test]
+    fn a_reason_is_bounded() {
+        let reason = cut(format!("{}é{}", "x".repeat(MAX_REASON_BYTES - 1), "y".repeat(1 << 20)));
+        assert_eq!(reason, "x".repeat(MAX_REASON_BYTES - 1) + "...");
+        let whole = "x".repeat(MAX_REASON_BYTES);
+        assert_eq!(cut(whole.clone()), whole);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use chrono::NaiveDate;
 
 use crate::decode::cloudtrail::{self, Likeness};
-use crate::decode::columns::{TRANSIT_GATEWAY_FLOW, Table};
+use crate::decode::columns::{AGGREGATED_EVENTS, CLOUDTRAIL, TRANSIT_GATEWAY_FLOW, Table};
 use crate::decode::{envelope, vpc_flow};
 
 /// What kind of log an object is.
@@ -152,15 +152,20 @@ pub fn by_content(kind: Kind, text: &[u8]) -> Kind {
     let start = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text).trim_ascii_start();
     match start.first() {
         Some(b'{' | b'[') => json_kind(kind, start),
-        Some(_) if envelope::may_be(start) => Kind::CloudTrail,
-        Some(_) => vpc_flow::looks_like(start).map_or(kind, of_flow_table),
+        Some(_) if envelope::begins_with_message(start) => Kind::CloudTrail,
+        Some(_) => vpc_flow::looks_like(start).map_or(kind, of_table),
         None => kind,
     }
 }
 
-/// The kind of the objects whose records are rows of a table of flows.
-pub fn of_flow_table(table: &Table) -> Kind {
-    if table.name == TRANSIT_GATEWAY_FLOW.name { Kind::TransitGatewayFlow } else { Kind::VpcFlow }
+/// The kind of the objects whose records are rows of a table.
+pub fn of_table(table: &Table) -> Kind {
+    let kinds = [
+        (&CLOUDTRAIL, Kind::CloudTrail),
+        (&AGGREGATED_EVENTS, Kind::Aggregated),
+        (&TRANSIT_GATEWAY_FLOW, Kind::TransitGatewayFlow),
+    ];
+    kinds.into_iter().find(|(of, _)| of.name == table.name).map_or(Kind::VpcFlow, |(_, kind)| kind)
 }
 
 /// JSON is CloudTrail unless one of the first keys is one that only its siblings have.

@@ -183,12 +183,7 @@ impl Lake {
     pub async fn create(place: LakeStore, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         place.check_create().await?;
         let lake = Self::at(place, clock)?;
-        let create = async |log: &TableLog| log.create_if_missing(lake.now_millis()).await;
-        // The last one last: with it, all are there.
-        if let Some((last, others)) = lake.logs.split_last() {
-            try_join_all(others.iter().map(create)).await?;
-            create(last).await?;
-        }
+        try_join_all(lake.logs.iter().map(|log| log.create_if_missing(lake.now_millis()))).await?;
         Ok(lake)
     }
 

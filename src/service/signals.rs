@@ -3,11 +3,13 @@
 use std::io;
 use std::time::Duration;
 
+use futures::FutureExt;
+
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-/// A signal that comes this soon after another is the same: `timeout` sends one to the process and one to its group.
+/// Signals that come this soon after another are the same one: `timeout` sends one to the process and one to its group.
 const SAME: Duration = Duration::from_millis(500);
 
 /// SIGTERM and SIGINT; they no longer end the process by themselves.
@@ -32,18 +34,17 @@ impl StopSignals {
     }
 
     async fn next(&mut self) {
-        loop {
-            self.any().await;
-            let now = Instant::now();
-            if self.last.is_none_or(|last| now - last > SAME) {
-                self.last = Some(now);
-                return;
-            }
+        if let Some(last) = self.last {
+            tokio::time::sleep_until(last + SAME).await;
+            // What came meanwhile, or before somebody asked.
+            while self.received().now_or_never().is_some() {}
         }
+        self.received().await;
+        self.last = Some(Instant::now());
     }
 
     #[cfg(unix)]
-    async fn any(&mut self) {
+    async fn received(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -51,7 +52,7 @@ impl StopSignals {
     }
 
     #[cfg(not(unix))]
-    async fn any(&mut self) {
+    async fn received(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }

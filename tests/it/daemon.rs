@@ -132,8 +132,12 @@ impl Daemon {
 
     /// Sends SIGTERM.
     fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    fn signal(&self, signal: &str) {
         let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     async fn end_within(&mut self, limit: Duration) -> ExitStatus {
@@ -318,6 +322,22 @@ async fn killed_at_any_moment_nothing_is_lost_or_doubled() {
     let report = daemon.stop().await;
     assert_eq!(report.cloudtrail, (90, 90), "{}", daemon.log());
     assert_eq!(report.objects.len(), 30, "{:?}", report.objects);
+}
+
+#[tokio::test]
+async fn signals_that_come_at_once_are_one() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("logs")).unwrap();
+    let config = "lake = 'lake'\n[[source]]\nkind = 'folder'\npath = 'logs'\n";
+    let mut daemon = Daemon::start(directory, config);
+    until(|| daemon.log().contains("\"ready\"")).await;
+    // It finds both when it goes on.
+    for signal in ["-STOP", "-TERM", "-INT", "-CONT"] {
+        daemon.signal(signal);
+    }
+    let status = daemon.end_within(PATIENCE).await;
+    assert!(status.success(), "{status}: {}", daemon.log());
+    assert!(daemon.log().contains("stopped"), "{}", daemon.log());
 }
 
 #[tokio::test]

@@ -5,14 +5,14 @@
 //! number. There is no tape and no tree between. Must never re-serialize JSON: what is kept as JSON is a slice of the
 //! source.
 
-mod fault;
+pub(super) mod fault;
 mod keys;
 mod nested;
 mod outline;
 mod rows;
-mod scan;
+pub(super) mod scan;
 mod split;
-mod unescape;
+pub(super) mod unescape;
 
 use std::ops::Range;
 
@@ -21,6 +21,7 @@ use simdutf8::compat::{Utf8Error, from_utf8};
 
 use super::columns::{AGGREGATED_EVENTS, CLOUDTRAIL, DIGESTS, Table};
 use super::{Error, ErrorKind, fill, without_mark};
+pub(super) use rows::MAX_DEPTH;
 use rows::{Listed, MAX_RECORD_BYTES, Rows};
 use split::Documents;
 
@@ -129,13 +130,15 @@ impl Decoder {
         alone(text, source_object, &mut self.aggregated)
     }
 
-    /// Decodes texts that each hold one document, or none; the record of an error is the number of its text.
+    /// Decodes texts that each hold one document, or none, into rows of `cloudtrail` or of `aggregated_events`; the
+    /// record of an error is the number of its text.
     pub fn decode_each<'a>(
         &mut self,
+        table: &'static Table,
         texts: impl IntoIterator<Item = &'a str>,
         source_object: &str,
     ) -> Result<RecordBatch, Error> {
-        let mut rows = Rows::new(&CLOUDTRAIL);
+        let mut rows = Rows::new(table);
         rows.begin();
         for (index, text) in texts.into_iter().enumerate() {
             let text = text.as_bytes();
@@ -146,7 +149,7 @@ impl Decoder {
             })?;
         }
         rows.end(source_object);
-        unpacked(&CLOUDTRAIL, &rows.finish()?)
+        checked(table, &rows.finish()?)
     }
 }
 
@@ -184,7 +187,22 @@ fn alone(text: &[u8], source_object: &str, rows: &mut Rows) -> Result<RecordBatc
     let outcome = object(text, source_object, rows);
     // Taken in any case: of one that cannot be read, nothing stays behind.
     let batch = rows.finish();
-    outcome.and_then(|_| unpacked(rows.table(), &batch?))
+    outcome.and_then(|_| checked(rows.table(), &batch?))
+}
+
+/// The rows, unless there is one among aggregated events that is none: any JSON object can be read as one.
+fn checked(table: &Table, batch: &RecordBatch) -> Result<RecordBatch, Error> {
+    let batch = unpacked(table, batch)?;
+    if table.name == AGGREGATED_EVENTS.name {
+        let told_by: Vec<_> =
+            ["time_window", "summary"].iter().filter_map(|name| batch.column_by_name(name)).collect();
+        let is_other = |row: &usize| told_by.iter().all(|column| column.is_null(*row));
+        if let Some(row) = (0..batch.num_rows()).find(is_other) {
+            let what = "no aggregated event: it has neither `timeWindow` nor `summary`".to_owned();
+            return Err(Error { kind: ErrorKind::Shape(what), record: Some(row), offset: None });
+        }
+    }
+    Ok(batch)
 }
 
 fn unpacked(table: &Table, batch: &RecordBatch) -> Result<RecordBatch, Error> {
@@ -317,7 +335,7 @@ fn list(text: &[u8], offset: usize, start: usize, goes_on: bool, rows: &mut Rows
 }
 
 /// The text up to the first byte that is not UTF-8, and what is wrong there.
-fn utf8(text: &[u8]) -> (&str, Option<Utf8Error>) {
+pub(super) fn utf8(text: &[u8]) -> (&str, Option<Utf8Error>) {
     match from_utf8(text) {
         Ok(text) => (text, None),
         Err(error) => {

@@ -232,16 +232,17 @@ impl Rows {
                 self.whole_list(text, list, offset)
             }
             (b'{', Outline { records: Some(value), .. }) => shape("`Records` is not an array", value),
-            (b'{', outline) => match self.only(&outline, text, start) {
+            (b'{', outline) => match self.single_record(&outline, text, start) {
                 Some(record) => self.one(text, record, offset),
+                None if outline.of_aggregated >= 2 => shape("an aggregated event among events", start),
                 None => shape(&format!("no `Records` among the keys {}", outline.some_keys()), start),
             },
             _ => shape("expected a JSON object or array", start),
         }
     }
 
-    /// Where the only record of a document begins that is no list of them.
-    fn only(&self, outline: &Outline, text: &str, start: usize) -> Option<usize> {
+    /// Where the record of a document begins that is no list of records.
+    fn single_record(&self, outline: &Outline, text: &str, start: usize) -> Option<usize> {
         if self.table.name == AGGREGATED_EVENTS.name {
             return (outline.of_aggregated >= 2).then_some(start);
         }

@@ -346,7 +346,8 @@ fn aggregated_events_are_rows_of_their_own() {
         let days = batch.column_by_name("event_date").expect("a column");
         assert_eq!(days.as_primitive::<arrow::datatypes::Date32Type>().value(1), 20_522);
     }
-    for document in ["7", "{}", r#"{"eventCategory":"Aggregated"}"#, "[7]", "[{]"] {
+    let mixed = format!(r#"[{},{{"eventTime":"2026-03-10T12:00:00Z"}}]"#, event(""));
+    for document in ["7", "{}", r#"{"eventCategory":"Aggregated"}"#, "[7]", "[{]", "[{}]", &mixed] {
         Decoder::new().decode_aggregated(document.as_bytes(), "o").expect_err(document);
     }
 }
@@ -361,7 +362,7 @@ fn check_parts(records: &[String], separator: &str) {
     assert!(content.len() > 3 * SMALL_BYTES);
     let whole = decode(content.as_bytes(), "o").unwrap();
     let one_by_one: Vec<String> = records.iter().map(|record| format!("[{record}]")).collect();
-    let single = Decoder::new().decode_each(one_by_one.iter().map(String::as_str), "o").unwrap();
+    let single = Decoder::new().decode_each(&CLOUDTRAIL, one_by_one.iter().map(String::as_str), "o").unwrap();
     assert_eq!(whole, single);
 }
 

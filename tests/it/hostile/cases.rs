@@ -143,7 +143,19 @@ fn deep_cases() -> Vec<Case> {
             "deep in an envelope",
             "some/where.json",
             format!(r#"{{"messageType":"DATA_MESSAGE","x":{},"logEvents":[]}}"#, nested(million)),
-            Expect::Empty,
+            refused(format!("{deep} (byte 291)")),
+        ),
+        case(
+            "a long string where a list should be",
+            "some/where.json",
+            format!("\"{{}}\"{{\"events\":\"{}\"}}", "\x7f".repeat(million)),
+            refused("an envelope is followed by something else (record 1, byte 4)"),
+        ),
+        case(
+            "a long string that is no record",
+            "some/where.json",
+            format!("\"{{{}\"", "\x7f".repeat(million)),
+            refused("invalid JSON: key must be a string (record 0)"),
         ),
         case(
             "open arrays in an envelope",
