@@ -10,7 +10,7 @@
 //! lines of flow logs are not for here: there the time is a field more.
 //!
 //! What the content begins with decides whether it is an envelope. Must never open part of an object: every message in
-//! it comes out, in order, or there is an error; and must never open what says of itself that it is a record.
+//! it comes out, in order, or there is an error; and must never open what has the version of a record, or `Records`.
 
 use std::borrow::Cow;
 
@@ -27,8 +27,8 @@ const MAX_MESSAGES: usize = 20_000_000;
 /// A time before a message is at most so long, with its blank: `2026-01-31T12:00:00.000000000+00:00 `.
 const MAX_TIME_BYTES: usize = 36;
 
-/// What of the beginning of a message tells which kind it is of.
-const HEAD_BYTES: usize = 4096;
+/// A record may be as deep in an envelope as anywhere.
+const MAX_LEVELS: usize = MAX_DEPTH + 2;
 
 /// The messages of an object's content, unescaped, in order; none when it is no envelope.
 pub fn open(text: &[u8]) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
@@ -38,24 +38,29 @@ pub fn open(text: &[u8]) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
         return Ok(None);
     }
     let (known, broken) = utf8(text);
-    let mut content = Content { text: known, messages: Vec::new(), opened: 0, most: usize::MAX };
+    let mut content = Content::new(known, broken.is_some());
     let read = content.read();
     if content.opened == 0 {
         // What is wrong with other content is for its own decoder to say.
         return Ok(None);
     }
     check_offsets(text.len())?;
-    let shifted = |error: Error| error.shifted(mark);
-    match broken {
-        Some(_) => Err(shifted(ErrorKind::Utf8.at(Some(content.messages.len()), known.len()))),
-        None => read.map_err(shifted).map(|()| Some(content.messages)),
+    let is_before = |error: &Error| error.offset.is_some_and(|offset| offset < known.len());
+    match read {
+        Err(error) if broken.is_none() || is_before(&error) => Err(error.shifted(mark)),
+        _ if broken.is_some() => {
+            // Of lines it is known how many records they are.
+            let record = content.is_exported.then_some(content.messages.len());
+            Err(ErrorKind::Utf8.at(record, known.len()).shifted(mark))
+        }
+        _ => Ok(Some(content.messages)),
     }
 }
 
 /// Whether content that begins like this is an envelope.
 pub fn begins(text: &[u8]) -> bool {
     let (_, text) = without_mark(text);
-    let mut content = Content { text: utf8(text).0, messages: Vec::new(), opened: 0, most: 1 };
+    let mut content = Content { most: 1, ..Content::new(utf8(text).0, false) };
     // Of a beginning, only what is whole in it can be read.
     !is_plain(text) && content.read().is_ok() && content.opened > 0
 }
@@ -82,7 +87,8 @@ fn exported(line: &[u8]) -> Option<&[u8]> {
 
 /// Decodes messages: each a CloudTrail document, or each a line of VPC flow logs.
 ///
-/// Errors name the message as the record, of flow logs the line that is not blank; a byte offset would be one inside the message, so there is none.
+/// Errors name the message as the record, of flow logs the line that is not blank; a byte offset would be one inside
+/// the message, so there is none.
 pub fn decode(
     messages: &[Cow<'_, str>],
     decoder: &mut Decoder,
@@ -92,7 +98,6 @@ pub fn decode(
         Err(Error { kind: ErrorKind::Shape(what.to_owned()), record: Some(record), offset: None })
     };
     let first = messages.iter().find(|message| !message.trim_ascii_start().is_empty());
-    let looks_like_flows = |message: &str| vpc_flow::looks_like(message.as_bytes()).is_some();
     if first.is_none_or(|message| is_json(message)) {
         let is_other = |message: &Cow<'_, str>| !is_json(message) && looks_like_flows(message);
         if let Some(other) = messages.iter().position(is_other) {
@@ -119,14 +124,21 @@ fn is_json(message: &str) -> bool {
     message.trim_ascii_start().starts_with('{')
 }
 
+fn looks_like_flows(message: &str) -> bool {
+    vpc_flow::looks_like(message.as_bytes()).is_some()
+}
+
 fn table_of(message: &str) -> &'static Table {
-    let head = &message.as_bytes()[..message.len().min(HEAD_BYTES)];
-    if likeness(head) == Likeness::Aggregated { &AGGREGATED_EVENTS } else { &CLOUDTRAIL }
+    if likeness(message.as_bytes()) == Likeness::Aggregated { &AGGREGATED_EVENTS } else { &CLOUDTRAIL }
 }
 
 /// Content, and what was opened of it.
 struct Content<'a> {
     text: &'a str,
+    /// Whether more follows that is no text.
+    is_cut: bool,
+    /// Whether it is lines of an exported log group.
+    is_exported: bool,
     messages: Vec<Cow<'a, str>>,
     /// How many documents, items of lists and lines were opened.
     opened: usize,
@@ -138,11 +150,16 @@ struct Content<'a> {
 type Span = (usize, usize);
 
 impl<'a> Content<'a> {
+    fn new(text: &'a str, is_cut: bool) -> Self {
+        Content { text, is_cut, is_exported: false, messages: Vec::new(), opened: 0, most: usize::MAX }
+    }
+
     /// Opens everything, up to the first thing that is no envelope.
     fn read(&mut self) -> Result<(), Error> {
         let bytes = self.text.as_bytes();
         let mut at = scan::blank(bytes, 0);
         if exported(&bytes[at..]).is_some() {
+            self.is_exported = true;
             return self.lines(at);
         }
         while at < bytes.len() && self.opened < self.most {
@@ -155,10 +172,10 @@ impl<'a> Content<'a> {
     /// The lines of an exported log group.
     fn lines(&mut self, mut at: usize) -> Result<(), Error> {
         for line in self.text[at..].split_inclusive('\n') {
-            if self.opened == self.most {
+            if self.opened == self.most || (self.is_cut && !line.ends_with('\n')) {
                 break;
             }
-            if !line.trim_ascii().is_empty() {
+            if time::parse_iso8601(line.trim_ascii().as_bytes()).is_none() && !line.trim_ascii().is_empty() {
                 let Some(message) = exported(line.trim_ascii_start().as_bytes()) else {
                     return self
                         .refused("no line of an exported log group: a time, a blank and a JSON object", at);
@@ -173,10 +190,14 @@ impl<'a> Content<'a> {
 
     /// The items of the list that begins at a byte; returns where it ends.
     fn list(&mut self, at: usize) -> Result<usize, Error> {
-        let mut items = Inside::new(self.text.as_bytes(), at, MAX_DEPTH);
+        let mut items = Inside::new(self.text.as_bytes(), at, MAX_LEVELS);
         while self.opened < self.most {
-            let Some(item) = items.member().map_err(|fault| self.error(fault))? else { break };
-            self.item(item.value, true)?;
+            let Some(item) = items.member().map_err(error)? else { break };
+            if self.text.as_bytes()[item.value] == b'[' {
+                self.list(item.value)?;
+            } else {
+                self.item(item.value, true)?;
+            }
         }
         Ok(items.end())
     }
@@ -186,8 +207,9 @@ impl<'a> Content<'a> {
         match self.text.as_bytes()[at] {
             b'{' => self.document(at, is_listed),
             b'"' => {
-                let end = scan::value(self.text.as_bytes(), at, 0).map_err(|fault| self.error(fault))?;
-                let message = string_of(&self.text[at..end]).filter(|text| is_json(text));
+                let end = scan::value(self.text.as_bytes(), at, 0).map_err(error)?;
+                let is_message = |text: &Cow<'_, str>| is_json(text) || looks_like_flows(text);
+                let message = string_of(&self.text[at..end]).filter(is_message);
                 let Some(message) = message else { return self.refused(NO_ENVELOPE, at) };
                 self.opened += 1;
                 self.add(message, at)?;
@@ -199,13 +221,13 @@ impl<'a> Content<'a> {
 
     fn document(&mut self, at: usize, is_listed: bool) -> Result<usize, Error> {
         let mut fields = Fields::default();
-        let mut inside = Inside::new(self.text.as_bytes(), at, MAX_DEPTH);
-        while let Some(member) = inside.member().map_err(|fault| self.error(fault))? {
+        let mut inside = Inside::new(self.text.as_bytes(), at, MAX_LEVELS);
+        while let Some(member) = inside.member().map_err(error)? {
             if !fields.note(self.text, member) {
                 return self.refused(NO_ENVELOPE, at);
             }
         }
-        let Some(envelope) = fields.envelope(self.text, is_listed) else {
+        let Some(envelope) = fields.envelope(self.text, is_listed || self.opened > 0) else {
             return self.refused(NO_ENVELOPE, at);
         };
         self.opened += 1;
@@ -220,8 +242,8 @@ impl<'a> Content<'a> {
 
     /// The messages below a key of every item of the list that begins at a byte.
     fn messages(&mut self, start: usize, key: &str) -> Result<(), Error> {
-        let mut items = Inside::new(self.text.as_bytes(), start, MAX_DEPTH);
-        while let Some(item) = items.member().map_err(|fault| self.error(fault))? {
+        let mut items = Inside::new(self.text.as_bytes(), start, MAX_LEVELS);
+        while let Some(item) = items.member().map_err(error)? {
             match self.below(key, item.value)? {
                 Some(message) => self.message(message)?,
                 None => return self.refused(&format!("an item of the list has no `{key}`"), item.value),
@@ -230,14 +252,16 @@ impl<'a> Content<'a> {
         Ok(())
     }
 
-    /// The value of the last field of this name of the object that begins at a byte.
+    /// The value of the field of this name of the object that begins at a byte.
     fn below(&self, key: &str, start: usize) -> Result<Option<Span>, Error> {
         let mut found = None;
         if self.text.as_bytes()[start] == b'{' {
-            let mut fields = Inside::new(self.text.as_bytes(), start, MAX_DEPTH);
-            while let Some(field) = fields.member().map_err(|fault| self.error(fault))? {
-                if key_of(self.text, field).is_some_and(|name| name == key) {
-                    found = Some((field.value, field.end));
+            let mut fields = Inside::new(self.text.as_bytes(), start, MAX_LEVELS);
+            while let Some(field) = fields.member().map_err(error)? {
+                if key_of(self.text, field).is_some_and(|name| name == key)
+                    && found.replace((field.value, field.end)).is_some()
+                {
+                    return self.refused(&format!("`{key}` is there twice"), start);
                 }
             }
         }
@@ -259,13 +283,14 @@ impl<'a> Content<'a> {
         Ok(())
     }
 
-    fn error(&self, fault: Fault) -> Error {
-        json_error(fault, Some(self.messages.len()), 0)
-    }
-
     fn refused<T>(&self, what: &str, at: usize) -> Result<T, Error> {
         Err(ErrorKind::Shape(what.to_owned()).at(Some(self.messages.len()), at))
     }
+}
+
+/// Where a document breaks off, it is not known which of its messages that is.
+fn error(fault: Fault) -> Error {
+    json_error(fault, None, 0)
 }
 
 const NO_ENVELOPE: &str = "an envelope is followed by something else";
@@ -295,45 +320,48 @@ struct Fields {
     message: Option<Span>,
     detail_type: Option<Span>,
     detail: Option<Span>,
-    /// Whether there are fields that an answer with `events` has not.
+    /// Whether there are fields that an answer of either has not.
     is_no_answer: bool,
 }
 
 impl Fields {
-    /// Notes a field; false when it is one that no envelope has, or has twice.
+    /// Notes a field, if it is of the type that such a field of an envelope has; false when it is one that no envelope
+    /// has, or has twice.
     fn note(&mut self, text: &str, member: Member) -> bool {
         let Some(key) = key_of(text, member) else { return true };
-        let place = match &*key {
+        let (place, first) = match &*key {
             // A record, or records.
-            "Records" | "eventVersion" | "eventTime" | "eventName" => return false,
-            "messageType" => &mut self.message_type,
-            "logEvents" => &mut self.log_events,
-            "events" => &mut self.log_group_events,
-            "Events" => &mut self.looked_up,
-            "CloudTrailEvent" => &mut self.cloudtrail_event,
-            "message" => &mut self.message,
-            "detail-type" => &mut self.detail_type,
-            "detail" => &mut self.detail,
-            "searchedLogStreams" | "nextToken" | "nextForwardToken" | "nextBackwardToken" => return true,
-            _ => {
-                self.is_no_answer = true;
+            "Records" | "eventVersion" => return false,
+            "messageType" => (&mut self.message_type, b'"'),
+            "logEvents" => (&mut self.log_events, b'['),
+            "events" => (&mut self.log_group_events, b'['),
+            "Events" => (&mut self.looked_up, b'['),
+            "CloudTrailEvent" => (&mut self.cloudtrail_event, b'"'),
+            "message" => (&mut self.message, b'"'),
+            "detail-type" => (&mut self.detail_type, b'"'),
+            "detail" => (&mut self.detail, b'{'),
+            key => {
+                self.is_no_answer |= !OF_ANSWERS.contains(&key);
                 return true;
             }
         };
-        place.replace((member.value, member.end)).is_none()
+        let found = text.as_bytes()[member.value];
+        if found == first {
+            return place.replace((member.value, member.end)).is_none();
+        }
+        self.is_no_answer |= found != b'n';
+        true
     }
 
     /// The envelope that has these fields; an `EventBridge` event is one only in a list, by itself it is read as it is.
     fn envelope(&self, text: &str, is_listed: bool) -> Option<Envelope> {
-        let begins_with = |(start, _): &Span, first| text[*start..].starts_with(first);
-        let list =
-            |span: Option<Span>, key| Some(Envelope::List(span.filter(|span| begins_with(span, '['))?, key));
-        let message = |span: Span| begins_with(&span, '"').then_some(Envelope::Message(span));
-        let kinds = [self.log_group_events, self.looked_up, self.cloudtrail_event, self.message, self.detail];
+        let list = |span: Option<Span>, key| Some(Envelope::List(span?, key));
+        let detail = self.detail_type.and(self.detail).filter(|_| is_listed);
+        let kinds = [self.log_group_events, self.looked_up, self.cloudtrail_event, self.message, detail];
         if let Some((start, end)) = self.message_type {
             return match string_of(&text[start..end]).as_deref() {
                 _ if kinds.iter().any(Option::is_some) => None,
-                Some("CONTROL_MESSAGE") => Some(Envelope::Nothing),
+                Some("CONTROL_MESSAGE") => self.log_events.map(|_| Envelope::Nothing),
                 Some("DATA_MESSAGE") => list(self.log_events, "message"),
                 _ => None,
             };
@@ -342,16 +370,29 @@ impl Fields {
             ([Some(_), None, None, None, None], None) if !self.is_no_answer => {
                 list(self.log_group_events, "message")
             }
-            ([None, Some(_), None, None, None], None) => list(self.looked_up, "CloudTrailEvent"),
-            ([None, None, Some(event), None, None], None) => message(event),
-            ([None, None, None, Some(text), None], None) => message(text),
-            ([None, None, None, None, Some(detail)], None) if is_listed && self.detail_type.is_some() => {
-                begins_with(&detail, '{').then_some(Envelope::Record(detail))
+            ([None, Some(_), None, None, None], None) if !self.is_no_answer => {
+                list(self.looked_up, "CloudTrailEvent")
             }
+            ([None, None, Some(text), None, None] | [None, None, None, Some(text), None], None) => {
+                Some(Envelope::Message(text))
+            }
+            ([None, None, None, None, Some(detail)], None) => Some(Envelope::Record(detail)),
             _ => None,
         }
     }
 }
+
+/// What else there is in an answer with events, as the clients of AWS write them.
+const OF_ANSWERS: [&str; 8] = [
+    "searchedLogStreams",
+    "nextToken",
+    "nextForwardToken",
+    "nextBackwardToken",
+    "NextToken",
+    "interleaved",
+    "ResponseMetadata",
+    "$metadata",
+];
 
 #[cfg(test)]
 mod tests {
@@ -410,6 +451,24 @@ mod tests {
         check(r#"[{"logStreamName":"s","message":"x","eventId":"1"}]"#, Some(&["x"]));
         check(r#"{"searchedLogStreams":[],"events":[],"nextToken":"x"}"#, Some(&[]));
         check(r#"[{"events":[]}]"#, Some(&[]));
+        check(r#"{"events":[{"message":"x"}],"NextToken":"y","ResponseMetadata":{}}"#, Some(&["x"]));
+        // Fields that are null, or of another type, are none of an envelope.
+        check(
+            r#"{"message":null,"CloudTrailEvent":"{}","eventName":"x","detail":{},"events":1}"#,
+            Some(&["{}"]),
+        );
+        check(r#"[[{"CloudTrailEvent":"{}"}],[{"CloudTrailEvent":"[]"},"{}"]]"#, Some(&["{}", "[]", "{}"]));
+        check(
+            r#"[{"detail-type":"x","detail":{}}]{"detail-type":"x","detail":{"a":1}}"#,
+            Some(&["{}", r#"{"a":1}"#]),
+        );
+        check("2026-03-10T12:00:00.000Z {}\n2026-03-10T12:00:00.000Z \n", Some(&["{}\n"]));
+        let flow =
+            "2 123456789010 eni-1 10.0.0.1 10.0.0.2 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK";
+        check(&format!("[\"{flow}\"]"), Some(&[flow]));
+        let deep = format!("{}{}", "[".repeat(MAX_DEPTH - 1), "]".repeat(MAX_DEPTH - 1));
+        let deep = format!(r#"{{"a":{deep}}}"#);
+        check(&format!(r#"[{{"detail-type":"x","detail":{deep}}}]"#), Some(&[&deep]));
         check("2026-03-10T12:00:00.123456+00:00 {}", Some(&["{}"]));
         check("\"{\\\"a\\\":1}\"\n\"{}\"", Some(&[r#"{"a":1}"#, "{}"]));
         check(r#"["{\"a\":1}"]"#, Some(&[r#"{"a":1}"#]));
@@ -438,10 +497,13 @@ mod tests {
             r#"{"events":[],"x":1}"#,
             r#"{"events":[],"eventVersion":"1.08"}"#,
             r#"{"events":[{"message":"{}"}],"Records":[{}]}"#,
-            r#"{"message":"{}","eventTime":null}"#,
+            r#"{"message":"{}","eventVersion":null}"#,
+            r#"{"messageType":"CONTROL_MESSAGE","eventID":"x"}"#,
+            r#"{"messageType":"DATA_MESSAGE","logEvents":[],"message":"x"}"#,
+            r#"[["a"]]"#,
             r#"{"message":"{}","message":"{}"}"#,
-            r#"{"eventName":"x","detail-type":"x","detail":{"eventName":"y"},"CloudTrailEvent":"{}"}"#,
-            r#"[{"eventName":"x","detail-type":"x","detail":{"eventName":"y"}}]"#,
+            r#"{"eventVersion":"x","detail-type":"x","detail":{"eventName":"y"},"CloudTrailEvent":"{}"}"#,
+            r#"[{"eventVersion":"x","detail-type":"x","detail":{"eventName":"y"}}]"#,
             r#"{"detail-type":"x","detail":{"eventName":"CloudTrailEvent"}}{"messageType":"logEvents"}"#,
             r#"[{"detail-type":"x","detail":[]}]"#,
             r#"[{"eventVersion":"1.08","requestParameters":{"detail-type":"x","detail":{}}}]"#,
@@ -477,16 +539,25 @@ mod tests {
             ),
             (r#"{"events":[{"message":"x"},7]}"#, "an item of the list has no `message` (record 1, byte 27)"),
             (r#"{"events":[{"message":7}]}"#, "a message is no text (record 0, byte 22)"),
+            (
+                r#"{"events":[{"message":"x"},{"message":"y","message":"z"}]}"#,
+                "`message` is there twice (record 1, byte 27)",
+            ),
             (r#"{"CloudTrailEvent":"\ud800"}"#, "a message is no text (record 0, byte 19)"),
-            ("\u{feff}{\"message\":\"x\"}{\"message\"}", "invalid JSON: expected `:` (record 1, byte 28)"),
+            ("\u{feff}{\"message\":\"x\"}{\"message\"}", "invalid JSON: expected `:` (byte 28)"),
         ] {
             let error = open(text.as_bytes()).expect_err(text);
             assert_eq!(error.to_string(), expected, "{text}");
         }
         let error = open(b"{\"message\":\"x\"}{\"message\":\"\xff\"}").expect_err("is no UTF-8");
-        assert_eq!(error.to_string(), "not valid UTF-8 (record 1, byte 27)");
+        assert_eq!(error.to_string(), "not valid UTF-8 (byte 27)");
+        let exported = b"2026-03-10T12:00:00.000Z {}\n2026-03-10T12:00:00.000Z {\"a\":\"\xff\"}\n";
+        let error = open(exported).expect_err("is no UTF-8");
+        assert_eq!(error.to_string(), "not valid UTF-8 (record 1, byte 59)");
+        let error = open(b"\"{}\" 7 \xff").expect_err("is no envelope first");
+        assert_eq!(error.to_string(), "an envelope is followed by something else (record 1, byte 5)");
         let error = open(b"[{\"message\":\"x\"},{\"message\":\"").expect_err("is cut");
-        assert_eq!(error.to_string(), "invalid JSON: EOF while parsing a value (record 1, byte 29)");
+        assert_eq!(error.to_string(), "invalid JSON: EOF while parsing a value (byte 29)");
         let lone = r#"{"CloudTrailEvent":"{}"}{"CloudTrailEvent":"\ud800"}"#;
         open(lone.as_bytes()).expect_err("a lone surrogate outside the record cannot be unescaped");
     }

@@ -113,7 +113,7 @@ impl Large {
 
 /// Whether the content that begins like this is records one after another, in a list or by themselves.
 fn is_events(text: &[u8]) -> bool {
-    cloudtrail::likeness(&text[..text.len().min(4096)]) == Likeness::Events && !envelope::begins(text)
+    cloudtrail::likeness(text) == Likeness::Events && !envelope::begins(text)
 }
 
 /// What came of reading an object for itself.

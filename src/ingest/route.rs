@@ -172,7 +172,7 @@ pub fn of_table(table: &Table) -> Kind {
 fn json_kind(kind: Kind, text: &[u8]) -> Kind {
     const SIBLINGS: [(&[u8], &str); 2] = [(b"\"configurationItems\"", "config"), (b"\"webaclId\"", "waf")];
     let head = &text[..text.len().min(4096)];
-    match cloudtrail::likeness(head) {
+    match cloudtrail::likeness(text) {
         Likeness::Events
             if kind == Kind::Aggregated && memchr::memmem::find(head, b"\"eventTime\"").is_none() =>
         {
@@ -278,6 +278,10 @@ mod tests {
     #[test]
     fn content_decides_where_it_is_clear() {
         let flows = b"2 123456789010 eni-1235b8ca123456789 172.31.16.139 172.31.16.21 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK\n";
+        let aggregated = format!(
+            r#"{{"Records":[{{"eventType":"AwsAggregatedEvent","eventVersion":"1.0","summary":"{}","timeWindow":{{}}}}]}}"#,
+            "x".repeat(5000)
+        );
         for (kind, text, expected) in [
             (Kind::CloudTrail, &flows[..], Kind::VpcFlow),
             (Kind::VpcFlow, br#"{"Records":[]}"#, Kind::CloudTrail),
@@ -303,6 +307,12 @@ mod tests {
                 Kind::CloudTrail,
                 br#"[{"eventVersion":"1.0","eventType":"AwsAggregatedEvent","timeWindow":{}}]"#,
                 Kind::Aggregated,
+            ),
+            (Kind::Unknown, aggregated.as_bytes(), Kind::Aggregated),
+            (
+                Kind::Unknown,
+                br#"{"requestParameters":{"a":"AwsAggregatedEvent","b":["AwsAggregatedEvent","timeWindow"]},"eventVersion":"1.08","eventTime":"x"}"#,
+                Kind::CloudTrail,
             ),
             (Kind::Unknown, br#"{"Records":[{"eventVersion":"1.08","x":"\"webaclId\""}]}"#, Kind::CloudTrail),
             (Kind::Unknown, b"hello", Kind::Unknown),

@@ -23,6 +23,7 @@ use super::columns::{AGGREGATED_EVENTS, CLOUDTRAIL, DIGESTS, Table};
 use super::{Error, ErrorKind, fill, without_mark};
 pub(super) use rows::MAX_DEPTH;
 use rows::{Listed, MAX_RECORD_BYTES, Rows};
+use scan::Inside;
 use split::Documents;
 
 /// Where less of a piece is left than this, it is not known yet what begins there.
@@ -377,10 +378,14 @@ pub enum Likeness {
     Other,
 }
 
-/// What the beginning of some JSON reads like.
-pub fn likeness(head: &[u8]) -> Likeness {
+/// In so many bytes, JSON that is a log has said what it is.
+const HEAD_BYTES: usize = 4096;
+
+/// What some JSON reads like, by its beginning.
+pub fn likeness(text: &[u8]) -> Likeness {
+    let head = &text[..text.len().min(HEAD_BYTES)];
     let has = |key: &[u8]| memchr::memmem::find(head, key).is_some();
-    if has(b"\"AwsAggregatedEvent\"") && has(b"\"timeWindow\"") && !has(b"\"eventTime\"") {
+    if has(b"\"AwsAggregatedEvent\"") && begins_aggregated(text) {
         return Likeness::Aggregated;
     }
     let start = head.trim_ascii_start();
@@ -393,6 +398,23 @@ pub fn likeness(head: &[u8]) -> Likeness {
     } else {
         Likeness::Other
     }
+}
+
+/// Whether the first record of some JSON is an aggregated event.
+fn begins_aggregated(text: &[u8]) -> bool {
+    let list = split::head(text).map(|head| scan::blank(text, head.start + 1));
+    let start = list.unwrap_or_else(|| scan::blank(text, 0));
+    let mut record = Inside::new(text, start, MAX_DEPTH);
+    while text.get(start) == Some(&b'{')
+        && let Ok(Some(member)) = record.member()
+    {
+        match member.key.map(|key| &text[key.start..key.quoted.end]) {
+            Some(b"\"timeWindow\"") => return true,
+            Some(b"\"eventTime\"") => return false,
+            _ => {}
+        }
+    }
+    false
 }
 
 #[cfg(test)]

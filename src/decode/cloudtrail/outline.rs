@@ -1,8 +1,8 @@
 //! What a document is, by its outermost keys: a list of records, one record, the event of a bus, an aggregated event, a
 //! digest, or none of them.
 //!
-//! The EventBridge event is that of the EventBridge user guide: `detail-type`, and the record in `detail`. Must never say
-//! of a document that is no JSON what it is.
+//! The EventBridge event is that of the EventBridge user guide: `detail-type`, and the record in `detail`. Must never
+//! say of a document that is no JSON what it is.
 
 use std::borrow::Cow;
 
