@@ -174,7 +174,7 @@ fn json_kind(kind: Kind, text: &[u8]) -> Kind {
     let head = &text[..text.len().min(4096)];
     match cloudtrail::likeness(text) {
         Likeness::Events
-            if kind == Kind::Aggregated && memchr::memmem::find(head, b"\"eventTime\"").is_none() =>
+            if kind == Kind::Aggregated && memchr::memmem::find(text, b"\"eventTime\"").is_none() =>
         {
             kind
         }

@@ -90,10 +90,10 @@ impl Decoder {
         self.rows.end(source_object)
     }
 
-    /// Whether the last object has rows, but nothing of an event in them: any list of JSON objects can be read as
+    /// The first record of the last object that has nothing of an event: any list of JSON objects can be read as
     /// records.
-    pub fn is_strange(&self) -> bool {
-        self.rows.lacks(&["event_version", "event_time", "event_name"])
+    pub fn strange_record(&self) -> Option<usize> {
+        self.rows.first_without(&["event_version", "event_time", "event_name"])
     }
 
     /// Drops the rows of the last object: it is something else, or the rest of its pieces cannot be had.
@@ -385,7 +385,7 @@ const HEAD_BYTES: usize = 4096;
 pub fn likeness(text: &[u8]) -> Likeness {
     let head = &text[..text.len().min(HEAD_BYTES)];
     let has = |key: &[u8]| memchr::memmem::find(head, key).is_some();
-    if has(b"\"AwsAggregatedEvent\"") && begins_aggregated(text) {
+    if (has(b"\"AwsAggregatedEvent\"") || !has(b"\"eventTime\"")) && begins_aggregated(text) {
         return Likeness::Aggregated;
     }
     let start = head.trim_ascii_start();
@@ -405,16 +405,18 @@ fn begins_aggregated(text: &[u8]) -> bool {
     let list = split::head(text).map(|head| scan::blank(text, head.start + 1));
     let start = list.unwrap_or_else(|| scan::blank(text, 0));
     let mut record = Inside::new(text, start, MAX_DEPTH);
+    let (mut has_window, mut has_others) = (false, false);
     while text.get(start) == Some(&b'{')
         && let Ok(Some(member)) = record.member()
     {
         match member.key.map(|key| &text[key.start..key.quoted.end]) {
-            Some(b"\"timeWindow\"") => return true,
+            Some(b"\"timeWindow\"") => has_window = true,
+            Some(b"\"summary\"" | b"\"eventType\"" | b"\"eventCategory\"") => has_others = true,
             Some(b"\"eventTime\"") => return false,
             _ => {}
         }
     }
-    false
+    has_window && has_others
 }
 
 #[cfg(test)]
