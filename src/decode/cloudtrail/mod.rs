@@ -90,10 +90,10 @@ impl Decoder {
         self.rows.end(source_object)
     }
 
-    /// The first record of the last object that has nothing of an event: any list of JSON objects can be read as
+    /// Whether the last object has rows, but nothing of an event in them: any list of JSON objects can be read as
     /// records.
-    pub fn strange_record(&self) -> Option<usize> {
-        self.rows.first_without(&["event_version", "event_time", "event_name"])
+    pub fn is_strange(&self) -> bool {
+        self.rows.lacks(&["event_version", "event_time", "event_name"])
     }
 
     /// Drops the rows of the last object: it is something else, or the rest of its pieces cannot be had.

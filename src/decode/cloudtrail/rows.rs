@@ -198,12 +198,11 @@ impl Rows {
         rows
     }
 
-    /// The number of the first row of the object at hand that has nothing in these columns.
-    pub fn first_without(&self, names: &[&str]) -> Option<usize> {
-        let columns: Vec<&Column> =
-            names.iter().filter_map(|name| self.columns.get(self.table.index_of(name)?)).collect();
-        let is_null = |row: &usize| columns.iter().all(|column| column.is_null_in(*row..*row + 1));
-        (self.first..self.count).find(is_null).map(|row| row - self.first)
+    /// Whether the object at hand has rows, and none of them has anything in these columns.
+    pub fn lacks(&self, names: &[&str]) -> bool {
+        let rows = self.first..self.count;
+        let columns = names.iter().filter_map(|name| self.table.index_of(name));
+        !rows.is_empty() && columns.into_iter().all(|index| self.columns[index].is_null_in(rows.clone()))
     }
 
     /// Drops the rows of the object at hand, which may have ended: it cannot be read as a whole.
