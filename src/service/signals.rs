@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 /// Signals that come this soon after another are the same one: `timeout` sends one to the process and one to its group.
-const SAME: Duration = Duration::from_millis(500);
+const ONE_SIGNAL: Duration = Duration::from_millis(500);
 
 /// SIGTERM and SIGINT; they no longer end the process by themselves.
 pub(super) struct StopSignals {
@@ -35,7 +35,7 @@ impl StopSignals {
 
     async fn next(&mut self) {
         if let Some(last) = self.last {
-            tokio::time::sleep_until(last + SAME).await;
+            tokio::time::sleep_until(last + ONE_SIGNAL).await;
             // What came meanwhile, or before somebody asked.
             while self.received().now_or_never().is_some() {}
         }
