@@ -192,12 +192,16 @@ impl<'a> Content<'a> {
     fn list(&mut self, at: usize) -> Result<usize, Error> {
         let mut items = Inside::new(self.text.as_bytes(), at, MAX_LEVELS);
         while self.opened < self.most {
-            let Some(item) = items.member().map_err(error)? else { break };
-            if self.text.as_bytes()[item.value] == b'[' {
-                self.list(item.value)?;
+            let Some((_, item)) = items.begin().map_err(error)? else { break };
+            let bytes = self.text.as_bytes();
+            let end = if scan::byte(bytes, item).map_err(error)? == b'[' {
+                // Found to be no deeper than may be, before it is gone into.
+                scan::value(bytes, item, MAX_LEVELS).map_err(error)?;
+                self.list(item)?
             } else {
-                self.item(item.value, true)?;
-            }
+                self.item(item, true)?
+            };
+            items.go_on(end);
         }
         Ok(items.end())
     }
@@ -235,7 +239,7 @@ impl<'a> Content<'a> {
             Envelope::Nothing => {}
             Envelope::Message(span) => self.message(span)?,
             Envelope::Record((start, end)) => self.add(Cow::Borrowed(&self.text[start..end]), start)?,
-            Envelope::List((start, _), key) => self.messages(start, key)?,
+            Envelope::List(start, key) => self.messages(start, key)?,
         }
         Ok(inside.end())
     }
@@ -243,29 +247,32 @@ impl<'a> Content<'a> {
     /// The messages below a key of every item of the list that begins at a byte.
     fn messages(&mut self, start: usize, key: &str) -> Result<(), Error> {
         let mut items = Inside::new(self.text.as_bytes(), start, MAX_LEVELS);
-        while let Some(item) = items.member().map_err(error)? {
-            match self.below(key, item.value)? {
+        while let Some((_, item)) = items.begin().map_err(error)? {
+            let (message, end) = self.below(key, item)?;
+            match message {
                 Some(message) => self.message(message)?,
-                None => return self.refused(&format!("an item of the list has no `{key}`"), item.value),
+                None => return self.refused(&format!("an item of the list has no `{key}`"), item),
             }
+            items.go_on(end);
         }
         Ok(())
     }
 
-    /// The value of the field of this name of the object that begins at a byte.
-    fn below(&self, key: &str, start: usize) -> Result<Option<Span>, Error> {
+    /// The value of the field of this name of the object that begins at a byte, and where the object ends.
+    fn below(&self, key: &str, start: usize) -> Result<(Option<Span>, usize), Error> {
         let mut found = None;
-        if self.text.as_bytes()[start] == b'{' {
-            let mut fields = Inside::new(self.text.as_bytes(), start, MAX_LEVELS);
-            while let Some(field) = fields.member().map_err(error)? {
-                if key_of(self.text, field).is_some_and(|name| name == key)
-                    && found.replace((field.value, field.end)).is_some()
-                {
-                    return self.refused(&format!("`{key}` is there twice"), start);
-                }
+        let mut fields = Inside::new(self.text.as_bytes(), start, MAX_LEVELS);
+        if self.text.as_bytes().get(start) != Some(&b'{') {
+            return Ok((found, start));
+        }
+        while let Some(field) = fields.member().map_err(error)? {
+            if key_of(self.text, field).is_some_and(|name| name == key)
+                && found.replace((field.value, field.end)).is_some()
+            {
+                return self.refused(&format!("`{key}` is there twice"), start);
             }
         }
-        Ok(found)
+        Ok((found, fields.end()))
     }
 
     fn message(&mut self, (start, end): Span) -> Result<(), Error> {
@@ -303,8 +310,8 @@ enum Envelope {
     Message(Span),
     /// One record, an object.
     Record(Span),
-    /// A list of objects, each with a message below this key.
-    List(Span, &'static str),
+    /// A list of objects, which begins at a byte, each with a message below this key.
+    List(usize, &'static str),
 }
 
 /// The fields of a document that tell which envelope it is.
@@ -355,7 +362,7 @@ impl Fields {
 
     /// The envelope that has these fields; an `EventBridge` event is one only in a list, by itself it is read as it is.
     fn envelope(&self, text: &str, is_listed: bool) -> Option<Envelope> {
-        let list = |span: Option<Span>, key| Some(Envelope::List(span?, key));
+        let list = |span: Option<Span>, key| Some(Envelope::List(span?.0, key));
         let detail = self.detail_type.and(self.detail).filter(|_| is_listed);
         let kinds = [self.log_group_events, self.looked_up, self.cloudtrail_event, self.message, detail];
         if let Some((start, end)) = self.message_type {

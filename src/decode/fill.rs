@@ -34,6 +34,9 @@ const DISTINCT_PERCENT: usize = 50;
 /// Fewer texts than this say nothing about a column.
 const TELLING_ROWS: usize = 512;
 
+/// A column with this much text makes room for as much again.
+const MUCH_TEXT_BYTES: usize = 256 << 10;
+
 /// After so many batches it is tried again whether a column repeats.
 const RETRY_BATCHES: u32 = 32;
 
@@ -53,9 +56,10 @@ pub struct Texts {
 const MARKS: usize = 64;
 
 impl Texts {
-    fn new(is_shared: bool) -> Self {
-        let marked = Vec::new();
-        Texts { numbering: Numbering::default(), ends: vec![0], text: String::new(), is_shared, marked }
+    /// With room for so many bytes of them.
+    fn new(is_shared: bool, bytes: usize) -> Self {
+        let (text, marked) = (String::with_capacity(bytes), Vec::new());
+        Texts { numbering: Numbering::default(), ends: vec![0], text, is_shared, marked }
     }
 
     /// How many texts there are.
@@ -105,7 +109,7 @@ impl Texts {
     pub fn container(&self, bytes: &[u8]) -> Option<(u32, usize)> {
         let number = *self.marked.get(mark_of_container(bytes)?)?;
         let text = self.get(number).as_bytes();
-        (number != NULL && bytes.starts_with(text)).then_some((number, text.len()))
+        (number != NULL && begins_with(bytes, text)).then_some((number, text.len()))
     }
 
     /// The number of a text that stands in JSON as it is, without escapes, at the beginning of these bytes;
@@ -122,7 +126,7 @@ impl Texts {
     pub fn quoted(&self, bytes: &[u8]) -> Option<(u32, usize)> {
         let number = *self.marked.get(mark_of_quoted(bytes)?)?;
         let text = self.get(number).as_bytes();
-        let is_it = number != NULL && bytes.get(text.len()) == Some(&b'"') && bytes.starts_with(text);
+        let is_it = number != NULL && bytes.get(text.len()) == Some(&b'"') && begins_with(bytes, text);
         is_it.then_some((number, text.len()))
     }
 
@@ -137,6 +141,22 @@ impl Texts {
     fn into_array(self) -> Result<StringArray, ArrowError> {
         let ends = OffsetBuffer::new(ScalarBuffer::from(self.ends));
         StringArray::try_new(ends, Buffer::from_vec(self.text.into_bytes()), None)
+    }
+}
+
+/// Whether some bytes begin with a text. Most texts are short: they are compared as two numbers, for which no call is
+/// needed.
+#[inline]
+pub fn begins_with(bytes: &[u8], text: &[u8]) -> bool {
+    let Some(bytes) = bytes.get(..text.len()) else { return false };
+    match text.len() {
+        8..16 => {
+            bytes.first_chunk::<8>() == text.first_chunk() && bytes.last_chunk::<8>() == text.last_chunk()
+        }
+        16..32 => {
+            bytes.first_chunk::<16>() == text.first_chunk() && bytes.last_chunk::<16>() == text.last_chunk()
+        }
+        _ => bytes == text,
     }
 }
 
@@ -193,7 +213,7 @@ impl Default for TextColumn {
 impl TextColumn {
     /// An empty column.
     pub fn new() -> Self {
-        TextColumn { rows: Vec::new(), len: 0, texts: Texts::new(true), unshared_batches: 0 }
+        TextColumn { rows: Vec::new(), len: 0, texts: Texts::new(true, 0), unshared_batches: 0 }
     }
 
     /// Sets the text of a row.
@@ -258,6 +278,19 @@ impl TextColumn {
         self.texts.text.len()
     }
 
+    /// For each row the number of its text, or [`NULL`]; empty when all are. They are to be given back.
+    pub fn take_numbers(&mut self) -> Vec<u32> {
+        if !self.rows.is_empty() {
+            self.rows.resize(self.len, NULL);
+        }
+        std::mem::take(&mut self.rows)
+    }
+
+    /// Gives back what was taken.
+    pub fn give_numbers(&mut self, numbers: Vec<u32>) {
+        self.rows = numbers;
+    }
+
     /// The text of a row.
     #[inline]
     pub fn get(&self, row: usize) -> Option<&str> {
@@ -272,7 +305,7 @@ impl TextColumn {
         if self.rows.is_empty() {
             // Texts that no row has are those of rows that were dropped.
             if self.texts.len() > 0 {
-                self.texts = Texts::new(self.texts.is_shared);
+                self.texts = Texts::new(self.texts.is_shared, 0);
             }
             return Ok(Arc::new(NullArray::new(len)));
         }
@@ -285,7 +318,10 @@ impl TextColumn {
         } else {
             self.unshared_batches = self.unshared_batches.saturating_sub(1);
         }
-        let texts = std::mem::replace(&mut self.texts, Texts::new(self.unshared_batches == 0));
+        // A column that holds much holds about as much the next time: growing to it again would copy most of it.
+        let much = Some(self.bytes()).filter(|bytes| *bytes >= MUCH_TEXT_BYTES);
+        let new = Texts::new(self.unshared_batches == 0, much.map_or(0, |bytes| bytes + bytes / 8));
+        let texts = std::mem::replace(&mut self.texts, new);
         let mut rows = std::mem::take(&mut self.rows);
         let nulls = (there < rows.len())
             .then(|| NullBuffer::new(BooleanBuffer::collect_bool(rows.len(), |row| rows[row] != NULL)));
@@ -369,6 +405,28 @@ impl Column {
             Column::Int32(values) => values[row] = i32::try_from(cell).unwrap_or_default(),
             Column::Int64(values) => values[row] = (cell != NO_CELL).then_some(cell),
             Column::Date(values) => values[row] = i32::try_from(cell).ok(),
+        }
+    }
+
+    /// Sets all rows, each to the cell of a number or, of [`NULL`], to null.
+    pub fn set_cells(&mut self, numbers: &[u32], cells: &[i64]) {
+        let cells = numbers.iter().map(|number| cells.get(*number as usize).copied().unwrap_or(NO_CELL));
+        match self {
+            Column::Text(column) => {
+                column.rows.clear();
+                column.rows.extend(cells.map(|cell| u32::try_from(cell).unwrap_or(NULL)));
+                if column.rows.iter().all(|number| *number == NULL) {
+                    column.rows.clear();
+                }
+            }
+            Column::Bool(values) => {
+                let values = values.iter_mut().zip(cells);
+                values.for_each(|(value, cell)| *value = u8::try_from(cell).unwrap_or(NO_BOOL));
+            }
+            Column::Time(values) => values.iter_mut().zip(cells).for_each(|(value, cell)| *value = cell),
+            Column::Int32(_) | Column::Int64(_) | Column::Date(_) => {
+                (0..).zip(cells).for_each(|(row, cell)| self.set_cell(row, cell));
+            }
         }
     }
 

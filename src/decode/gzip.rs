@@ -147,22 +147,27 @@ pub fn inflate_pieces(
 
 /// Inflates data of one member in one call, when the size that the trailer claims is at most `most_bytes`.
 ///
-/// False when that does not work out for any reason: the streaming inflater then finds out why. `libdeflater` does
-/// not say where the member ended. The member's trailer is known once its content is, though, and when those eight
-/// bytes are found only at the very end of the data, the member ends there and is the only one.
+/// False when that does not work out for any reason: the streaming inflater then finds out why. `libdeflater` checks
+/// the trailer of the first member, but does not say where it is. [`ends_with_its_trailer`] does.
 fn inflate_single(input: &[u8], most_bytes: usize, out: &mut Vec<u8>) -> bool {
-    let Some((body, trailer)) = input.split_last_chunk::<TRAILER_BYTES>() else { return false };
+    let Some((_, trailer)) = input.split_last_chunk::<TRAILER_BYTES>() else { return false };
     let claimed = u32::from_le_bytes([trailer[4], trailer[5], trailer[6], trailer[7]]) as usize;
     if claimed > most_bytes || claimed > input.len().saturating_mul(MAX_RATIO) {
         return false;
     }
     // Whatever `out` holds is overwritten: only what it grows by has to be zeroed.
     out.resize(claimed, 0);
-    if Decompressor::new().gzip_decompress(input, out) != Ok(claimed) {
-        return false;
-    }
-    let checksum = libdeflater::crc32(out).to_le_bytes();
-    trailer.starts_with(&checksum) && memmem::find(input, trailer) == Some(body.len())
+    Decompressor::new().gzip_decompress(input, out) == Ok(claimed)
+        && ends_with_its_trailer(input, *trailer, out)
+}
+
+/// Whether the member whose content this is, and whose trailer was checked, is all of the data: it is when its trailer
+/// is found only at the very end. The size in it is known to be the one in the last eight bytes; where that is there
+/// nowhere else, the content need not be read again for its checksum.
+fn ends_with_its_trailer(input: &[u8], trailer: [u8; TRAILER_BYTES], content: &[u8]) -> bool {
+    let is_only_at_the_end = |part: &[u8]| memmem::find(input, part) == Some(input.len() - part.len());
+    is_only_at_the_end(&trailer[4..])
+        || (trailer.starts_with(&libdeflater::crc32(content).to_le_bytes()) && is_only_at_the_end(&trailer))
 }
 
 /// Inflates member by member, growing `out` as content appears.

@@ -192,8 +192,10 @@ fn encode_day(
                 column::encode(&arrays, rows, wanted(table, *index, of), pages)
             })
             .collect();
+        let chunks = chunks.map_err(failed)?;
+        writer.inner_mut().reserve(chunks.iter().map(|chunk| chunk.bytes.len()).sum());
         let mut group = writer.next_row_group().map_err(failed)?;
-        for chunk in chunks.map_err(failed)? {
+        for chunk in chunks {
             group.append_column(&chunk.bytes, chunk.close).map_err(failed)?;
         }
         group.close().map_err(failed)?;

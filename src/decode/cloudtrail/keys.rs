@@ -3,6 +3,7 @@
 //! Must never know a field by name: everything comes from the table of columns.
 
 use crate::decode::columns::Table;
+use crate::decode::fill::begins_with;
 
 /// The longest key that has a bucket of its own; no CloudTrail field is longer.
 const LONGEST: usize = 40;
@@ -114,7 +115,7 @@ impl Keys {
     #[inline]
     pub fn likely(&self, before: usize, text: &[u8]) -> Option<(Target, usize)> {
         let Top { literal, target } = &self.top[self.after[before]];
-        (!literal.is_empty() && text.starts_with(literal)).then_some((*target, literal.len()))
+        (!literal.is_empty() && begins_with(text, literal)).then_some((*target, literal.len()))
     }
 
     /// Remembers which key comes after another.
@@ -126,6 +127,12 @@ impl Keys {
     #[inline]
     pub fn columns_below(&self, level: u16) -> &[u16] {
         &self.below[usize::from(level)]
+    }
+
+    /// The column of the object in the record whose keys these are.
+    pub fn of_level(&self, level: u16) -> Option<u16> {
+        let mut targets = self.levels[0].by_length.iter().flatten().map(|(_, target)| target);
+        targets.find(|target| target.level == Some(level))?.column
     }
 
     /// The levels of the objects directly in the record.

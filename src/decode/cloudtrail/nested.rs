@@ -18,10 +18,14 @@ pub struct Group {
     pub level: u16,
     /// The columns, with that of the actor at the end.
     pub columns: Vec<u16>,
+    /// The column of the object itself.
+    pub of: usize,
     /// Who acted, where it tells.
     pub actor: Option<Actor>,
-    /// What they hold, for each distinct text of the object.
-    pub cells: Vec<i64>,
+    /// What each of the columns holds, for each distinct text of the object.
+    pub cells: Vec<Vec<i64>>,
+    /// Room for what they hold of one object.
+    pub at_hand: Vec<i64>,
 }
 
 /// The column of who acted, and where that is taken from: the first of these that is there and not empty.
@@ -53,7 +57,23 @@ impl Group {
         if let Some(column) = actor.as_ref().and_then(|actor| u16::try_from(actor.column).ok()) {
             columns.push(column);
         }
-        Group { level, columns, actor, cells: Vec::new() }
+        let of = keys.of_level(level).map_or(usize::MAX, usize::from);
+        let (cells, at_hand) = (vec![Vec::new(); columns.len()], vec![NO_CELL; columns.len()]);
+        Group { level, columns, of, actor, cells, at_hand }
+    }
+
+    /// Whether it is known what is inside of the object whose text has this number.
+    pub fn has(&self, number: u32) -> bool {
+        self.cells.first().is_some_and(|cells| (number as usize) < cells.len())
+    }
+
+    /// Notes what is inside of the object whose text has this number. A text is met for the first time in the order of
+    /// its number; those between were of no object.
+    pub fn keep(&mut self, number: u32, found: &[i64]) {
+        for (cells, found) in self.cells.iter_mut().zip(found) {
+            cells.resize(number as usize, NO_CELL);
+            cells.push(*found);
+        }
     }
 }
 

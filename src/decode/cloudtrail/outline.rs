@@ -34,7 +34,8 @@ pub struct Outline<'a> {
 /// Keys that are shown of a document that is nothing known.
 const SHOWN_KEYS: usize = 5;
 
-const OF_RECORD: [&str; 3] = ["eventVersion", "eventTime", "eventName"];
+/// The keys of a record that tell it.
+pub const OF_RECORD: [&str; 3] = ["eventVersion", "eventTime", "eventName"];
 const OF_DIGEST: [&str; 3] = ["digestStartTime", "digestEndTime", "digestS3Object"];
 const OF_AGGREGATED: [&str; 3] = ["eventCategory", "timeWindow", "summary"];
 

@@ -12,10 +12,10 @@ use arrow::record_batch::RecordBatch;
 use super::fault::json_error;
 use super::keys::{Keys, Target};
 use super::nested::{Group, Nested};
-use super::outline::Outline;
+use super::outline::{OF_RECORD, Outline};
 use super::scan::{self, Fault, Inside, What};
 use super::unescape::unescaped;
-use crate::decode::columns::{AGGREGATED_EVENTS, DIGESTS, Kind, Table};
+use crate::decode::columns::{AGGREGATED_EVENTS, CLOUDTRAIL, DIGESTS, Kind, Table};
 use crate::decode::fill::{self, Column, NO_CELL, NO_TIME, TextColumn};
 use crate::decode::time;
 use crate::decode::{Error, ErrorKind};
@@ -215,6 +215,9 @@ impl Rows {
     pub fn read(&mut self, text: &str, offset: usize) -> Result<(), Error> {
         let bytes = text.as_bytes();
         let start = scan::blank(bytes, 0);
+        if self.event(text, start, offset)? {
+            return Ok(());
+        }
         let outline = Outline::of(text, start).map_err(|fault| json_error(fault, None, offset))?;
         let shape = |what: &str, at: usize| Err(ErrorKind::Shape(what.to_owned()).at(None, offset + at));
         if self.is_digest() {
@@ -239,6 +242,44 @@ impl Rows {
             },
             _ => shape("expected a JSON object or array", start),
         }
+    }
+
+    /// Adds a document that is the record of an event and shows it by its keys, as most do, in one walk; false, and
+    /// nothing is added, when it is to be looked at first: it is something else, or wrong.
+    fn event(&mut self, text: &str, start: usize, offset: usize) -> Result<bool, Error> {
+        let bytes = text.as_bytes();
+        let begins_like_one = || {
+            let key = scan::key(bytes, scan::blank(bytes, start + 1)).ok()?;
+            self.keys.find(0, &bytes[key.start + 1..key.quoted.end - 1])?.column
+        };
+        if self.table.name != CLOUDTRAIL.name
+            || bytes.get(start) != Some(&b'{')
+            || begins_like_one().is_none()
+        {
+            return Ok(false);
+        }
+        self.grow(1, offset + start)?;
+        let end = self.record(self.count, text, start);
+        if end.is_ok_and(|end| scan::blank(bytes, end) == bytes.len()) && self.is_event(text) {
+            self.count += 1;
+            self.check_size()?;
+            return Ok(true);
+        }
+        self.columns.iter_mut().for_each(|column| column.resize(self.count));
+        Ok(false)
+    }
+
+    /// Whether the record at hand, with these keys, can be nothing but that of an event.
+    fn is_event(&self, text: &str) -> bool {
+        let is_seen = |name: &&str| {
+            let column = self.keys.find(0, name.as_bytes()).and_then(|target| target.column);
+            column.is_some_and(|column| self.record.seen & (1_u128 << column) != 0)
+        };
+        let is_other = |(key, _): &Span| match scan::key(text.as_bytes(), *key) {
+            Ok(key) => key.quoted.is_escaped || text[key.start..key.quoted.end] == *"\"Records\"",
+            Err(_) => true,
+        };
+        OF_RECORD.into_iter().filter(is_seen).count() >= 2 && !self.record.others.iter().any(is_other)
     }
 
     /// Where the record of a document begins that is no list of records.
@@ -271,10 +312,10 @@ impl Rows {
 
     /// All rows as a batch, text columns as dictionaries; nothing is left.
     pub fn finish(&mut self) -> Result<RecordBatch, Error> {
+        self.fill_groups();
         self.fill_dates();
         let failed = |error| ErrorKind::Shape(format!("rows do not fit a batch: {error}")).nowhere();
         let arrays = self.columns.iter_mut().map(Column::finish).collect::<Result<_, _>>().map_err(failed)?;
-        self.groups.iter_mut().for_each(|group| group.cells.clear());
         (self.first, self.count) = (0, 0);
         fill::batch(self.table, arrays).map_err(failed)
     }
@@ -528,26 +569,45 @@ impl Rows {
         }
     }
 
-    /// Fills the columns from inside an object whose text has this number in its own column.
+    /// Reads what is inside of an object whose text has this number in its own column, unless that was done before; the
+    /// columns from inside are filled at the end, but where each text is a new one.
     fn group(&mut self, row: usize, text: &str, column: usize, level: u16, number: u32, value: usize) {
         let Rows { columns, groups, keys, table, .. } = self;
         let Some(group) = groups.iter_mut().find(|group| group.level == level) else { return };
         let is_shared = matches!(&columns[column], Column::Text(text) if text.texts.is_shared());
-        let width = group.columns.len();
-        let mut start = number as usize * width;
-        if !is_shared || start >= group.cells.len() {
-            // A text is met for the first time in the order of its number, unless it was no object then.
-            start = if is_shared { start } else { 0 };
-            group.cells.resize(start + width, NO_CELL);
-            let cells = &mut group.cells[start..];
-            cells.fill(NO_CELL);
-            Nested { columns, keys, table, text, below: &group.columns }.read(level, value, cells);
-            if let Some(actor) = &group.actor {
-                actor.fill(columns, &group.columns, cells);
+        if is_shared && group.has(number) {
+            return;
+        }
+        let mut cells = std::mem::take(&mut group.at_hand);
+        cells.fill(NO_CELL);
+        Nested { columns, keys, table, text, below: &group.columns }.read(level, value, &mut cells);
+        if let Some(actor) = &group.actor {
+            actor.fill(columns, &group.columns, &mut cells);
+        }
+        if is_shared {
+            group.keep(number, &cells);
+        } else {
+            for (below, cell) in group.columns.iter().zip(&cells) {
+                columns[usize::from(*below)].set_cell(row, *cell);
             }
         }
-        for (below, cell) in group.columns.iter().zip(&group.cells[start..start + width]) {
-            columns[usize::from(*below)].set_cell(row, *cell);
+        group.at_hand = cells;
+    }
+
+    /// Fills the columns from inside of objects that were read once for each distinct text.
+    fn fill_groups(&mut self) {
+        for group in &mut self.groups {
+            let Some(Column::Text(of)) = self.columns.get_mut(group.of) else { continue };
+            if of.texts.is_shared() {
+                let numbers = of.take_numbers();
+                for (below, cells) in group.columns.iter().zip(&group.cells) {
+                    self.columns[usize::from(*below)].set_cells(&numbers, cells);
+                }
+                if let Column::Text(of) = &mut self.columns[group.of] {
+                    of.give_numbers(numbers);
+                }
+            }
+            group.cells.iter_mut().for_each(Vec::clear);
         }
     }
 

@@ -1,8 +1,10 @@
 //! Strict JSON, looked at where it stands: where a value ends, and nothing else.
 //!
-//! No tape, no tree, no copy: whoever wants a value takes its bytes. Strings are looked at eight bytes at a time. What
+//! No tape, no tree, no copy: whoever wants a value takes its bytes. Strings are looked at sixteen bytes at a time. What
 //! is JSON is what RFC 8259 says, with numbers of any size and escapes that are no characters; must never take
 //! anything else, and must never read beyond the text: what ends too early is [`What::End`], for those who have more.
+
+use wide::u8x16;
 
 /// More levels than this are never read, whatever is asked for.
 const MOST_LEVELS: usize = 320;
@@ -114,27 +116,21 @@ pub fn string(text: &[u8], start: usize) -> Result<Quoted, Fault> {
     }
 }
 
-/// A byte in each of eight.
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = ONES << 7;
-const QUOTES: u64 = u64::from_le_bytes([b'"'; 8]);
-const BACKSLASHES: u64 = u64::from_le_bytes([b'\\'; 8]);
+/// Bytes that are looked at at once.
+const BLOCK: usize = 16;
 
 /// The first quote, backslash or control character; the end of the text when there is none.
 #[inline]
 fn special(text: &[u8], mut at: usize) -> usize {
-    while let Some(word) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        let word = u64::from_le_bytes(*word);
-        let (quote, backslash) = (word ^ QUOTES, word ^ BACKSLASHES);
-        // The lowest high bit is right; those above it may come from a borrow.
-        let found = (quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash)
-            | (word.wrapping_sub(ONES * 0x20) & !word);
-        let found = found & HIGH;
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        let block = u8x16::new(*block);
+        let control = block.min(u8x16::splat(0x1f)).simd_eq(block);
+        let found = control | block.simd_eq(u8x16::splat(b'"')) | block.simd_eq(u8x16::splat(b'\\'));
+        let found = found.to_bitmask();
         if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
+            return at + found.trailing_zeros() as usize;
         }
-        at += 8;
+        at += BLOCK;
     }
     let rest = text.get(at..).unwrap_or_default();
     at + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len())
@@ -293,6 +289,15 @@ impl<'a> Inside<'a> {
 
     /// The next field or item, or nothing when the container ends.
     pub fn member(&mut self) -> Result<Option<Member>, Fault> {
+        let Some((key, start)) = self.begin()? else { return Ok(None) };
+        let end = value(self.text, start, self.levels)?;
+        self.go_on(end);
+        Ok(Some(Member { key, value: start, end }))
+    }
+
+    /// The key of the next field, or none of an item, and where its value begins, or nothing when the container ends.
+    /// The value is for the caller to read, who then has to say where it ends.
+    pub fn begin(&mut self) -> Result<Option<(Option<Key>, usize)>, Fault> {
         let text = self.text;
         let mut at = blank(text, self.at);
         match (byte(text, at)?, self.is_object) {
@@ -306,10 +311,12 @@ impl<'a> Inside<'a> {
             (_, false) => return Fault::syntax(at, "expected `,` or `]`"),
         }
         let key = if self.is_object { Some(key(text, at)?) } else { None };
-        let start = key.map_or(at, |key| key.value);
-        let end = value(text, start, self.levels)?;
+        Ok(Some((key, key.map_or(at, |key| key.value))))
+    }
+
+    /// Goes on after a value that began, and ends before a byte.
+    pub fn go_on(&mut self, end: usize) {
         (self.at, self.is_first) = (end, false);
-        Ok(Some(Member { key, value: start, end }))
     }
 
     /// After the last member: where the container ends.

@@ -3,6 +3,7 @@
 //! Must never copy text: a field is a span of the source.
 
 use memchr::memchr;
+use wide::u8x16;
 
 use super::header::{self, Header};
 use crate::decode::{Error, ErrorKind};
@@ -146,22 +147,12 @@ fn marks(bytes: &[u8], from: usize) -> u64 {
 
 #[inline]
 fn marks_of(block: &[u8; BLOCK]) -> u64 {
-    // Brings the lowest bits of eight bytes together in the highest byte.
-    const GATHER: u64 = 0x0102_0408_1020_4080;
-    let (words, _) = block.as_chunks::<8>();
-    (0..).zip(words).fold(0, |marks, (at, word)| {
-        let low = low_bytes(u64::from_le_bytes(*word)) >> 7;
-        marks | (low.wrapping_mul(GATHER) >> 56) << (8 * at)
+    let (sixteens, _) = block.as_chunks::<16>();
+    (0..).zip(sixteens).fold(0, |marks, (at, sixteen)| {
+        let sixteen = u8x16::new(*sixteen);
+        let low = sixteen.min(u8x16::splat(b' ')).simd_eq(sixteen);
+        marks | u64::from(low.to_bitmask()) << (16 * at)
     })
-}
-
-/// The highest bit of each byte that is at most that of a blank.
-#[inline]
-fn low_bytes(word: u64) -> u64 {
-    const EACH: u64 = u64::from_le_bytes([1; 8]);
-    const LOW: u64 = EACH * 0x7f;
-    // Adding 0x5f to the low seven bits carries into the highest one from 0x21 on.
-    !(((word & LOW) + EACH * 0x5f) | word) & !LOW
 }
 
 /// A carriage return counts as a blank, which takes care of lines that end in CR LF.

@@ -20,17 +20,17 @@ pub fn width_of(most: u64) -> u8 {
 pub fn hybrid(values: &[u32], width: u8, out: &mut Vec<u8>) {
     let mut packed_from = 0;
     let mut at = 0;
-    while at < values.len() {
-        let value = values[at];
-        let run = values[at..].iter().take_while(|next| **next == value).count();
-        let missing = (at - packed_from).next_multiple_of(GROUP) - (at - packed_from);
-        if run < GROUP + missing {
-            at += run;
+    while let Some(group) = values[at..].first_chunk::<GROUP>() {
+        let value = group[0];
+        // All at once: most groups are no runs.
+        if group.iter().fold(0, |differences, other| differences | (value ^ other)) != 0 {
+            at += GROUP;
             continue;
         }
-        // A group is packed whole: it takes what it lacks from the run.
-        packed(&values[packed_from..at + missing], width, out);
-        repeated(value, run - missing, width, out);
+        let after = &values[at + GROUP..];
+        let run = GROUP + after.iter().take_while(|other| **other == value).count();
+        packed(&values[packed_from..at], width, out);
+        repeated(value, run, width, out);
         at += run;
         packed_from = at;
     }
@@ -47,9 +47,15 @@ fn packed(values: &[u32], width: u8, out: &mut Vec<u8>) {
     if values.is_empty() {
         return;
     }
-    let groups = values.len().div_ceil(GROUP);
-    varint(((groups as u64) << 1) | 1, out);
-    pack(values.iter().map(|value| u64::from(*value)), groups * GROUP, width, out);
+    let (groups, rest) = values.as_chunks::<GROUP>();
+    varint((values.len().div_ceil(GROUP) as u64) << 1 | 1, out);
+    out.reserve(values.len() * usize::from(width) / 8 + GROUP);
+    for group in groups {
+        pack_group(&group.map(u64::from), width, out);
+    }
+    if !rest.is_empty() {
+        pack(rest.iter().map(|value| u64::from(*value)), GROUP, width, out);
+    }
 }
 
 /// Appends `count` values of `width` bits, a multiple of eight of them, the lowest bits first; those that are missing
@@ -82,7 +88,10 @@ fn pack_group(values: &[u64; GROUP], width: u8, out: &mut Vec<u8>) {
             out.extend_from_slice(&all.to_le_bytes()[..bytes]);
         }
         9..=16 => {
-            let all = (0..).zip(values).fold(0, |all, (at, value)| all | u128::from(*value) << (at * bits));
+            let (low, high) = values.split_at(GROUP / 2);
+            let half =
+                |values: &[u64]| (0..).zip(values).fold(0, |all, (at, value)| all | value << (at * bits));
+            let all = u128::from(half(low)) | u128::from(half(high)) << (4 * bits);
             out.extend_from_slice(&all.to_le_bytes()[..bytes]);
         }
         _ => {

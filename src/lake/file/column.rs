@@ -114,10 +114,7 @@ fn dictionary(texts: &[&str], numbers: &[u32], wanted: Wanted, mut pages: Pages)
     let width = bits::width_of(texts.len().saturating_sub(1) as u64);
     let nulls = numbers.iter().filter(|number| **number == u32::MAX).count();
     for rows in numbers.chunks(PAGE_ROWS) {
-        let (levels, some) = match nulls {
-            0 => Default::default(),
-            _ => levels(rows, |number| (*number != u32::MAX).then_some(*number)),
-        };
+        let (levels, some) = if nulls == 0 { Default::default() } else { levels_of_numbers(rows) };
         let there = if nulls == 0 { rows } else { &some };
         let bounds = order.bounds(there).and_then(|(least, most)| bounds_of(least, most));
         let nulls = rows.len() - there.len();
@@ -220,6 +217,19 @@ fn levels<'a, T, V>(rows: &'a [T], value: impl Fn(&'a T) -> Option<V>) -> (Vec<u
         levels.push(u32::from(value.is_some()));
         there.extend(value);
     }
+    (levels, there)
+}
+
+/// The same of the numbers of texts, without a branch for each.
+fn levels_of_numbers(rows: &[u32]) -> (Vec<u32>, Vec<u32>) {
+    let levels: Vec<u32> = rows.iter().map(|number| u32::from(*number != u32::MAX)).collect();
+    let mut there = vec![0; rows.len()];
+    let mut count = 0;
+    for (number, level) in rows.iter().zip(&levels) {
+        there[count] = *number;
+        count += *level as usize;
+    }
+    there.truncate(count);
     (levels, there)
 }
 
@@ -331,36 +341,59 @@ impl Stored for TimestampMicrosecondType {
 
 fn numbers<T: Stored>(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, mut pages: Pages) -> Result<Chunk> {
     let (levels, values) = numbers_of::<T>(arrays, rows);
-    let distinct = if wanted.grows { None } else { Distinct::of(&values) };
+    let parts = parts(rows.len(), &levels, &values);
+    let bounds = parts.iter().filter_map(|part| part.bounds).reduce(wider);
+    let distinct =
+        bounds.filter(|_| !wanted.grows).and_then(|(least, most)| Distinct::of(&values, least, most));
     if let Some(distinct) = &distinct {
         let mut plain = Vec::new();
         distinct.values.iter().for_each(|value| append_number::<T>(*value, &mut plain));
         pages.dictionary(&plain, distinct.values.len())?;
     }
     let encoding = if distinct.is_some() { Encoding::RLE_DICTIONARY } else { Encoding::DELTA_BINARY_PACKED };
-    let mut done = 0;
-    for start in (0..rows.len()).step_by(PAGE_ROWS) {
-        let in_page = (rows.len() - start).min(PAGE_ROWS);
-        let levels = levels.get(start..start + in_page).unwrap_or_default();
-        let there = match levels {
-            [] => in_page,
-            levels => levels.iter().map(|level| *level as usize).sum(),
+    for Part { rows: of_part, there, bounds } in parts {
+        let bytes = |value: i64| {
+            let mut bytes = Vec::new();
+            append_number::<T>(value, &mut bytes);
+            bytes
         };
-        let page = done..done + there;
-        let bounds = least_and_most(&values[page.clone()]).map(|(least, most)| {
-            let (mut low, mut high) = (Vec::new(), Vec::new());
-            append_number::<T>(least, &mut low);
-            append_number::<T>(most, &mut high);
-            (low, high)
-        });
-        let of = PageOf { rows: in_page, nulls: in_page - there, bounds, encoding };
-        pages.page(of, levels, |out| match &distinct {
-            Some(distinct) => distinct.append(page, out),
-            None => bits::deltas(&values[page], T::IS_NARROW, out),
+        let bounds = bounds.map(|(least, most)| (bytes(least), bytes(most)));
+        let of = PageOf { rows: of_part.len(), nulls: of_part.len() - there.len(), bounds, encoding };
+        pages.page(of, levels.get(of_part).unwrap_or_default(), |out| match &distinct {
+            Some(distinct) => distinct.append(there, out),
+            None => bits::deltas(&values[there], T::IS_NARROW, out),
         })?;
-        done += there;
     }
-    pages.finish(Some(number_statistics::<T>(&values, rows.len() - values.len())), None)
+    pages.finish(Some(number_statistics::<T>(bounds, rows.len() - values.len())), None)
+}
+
+/// Rows of one page.
+struct Part {
+    rows: Range<usize>,
+    /// Which of the values are theirs.
+    there: Range<usize>,
+    /// The least and the greatest of these.
+    bounds: Option<(i64, i64)>,
+}
+
+/// Rows by page, with the bounds of each: all that is to be known of them is found in one go.
+fn parts(rows: usize, levels: &[u32], values: &[i64]) -> Vec<Part> {
+    let mut done = 0;
+    let part = |start: usize| {
+        let rows = start..(start + PAGE_ROWS).min(rows);
+        let there = match levels.get(rows.clone()) {
+            None | Some([]) => rows.len(),
+            Some(levels) => levels.iter().map(|level| *level as usize).sum(),
+        };
+        let there = done..done + there;
+        done = there.end;
+        Part { rows, bounds: least_and_most(&values[there.clone()]), there }
+    };
+    (0..rows).step_by(PAGE_ROWS).map(part).collect()
+}
+
+fn wider(one: (i64, i64), other: (i64, i64)) -> (i64, i64) {
+    (one.0.min(other.0), one.1.max(other.1))
 }
 
 /// Definition levels, empty when there are no nulls, and the numbers that are there.
@@ -388,16 +421,25 @@ fn numbers_of<T: Stored>(arrays: &[&ArrayRef], rows: &[Row]) -> (Vec<u32>, Vec<i
     })
 }
 
+/// Four at a time: one comparison does not wait for the one before it.
 fn least_and_most(values: &[i64]) -> Option<(i64, i64)> {
-    Some((values.iter().copied().min()?, values.iter().copied().max()?))
+    let first = *values.first()?;
+    let (fours, rest) = values.as_chunks::<4>();
+    let mut lanes = [(first, first); 4];
+    for four in fours {
+        for (lane, value) in lanes.iter_mut().zip(four) {
+            *lane = wider(*lane, (*value, *value));
+        }
+    }
+    lanes.into_iter().chain(rest.iter().map(|value| (*value, *value))).reduce(wider)
 }
 
 fn append_number<T: Stored>(value: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&value.to_le_bytes()[..if T::IS_NARROW { 4 } else { 8 }]);
 }
 
-fn number_statistics<T: Stored>(values: &[i64], nulls: usize) -> Statistics {
-    let (least, most) = least_and_most(values).unzip();
+fn number_statistics<T: Stored>(bounds: Option<(i64, i64)>, nulls: usize) -> Statistics {
+    let (least, most) = bounds.unzip();
     let nulls = Some(nulls as u64);
     if T::IS_NARROW {
         let narrow = |value: Option<i64>| value.and_then(|value| i32::try_from(value).ok());
@@ -421,9 +463,9 @@ impl Distinct {
         bits::hybrid(&self.numbers[values], width, out);
     }
 
-    /// None when there are many.
-    fn of(values: &[i64]) -> Option<Self> {
-        let distinct = match Steps::of(values) {
+    /// The numbers of values between these two; none when there are many.
+    fn of(values: &[i64], least: i64, most: i64) -> Option<Self> {
+        let distinct = match Steps::of(values, least, most) {
             Some(steps) => Distinct::of_steps(values, steps)?,
             None => Distinct::hashed(values)?,
         };
@@ -489,8 +531,7 @@ struct Steps {
 
 impl Steps {
     /// None when there could be many.
-    fn of(values: &[i64]) -> Option<Self> {
-        let (least, most) = least_and_most(values)?;
+    fn of(values: &[i64], least: i64, most: i64) -> Option<Self> {
         let of_size = |size: u64| {
             let count = usize::try_from(most.abs_diff(least) / size).ok()?.checked_add(1)?;
             (count <= MAX_STEPS).then_some(Steps { least, size, count })

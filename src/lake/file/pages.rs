@@ -20,6 +20,9 @@ use super::bits;
 /// Rows of a page, at most.
 pub const PAGE_ROWS: usize = 20_000;
 
+/// Room for the header of a page; more is made where it takes more.
+const PAGE_HEADER_BYTES: usize = 64;
+
 /// The least and the greatest value of a page, as the page index holds them.
 pub type Bounds = (Vec<u8>, Vec<u8>);
 
@@ -97,7 +100,9 @@ impl<'a> Pages<'a> {
 
     /// Puts the pages together.
     pub fn finish(self, statistics: Option<Statistics>, bloom_filter: Option<Sbbf>) -> Result<Chunk> {
-        let mut sink = TrackedWrite::new(Vec::new());
+        let compressed = self.dictionary.iter().chain(self.done.iter().map(|(page, _)| page));
+        let bytes = compressed.map(|page| page.compressed_size() + PAGE_HEADER_BYTES).sum();
+        let mut sink = TrackedWrite::new(Vec::with_capacity(bytes));
         let mut writer = SerializedPageWriter::new(&mut sink);
         let mut encodings = vec![Encoding::RLE];
         let mut uncompressed = 0;

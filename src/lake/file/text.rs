@@ -1,5 +1,7 @@
 //! Text of some rows, in whatever form it is held, as a dictionary or one after the other.
 
+use std::ops::Range;
+
 use arrow::array::{Array, AsArray, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, UInt32Type};
@@ -15,6 +17,7 @@ const TRIAL_ROWS: usize = 4096;
 
 /// One batch's column of text.
 pub struct Source<'a> {
+    rows: usize,
     /// For a dictionary, the number of each row's text.
     numbers: Option<&'a [u32]>,
     nulls: Option<&'a NullBuffer>,
@@ -25,15 +28,17 @@ pub struct Source<'a> {
 impl<'a> Source<'a> {
     /// A column of strings, of strings in a dictionary, or of nothing.
     pub fn new(array: &'a dyn Array) -> Option<Self> {
+        let rows = array.len();
         if array.data_type() == &DataType::Null {
-            return Some(Source { numbers: None, nulls: None, texts: None });
+            return Some(Source { rows, numbers: None, nulls: None, texts: None });
         }
         if let Some(texts) = array.as_string_opt::<i32>() {
-            return Some(Source { numbers: None, nulls: texts.nulls(), texts: Some(texts) });
+            return Some(Source { rows, numbers: None, nulls: texts.nulls(), texts: Some(texts) });
         }
         let dictionary = array.as_dictionary_opt::<UInt32Type>()?;
         let texts = dictionary.values().as_string_opt::<i32>()?;
         Some(Source {
+            rows,
             numbers: Some(dictionary.keys().values()),
             nulls: dictionary.keys().nulls(),
             texts: Some(texts),
@@ -105,48 +110,119 @@ pub fn collect<'a>(sources: &'a [Source<'a>], rows: &[Row]) -> Text<'a> {
 
 /// The text of rows as a dictionary, unless that would hardly be smaller.
 fn dictionary<'a>(sources: &'a [Source<'a>], rows: &[Row]) -> Option<Text<'a>> {
-    let mut numbers = Vec::with_capacity(rows.len());
-    let mut texts = Numbered::default();
-    let mut bytes = 0;
-    // What each source's own numbers are in this dictionary; a text is looked at once for each source.
-    let mut known: Vec<Vec<u32>> = sources
-        .iter()
-        .map(|source| vec![u32::MAX; if source.numbers.is_some() { source.len() } else { 0 }])
-        .collect();
-    for rows in rows.chunks(TRIAL_ROWS) {
-        for row in rows {
-            let source = &sources[row.source as usize];
-            let Some(number) = source.number(row.row as usize) else {
-                numbers.push(u32::MAX);
-                continue;
-            };
-            let found = match known[row.source as usize].get_mut(number) {
-                Some(known) if *known != u32::MAX => *known,
-                Some(known) => {
-                    *known = texts.number(source.text(number));
-                    *known
-                }
-                None => texts.number(source.text(number)),
-            };
-            numbers.push(found);
+    let mut trial = Trial::new(sources, rows.len());
+    let all: usize = sources.iter().map(|source| source.rows).sum();
+    if rows.len() < all {
+        for rows in rows.chunks(TRIAL_ROWS) {
+            trial.add(rows.iter().map(|row| (row.source as usize, row.row as usize)))?;
         }
-        bytes += plain_bytes(&texts.texts, &numbers[numbers.len() - rows.len()..]);
-        let does_not_pay = rows.len() == TRIAL_ROWS && texts.bytes * 10 > bytes * 7;
-        if does_not_pay || texts.bytes > MAX_DICTIONARY_BYTES {
-            return None;
+        return Some(trial.end());
+    }
+    // All of them, in another order: numbered as they stand, and then put into that order.
+    let mut starts = Vec::with_capacity(sources.len());
+    for (source, Source { rows, .. }) in sources.iter().enumerate() {
+        starts.push(trial.numbers.len());
+        for start in (0..*rows).step_by(TRIAL_ROWS) {
+            trial.add_run(source, start..(start + TRIAL_ROWS).min(*rows))?;
         }
     }
-    // Rows may have none of the texts of their batches.
-    Some(if texts.texts.is_empty() {
-        Text::Nothing
-    } else {
-        Text::Dictionary { texts: texts.texts, numbers }
-    })
+    let Trial { numbers, .. } = &mut trial;
+    if numbers.iter().any(|number| *number != numbers[0]) {
+        *numbers = rows.iter().map(|row| numbers[starts[row.source as usize] + row.row as usize]).collect();
+    }
+    Some(trial.end())
 }
 
-/// How many bytes the texts of rows take, each with its length.
-fn plain_bytes(texts: &[&str], numbers: &[u32]) -> usize {
-    numbers.iter().filter_map(|number| texts.get(*number as usize)).map(|text| text.len() + 4).sum()
+/// A dictionary while it is tried whether it pays.
+struct Trial<'a> {
+    sources: &'a [Source<'a>],
+    /// What each source's own numbers are in this dictionary; a text is looked at once for each source.
+    known: Vec<Vec<u32>>,
+    texts: Numbered<'a>,
+    /// For each row, the number of its text, or [`u32::MAX`].
+    numbers: Vec<u32>,
+    /// How many of the rows were looked at, and how many bytes their texts take, each with its length.
+    looked_at: usize,
+    bytes: usize,
+}
+
+impl<'a> Trial<'a> {
+    fn new(sources: &'a [Source<'a>], rows: usize) -> Self {
+        let known = |source: &Source| vec![u32::MAX; if source.numbers.is_some() { source.len() } else { 0 }];
+        let known = sources.iter().map(known).collect();
+        let (texts, numbers) = (Numbered::default(), Vec::with_capacity(rows));
+        Trial { sources, known, texts, numbers, looked_at: 0, bytes: 0 }
+    }
+
+    /// Adds some rows, each with its source; none when the dictionary is given up.
+    fn add(&mut self, rows: impl Iterator<Item = (usize, usize)>) -> Option<()> {
+        for (source, row) in rows {
+            self.add_row(source, row);
+        }
+        self.goes_on()
+    }
+
+    /// Adds rows of one source that follow one another; none when the dictionary is given up.
+    fn add_run(&mut self, source: usize, rows: Range<usize>) -> Option<()> {
+        let Source { numbers: Some(numbers), nulls: None, texts: Some(_), .. } = self.sources[source] else {
+            rows.for_each(|row| self.add_row(source, row));
+            return self.goes_on();
+        };
+        for number in &numbers[rows] {
+            let known = self.known[source][*number as usize];
+            let found = if known == u32::MAX { self.meet(source, *number as usize) } else { known };
+            self.numbers.push(found);
+        }
+        self.goes_on()
+    }
+
+    #[inline]
+    fn add_row(&mut self, source: usize, row: usize) {
+        let of_source = &self.sources[source];
+        let found = match of_source.number(row) {
+            None => u32::MAX,
+            Some(number) => match self.known[source].get(number) {
+                Some(known) if *known != u32::MAX => *known,
+                Some(_) => self.meet(source, number),
+                None => self.texts.number(of_source.text(number)),
+            },
+        };
+        self.numbers.push(found);
+    }
+
+    /// A text of a source's own dictionary is met for the first time.
+    fn meet(&mut self, source: usize, number: usize) -> u32 {
+        let found = self.texts.number(self.sources[source].text(number));
+        self.known[source][number] = found;
+        found
+    }
+
+    fn goes_on(&mut self) -> Option<()> {
+        (self.texts.bytes <= MAX_DICTIONARY_BYTES && self.pays()).then_some(())
+    }
+
+    /// Whether the dictionary takes less than the texts of the rows, once there are enough of them to tell.
+    fn pays(&mut self) -> bool {
+        let is_less = |bytes: usize| self.texts.bytes * 10 <= bytes * 7;
+        let new = &self.numbers[self.looked_at..];
+        if new.len() < TRIAL_ROWS || is_less(self.bytes) {
+            return true;
+        }
+        let texts = &self.texts.texts;
+        let lengths = new.iter().filter_map(|number| texts.get(*number as usize)).map(|text| text.len() + 4);
+        let bytes = self.bytes + lengths.sum::<usize>();
+        let pays = is_less(bytes);
+        (self.looked_at, self.bytes) = (self.numbers.len(), bytes);
+        pays
+    }
+
+    fn end(self) -> Text<'a> {
+        // Rows may have none of the texts of their batches.
+        if self.texts.texts.is_empty() {
+            return Text::Nothing;
+        }
+        Text::Dictionary { texts: self.texts.texts, numbers: self.numbers }
+    }
 }
 
 /// Texts with a number each.
