@@ -112,22 +112,19 @@ impl Texts {
         (number != NULL && begins_with(bytes, text)).then_some((number, text.len()))
     }
 
-    /// The number of a text that stands in JSON as it is, without escapes, at the beginning of these bytes;
-    /// [`Texts::quoted`] may find it again. All texts that are numbered so are without quotes and escapes.
+    /// The number of a text that may have been numbered not long ago.
     #[inline]
-    pub fn number_quoted(&mut self, text: &str, bytes: &[u8]) -> u32 {
+    pub fn number_again(&mut self, text: &str) -> u32 {
+        let mark = mark_of(text.as_bytes());
+        if let Some(number) = mark.and_then(|mark| self.marked.get(mark))
+            && *number != NULL
+            && is_same(self.get(*number).as_bytes(), text.as_bytes())
+        {
+            return *number;
+        }
         let number = self.number(text);
-        self.remember(mark_of_quoted(bytes), number);
+        self.remember(mark, number);
         number
-    }
-
-    /// A text that some bytes begin with, before a quote, and that was numbered not long ago: its number and length.
-    #[inline]
-    pub fn quoted(&self, bytes: &[u8]) -> Option<(u32, usize)> {
-        let number = *self.marked.get(mark_of_quoted(bytes)?)?;
-        let text = self.get(number).as_bytes();
-        let is_it = number != NULL && bytes.get(text.len()) == Some(&b'"') && begins_with(bytes, text);
-        is_it.then_some((number, text.len()))
     }
 
     #[inline]
@@ -144,11 +141,18 @@ impl Texts {
     }
 }
 
-/// Whether some bytes begin with a text. Most texts are short: they are compared as two numbers, for which no call is
-/// needed.
+/// Whether some bytes begin with a text.
 #[inline]
 pub fn begins_with(bytes: &[u8], text: &[u8]) -> bool {
-    let Some(bytes) = bytes.get(..text.len()) else { return false };
+    bytes.get(..text.len()).is_some_and(|bytes| is_same(bytes, text))
+}
+
+/// Whether two texts are the same. Most are short: they are compared as two numbers, for which no call is needed.
+#[inline]
+fn is_same(bytes: &[u8], text: &[u8]) -> bool {
+    if bytes.len() != text.len() {
+        return false;
+    }
     match text.len() {
         8..16 => {
             bytes.first_chunk::<8>() == text.first_chunk() && bytes.last_chunk::<8>() == text.last_chunk()
@@ -171,12 +175,11 @@ fn mark_of_container(bytes: &[u8]) -> Option<usize> {
     Some((mark >> 32) as usize % MARKS)
 }
 
-/// Where a text is remembered, by its first bytes and what follows a short one.
+/// Where a text is remembered, by its first bytes and its last; the shortest are not.
 #[inline]
-fn mark_of_quoted(bytes: &[u8]) -> Option<usize> {
-    let bytes: &[u8; 24] = bytes.first_chunk()?;
-    let mark = mixed(mixed(0, *bytes.first_chunk()?), *bytes[8..].first_chunk()?);
-    Some((mixed(mark, *bytes.last_chunk()?) >> 32) as usize % MARKS)
+fn mark_of(bytes: &[u8]) -> Option<usize> {
+    let mark = mixed(mixed(bytes.len() as u64, *bytes.first_chunk()?), *bytes.last_chunk()?);
+    Some((mark >> 32) as usize % MARKS)
 }
 
 #[inline]
@@ -533,6 +536,21 @@ mod tests {
         assert_eq!((text(&mut column).texts.len(), column.bytes()), (3, 2));
         column.finish().unwrap();
         assert!(text(&mut column).texts.is_shared());
+    }
+
+    #[test]
+    fn a_beginning_is_found_in_any_length() {
+        let bytes: Vec<u8> = (0..60).collect();
+        for length in 0..50 {
+            let mut text = bytes[..length].to_vec();
+            assert!(begins_with(&bytes, &text) && begins_with(&bytes[..length], &text));
+            assert!(length == 0 || !begins_with(&bytes[..length - 1], &text));
+            for at in 0..length {
+                text[at] ^= 1;
+                assert!(!begins_with(&bytes, &text), "{length} {at}");
+                text[at] ^= 1;
+            }
+        }
     }
 
     #[test]

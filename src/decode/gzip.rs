@@ -310,6 +310,26 @@ mod tests {
     }
 
     #[test]
+    fn a_size_that_is_found_elsewhere_too() {
+        let (first, second) = (sample(5000), sample(10_000)[5000..].to_vec());
+        assert_ne!(first, second);
+        let both = [gzip(&first), gzip(&second)].concat();
+        assert!(!inflate_single(&both, TRUSTED_BYTES, &mut Vec::new()));
+        assert_eq!(inflated(&both).unwrap(), [first, second].concat());
+        // Stored as it is, content can hold its own size; then its checksum tells where it ends.
+        let content = 4000_u32.to_le_bytes().repeat(1000);
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
+        encoder.write_all(&content).unwrap();
+        let input = encoder.finish().unwrap();
+        let mut out = Vec::new();
+        assert!(inflate_single(&input, TRUSTED_BYTES, &mut out));
+        assert_eq!(out, content);
+        let cut = &input[..input.len() - 4];
+        assert!(cut.ends_with(&libdeflater::crc32(&content).to_le_bytes()));
+        assert!(!inflate_single(cut, TRUSTED_BYTES, &mut out));
+    }
+
+    #[test]
     fn header_fields_are_skipped() {
         let mut encoder = GzBuilder::new()
             .filename("events.json")

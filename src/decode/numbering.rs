@@ -75,9 +75,12 @@ impl Numbering {
 }
 
 impl<const N: usize> Word<N> {
+    /// Word by word: read together right after they were written one by one, they would have to be waited for.
     #[inline]
     fn is_same(&self, other: &Self) -> bool {
-        self.words == other.words && self.length == other.length
+        let words = self.words.iter().zip(&other.words);
+        words.fold(0, |differences, (one, other)| differences | (one ^ other)) == 0
+            && self.length == other.length
     }
 
     /// Word by word: as a slice they would be hashed as bytes, which takes longer.
@@ -97,14 +100,17 @@ impl<const N: usize> Default for Words<N> {
 
 impl<const N: usize> Words<N> {
     /// The number of a text, which is the one it has here when it is new, and whether it is.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "its words are compared where they are made, in registers")]
+    #[inline(always)]
     fn number(&mut self, text: Word<N>, state: &RandomState) -> (u32, bool) {
         // The record before is the likeliest to have the same.
-        if let Some(last) = self.last
-            && last.is_same(&text)
-        {
-            return (last.number, false);
+        match &self.last {
+            Some(last) if last.is_same(&text) => (last.number, false),
+            _ => self.look_up(text, state),
         }
+    }
+
+    fn look_up(&mut self, text: Word<N>, state: &RandomState) -> (u32, bool) {
         let hash = text.hash(state);
         let known = self.table.find(hash, |known| known.is_same(&text)).copied();
         if known.is_none() {

@@ -680,14 +680,10 @@ impl Rows {
 /// Puts the string that begins at a byte into a column of text; returns where it went, and where it ends.
 #[inline]
 fn text(row: usize, text: &str, value: usize, column: &mut TextColumn) -> Result<(Went, usize), Fault> {
-    let rest = &text.as_bytes()[value + 1..];
-    if let Some((number, length)) = column.texts.quoted(rest) {
-        column.set_number(row, number);
-        return Ok((Went::Column, value + length + 2));
-    }
+    // Where the string ends does not wait for the texts that were there before: the next field can be begun.
     let quoted = scan::string(text.as_bytes(), value + 1)?;
     let went = if !quoted.is_escaped {
-        let number = column.texts.number_quoted(&text[value + 1..quoted.end - 1], rest);
+        let number = column.texts.number_again(&text[value + 1..quoted.end - 1]);
         column.set_number(row, number);
         Went::Column
     } else if let Some(found) = unescaped(text, value, quoted.end) {

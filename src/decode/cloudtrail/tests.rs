@@ -150,6 +150,23 @@ fn errors_name_the_record_and_the_byte() {
 }
 
 #[test]
+fn what_begins_like_a_record_may_be_around_one() {
+    for (around, versions) in [
+        (r#"{"eventVersion":"1","eventTime":"t","Records":[{"eventVersion":"2"}]}"#, &["2"][..]),
+        (r#"{"eventVersion":"1","eventTime":"t","\u0052ecords":[{"eventVersion":"2"}]}"#, &["2"]),
+        (r#"{"eventVersion":"1","detail-type":"x","detail":{"eventVersion":"2","eventTime":"t"}}"#, &["2"]),
+        (r#"{"eventVersion":"1","eventName":null,"detail-type":"x","detail":{"eventVersion":"2"}}"#, &["1"]),
+        (r#"{ "awsRegion":"r","eventVersion":"1","eventTime":{},"records":[]} "#, &["1"]),
+    ] {
+        let content = format!("{}\n{around}\n{}", r#"{"eventVersion":"0","eventTime":"t"}"#, around);
+        let batch = decode(content.as_bytes(), "o").expect("decodes");
+        let expected: Vec<String> =
+            [&["0"], versions, versions].concat().iter().map(ToString::to_string).collect();
+        assert_eq!(texts(&batch, "event_version"), expected, "{around}");
+    }
+}
+
+#[test]
 fn an_empty_object_has_no_rows() {
     for document in ["", " \n", r#"{"Records":[]}"#, "[]"] {
         assert_eq!(decode(document.as_bytes(), "o").expect(document).num_rows(), 0, "{document}");

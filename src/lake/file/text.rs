@@ -18,7 +18,7 @@ const TRIAL_ROWS: usize = 4096;
 /// One batch's column of text.
 pub struct Source<'a> {
     rows: usize,
-    /// For a dictionary, the number of each row's text.
+    /// For a dictionary, the number of each row's text; of rows that have none, nothing.
     numbers: Option<&'a [u32]>,
     nulls: Option<&'a NullBuffer>,
     /// None when no row has a text.
@@ -30,7 +30,7 @@ impl<'a> Source<'a> {
     pub fn new(array: &'a dyn Array) -> Option<Self> {
         let rows = array.len();
         if array.data_type() == &DataType::Null {
-            return Some(Source { rows, numbers: None, nulls: None, texts: None });
+            return Some(Source { rows, numbers: Some(&[]), nulls: None, texts: None });
         }
         if let Some(texts) = array.as_string_opt::<i32>() {
             return Some(Source { rows, numbers: None, nulls: texts.nulls(), texts: Some(texts) });
@@ -48,10 +48,13 @@ impl<'a> Source<'a> {
     /// The number of a row's text among those of this source; none for null.
     #[inline]
     fn number(&self, row: usize) -> Option<usize> {
-        if self.texts.is_none() || self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
+        if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
             return None;
         }
-        Some(self.numbers.map_or(row, |numbers| numbers[row] as usize))
+        match self.numbers {
+            Some(numbers) => numbers.get(row).map(|number| *number as usize),
+            None => Some(row),
+        }
     }
 
     /// How many texts there are.
@@ -114,7 +117,7 @@ fn dictionary<'a>(sources: &'a [Source<'a>], rows: &[Row]) -> Option<Text<'a>> {
     let all: usize = sources.iter().map(|source| source.rows).sum();
     if rows.len() < all {
         for rows in rows.chunks(TRIAL_ROWS) {
-            trial.add(rows.iter().map(|row| (row.source as usize, row.row as usize)))?;
+            trial.add(rows)?;
         }
         return Some(trial.end());
     }
@@ -154,47 +157,50 @@ impl<'a> Trial<'a> {
         Trial { sources, known, texts, numbers, looked_at: 0, bytes: 0 }
     }
 
-    /// Adds some rows, each with its source; none when the dictionary is given up.
-    fn add(&mut self, rows: impl Iterator<Item = (usize, usize)>) -> Option<()> {
-        for (source, row) in rows {
-            self.add_row(source, row);
-        }
+    /// Adds some rows; none when the dictionary is given up.
+    fn add(&mut self, rows: &[Row]) -> Option<()> {
+        let Trial { sources, known, texts, numbers, .. } = self;
+        numbers.extend(rows.iter().map(|Row { source, row }| {
+            let (source, known) = (&sources[*source as usize], &mut known[*source as usize]);
+            source.number(*row as usize).map_or(u32::MAX, |number| match known.get_mut(number) {
+                Some(known) if *known != u32::MAX => *known,
+                Some(known) => {
+                    *known = texts.number(source.text(number));
+                    *known
+                }
+                None => texts.number(source.text(number)),
+            })
+        }));
         self.goes_on()
     }
 
     /// Adds rows of one source that follow one another; none when the dictionary is given up.
     fn add_run(&mut self, source: usize, rows: Range<usize>) -> Option<()> {
-        let Source { numbers: Some(numbers), nulls: None, texts: Some(_), .. } = self.sources[source] else {
-            rows.for_each(|row| self.add_row(source, row));
+        let of_source = &self.sources[source];
+        let (Some(numbers), Some(_)) = (of_source.numbers, of_source.texts) else {
+            let texts = rows.map(|row| Some(of_source.text(of_source.number(row)?)));
+            self.numbers.extend(texts.map(|text| text.map_or(u32::MAX, |text| self.texts.number(text))));
             return self.goes_on();
         };
-        for number in &numbers[rows] {
-            let known = self.known[source][*number as usize];
-            let found = if known == u32::MAX { self.meet(source, *number as usize) } else { known };
-            self.numbers.push(found);
+        let (known, texts) = (&mut self.known[source], &mut self.texts);
+        let mut number_of = |number: u32| {
+            let known = &mut known[number as usize];
+            if *known == u32::MAX {
+                *known = texts.number(of_source.text(number as usize));
+            }
+            *known
+        };
+        match of_source.nulls {
+            None => self.numbers.extend(numbers[rows].iter().map(|number| number_of(*number))),
+            Some(nulls) => {
+                let there = nulls.inner().slice(rows.start, rows.len());
+                let numbers = numbers[rows].iter().zip(&there);
+                let numbers =
+                    numbers.map(|(number, there)| if there { number_of(*number) } else { u32::MAX });
+                self.numbers.extend(numbers);
+            }
         }
         self.goes_on()
-    }
-
-    #[inline]
-    fn add_row(&mut self, source: usize, row: usize) {
-        let of_source = &self.sources[source];
-        let found = match of_source.number(row) {
-            None => u32::MAX,
-            Some(number) => match self.known[source].get(number) {
-                Some(known) if *known != u32::MAX => *known,
-                Some(_) => self.meet(source, number),
-                None => self.texts.number(of_source.text(number)),
-            },
-        };
-        self.numbers.push(found);
-    }
-
-    /// A text of a source's own dictionary is met for the first time.
-    fn meet(&mut self, source: usize, number: usize) -> u32 {
-        let found = self.texts.number(self.sources[source].text(number));
-        self.known[source][number] = found;
-        found
     }
 
     fn goes_on(&mut self) -> Option<()> {
