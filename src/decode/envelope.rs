@@ -214,13 +214,22 @@ impl<'a> Content<'a> {
                 let end = scan::value(self.text.as_bytes(), at, 0).map_err(error)?;
                 let is_message = |text: &Cow<'_, str>| is_json(text) || looks_like_flows(text);
                 let message = string_of(&self.text[at..end]).filter(is_message);
-                let Some(message) = message else { return self.refused(NO_ENVELOPE, at) };
+                let Some(message) = message else { return self.no_envelope(at, is_listed) };
                 self.opened += 1;
                 self.add(message, at)?;
                 Ok(end)
             }
-            _ => self.refused(NO_ENVELOPE, at),
+            _ => self.no_envelope(at, is_listed),
         }
+    }
+
+    /// Refuses what begins at a byte: in a list as what it is, unless it is no JSON at all.
+    fn no_envelope<T>(&self, at: usize, is_listed: bool) -> Result<T, Error> {
+        // Before the first envelope nobody asks: it is left to other decoders.
+        if is_listed && self.opened > 0 {
+            scan::value(self.text.as_bytes(), at, MAX_LEVELS).map_err(error)?;
+        }
+        self.refused(NO_ENVELOPE, at)
     }
 
     fn document(&mut self, at: usize, is_listed: bool) -> Result<usize, Error> {
@@ -228,11 +237,11 @@ impl<'a> Content<'a> {
         let mut inside = Inside::new(self.text.as_bytes(), at, MAX_LEVELS);
         while let Some(member) = inside.member().map_err(error)? {
             if !fields.note(self.text, member) {
-                return self.refused(NO_ENVELOPE, at);
+                return self.no_envelope(at, is_listed);
             }
         }
         let Some(envelope) = fields.envelope(self.text, is_listed || self.opened > 0) else {
-            return self.refused(NO_ENVELOPE, at);
+            return self.no_envelope(at, is_listed);
         };
         self.opened += 1;
         match envelope {
@@ -544,6 +553,9 @@ mod tests {
                 r#"[{"detail-type":"x","detail":{}},{"detail-type":"x","detail":null}]"#,
                 "an envelope is followed by something else (record 1, byte 33)",
             ),
+            (r#"[{"message":"{}"},]"#, "invalid JSON: expected value (byte 18)"),
+            (r#"[{"message":"{}"},nul]"#, "invalid JSON: expected ident (byte 21)"),
+            (r#"[{"message":"{}"},{"Records":7"#, "invalid JSON: EOF while parsing a value (byte 30)"),
             (r#"{"events":[{"message":"x"},7]}"#, "an item of the list has no `message` (record 1, byte 27)"),
             (r#"{"events":[{"message":7}]}"#, "a message is no text (record 0, byte 22)"),
             (

@@ -34,8 +34,9 @@ const DISTINCT_PERCENT: usize = 50;
 /// Fewer texts than this say nothing about a column.
 const TELLING_ROWS: usize = 512;
 
-/// A column with this much text makes room for as much again.
+/// A column with this much text makes room for as much again, up to a bound: one strange object says little.
 const MUCH_TEXT_BYTES: usize = 256 << 10;
+const MOST_ROOM_BYTES: usize = 16 << 20;
 
 /// After so many batches it is tried again whether a column repeats.
 const RETRY_BATCHES: u32 = 32;
@@ -323,7 +324,8 @@ impl TextColumn {
         }
         // A column that holds much holds about as much the next time: growing to it again would copy most of it.
         let much = Some(self.bytes()).filter(|bytes| *bytes >= MUCH_TEXT_BYTES);
-        let new = Texts::new(self.unshared_batches == 0, much.map_or(0, |bytes| bytes + bytes / 8));
+        let room = much.map_or(0, |bytes| (bytes + bytes / 8).min(MOST_ROOM_BYTES));
+        let new = Texts::new(self.unshared_batches == 0, room);
         let texts = std::mem::replace(&mut self.texts, new);
         let mut rows = std::mem::take(&mut self.rows);
         let nulls = (there < rows.len())
