@@ -193,10 +193,9 @@ impl<'a> Trial<'a> {
         match of_source.nulls {
             None => self.numbers.extend(numbers[rows].iter().map(|number| number_of(*number))),
             Some(nulls) => {
-                let there = nulls.inner().slice(rows.start, rows.len());
-                let numbers = numbers[rows].iter().zip(&there);
+                let numbers = numbers[rows.clone()].iter().zip(rows);
                 let numbers =
-                    numbers.map(|(number, there)| if there { number_of(*number) } else { u32::MAX });
+                    numbers.map(|(n, row)| if nulls.is_null(row) { u32::MAX } else { number_of(*n) });
                 self.numbers.extend(numbers);
             }
         }
