@@ -194,3 +194,17 @@ const START_DATE: Column = column(
     Kind::EventDate,
     "The UTC day of `start_time`: the partition; null when the time is missing or absurd.",
 );
+
+// What a flow is, whatever it goes through.
+const START_TIME: Column =
+    column("start_time", "start", Kind::Seconds, "When the first packet of the flow was seen, UTC.");
+const END_TIME: Column =
+    column("end_time", "end", Kind::Seconds, "When the last packet of the flow was seen, UTC.");
+const SRCADDR: Column = column("srcaddr", "srcaddr", Kind::Text, "Source address.");
+const DSTADDR: Column = column("dstaddr", "dstaddr", Kind::Text, "Destination address.");
+const SRCPORT: Column = column("srcport", "srcport", Kind::Int32, "Source port.");
+const DSTPORT: Column = column("dstport", "dstport", Kind::Int32, "Destination port.");
+const PROTOCOL: Column =
+    column("protocol", "protocol", Kind::Int32, "IANA protocol number: 1 ICMP, 6 TCP, 17 UDP.");
+const PACKETS: Column = column("packets", "packets", Kind::Int64, "Packets in the flow.");
+const BYTES: Column = column("bytes", "bytes", Kind::Int64, "Bytes in the flow.");

@@ -1,19 +1,22 @@
 //! The columns of transit gateway flow logs.
 
-use super::{Column, Kind, OTHER_STRINGS, SOURCE_OBJECT, SOURCE_ROW, START_DATE, column};
+use super::{
+    BYTES, Column, DSTADDR, DSTPORT, END_TIME, Kind, OTHER_STRINGS, PACKETS, PROTOCOL, SOURCE_OBJECT,
+    SOURCE_ROW, SRCADDR, SRCPORT, START_DATE, START_TIME, column,
+};
 
 pub(super) static COLUMNS: &[Column] = &[
-    column("start_time", "start", Kind::Seconds, "When the first packet of the flow was seen, UTC."),
-    column("end_time", "end", Kind::Seconds, "When the last packet of the flow was seen, UTC."),
+    START_TIME,
+    END_TIME,
     column("tgw_id", "tgw-id", Kind::Text, "The transit gateway."),
     column("tgw_attachment_id", "tgw-attachment-id", Kind::Text, "The attachment the flow was recorded at."),
-    column("srcaddr", "srcaddr", Kind::Text, "Source address."),
-    column("dstaddr", "dstaddr", Kind::Text, "Destination address."),
-    column("srcport", "srcport", Kind::Int32, "Source port."),
-    column("dstport", "dstport", Kind::Int32, "Destination port."),
-    column("protocol", "protocol", Kind::Int32, "IANA protocol number: 1 ICMP, 6 TCP, 17 UDP."),
-    column("packets", "packets", Kind::Int64, "Packets in the flow."),
-    column("bytes", "bytes", Kind::Int64, "Bytes in the flow."),
+    SRCADDR,
+    DSTADDR,
+    SRCPORT,
+    DSTPORT,
+    PROTOCOL,
+    PACKETS,
+    BYTES,
     column("account_id", "account-id", Kind::Text, "The account that owns the transit gateway."),
     column("resource_type", "resource-type", Kind::Text, "`TransitGateway`."),
     column("tgw_src_vpc_account_id", "tgw-src-vpc-account-id", Kind::Text, "The account of the source VPC."),

@@ -1,18 +1,21 @@
 //! The columns of VPC flow logs.
 
-use super::{Column, Kind, OTHER_STRINGS, SOURCE_OBJECT, SOURCE_ROW, START_DATE, column};
+use super::{
+    BYTES, Column, DSTADDR, DSTPORT, END_TIME, Kind, OTHER_STRINGS, PACKETS, PROTOCOL, SOURCE_OBJECT,
+    SOURCE_ROW, SRCADDR, SRCPORT, START_DATE, START_TIME, column,
+};
 
 pub(super) static COLUMNS: &[Column] = &[
-    column("start_time", "start", Kind::Seconds, "When the first packet of the flow was seen, UTC."),
-    column("end_time", "end", Kind::Seconds, "When the last packet of the flow was seen, UTC."),
+    START_TIME,
+    END_TIME,
     column("action", "action", Kind::Text, "`ACCEPT` or `REJECT`; null for NODATA and SKIPDATA."),
-    column("srcaddr", "srcaddr", Kind::Text, "Source address."),
-    column("dstaddr", "dstaddr", Kind::Text, "Destination address."),
-    column("srcport", "srcport", Kind::Int32, "Source port."),
-    column("dstport", "dstport", Kind::Int32, "Destination port."),
-    column("protocol", "protocol", Kind::Int32, "IANA protocol number: 1 ICMP, 6 TCP, 17 UDP."),
-    column("packets", "packets", Kind::Int64, "Packets in the flow."),
-    column("bytes", "bytes", Kind::Int64, "Bytes in the flow."),
+    SRCADDR,
+    DSTADDR,
+    SRCPORT,
+    DSTPORT,
+    PROTOCOL,
+    PACKETS,
+    BYTES,
     column("account_id", "account-id", Kind::Text, "The account that owns the network interface."),
     column("interface_id", "interface-id", Kind::Text, "The network interface."),
     column(
