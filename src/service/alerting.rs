@@ -12,7 +12,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::supervise::{PAUSE, keep_running};
+use super::supervise::{self, PAUSE, keep_running};
 use crate::alert::deliver::deliver_pending;
 use crate::alert::raise::{Outcome, Runner, Subscriber};
 use crate::alert::sinks::Sink;
@@ -62,8 +62,7 @@ impl Alerting {
                     self.run(&lake).await;
                 }
             });
-            // A terminal or a disk that hangs holds up a thread, but not the end.
-            runtime.shutdown_background();
+            supervise::end(runtime);
             let _ = ended.send(());
         })?;
         Ok(end)

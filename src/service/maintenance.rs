@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::supervise::{PAUSE, keep_running};
+use super::supervise::{self, PAUSE, keep_running};
 use crate::lake::Lake;
 use crate::maintain::erase::{self, Erased};
 use crate::maintain::{self, compact, day_name, vacuum};
@@ -46,7 +46,7 @@ impl Maintenance {
                     keep_running("maintenance", PAUSE, &self.stop, || self.run(&lake)).await;
                 }
             });
-            runtime.shutdown_background();
+            supervise::end(runtime);
             let _ = ended.send(());
         })?;
         Ok(end)

@@ -7,6 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
+use tokio::runtime::Runtime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +18,15 @@ pub(super) const PAUSE: Backoff = Backoff { first: Duration::from_secs(1), longe
 
 /// A task that ran for so long before it panicked begins anew with the shortest pause.
 const RAN_WELL: Duration = Duration::from_mins(10);
+
+/// How long the threads of a runtime have to end: a terminal or a disk that hangs holds up a thread, but not the end.
+const THREADS_END: Duration = Duration::from_secs(1);
+
+/// Ends a runtime that has nothing left to do, with its threads. They are waited for, since to detach a thread just
+/// while it ends makes glibc look at memory that is gone (its bug 19951).
+pub(super) fn end(runtime: Runtime) {
+    runtime.shutdown_timeout(THREADS_END);
+}
 
 /// Runs a task, again after every panic, until it ends by itself or the service stops.
 pub(super) async fn keep_running<F: Future<Output = ()>>(
