@@ -19,9 +19,9 @@ pub enum Kind {
     Text,
     /// The source's own bytes of a JSON value.
     Json,
-    /// A JSON boolean.
+    /// A boolean that the source writes as JSON does; as a string it is taken too.
     Bool,
-    /// A boolean that the source writes as the string `"true"` or `"false"`.
+    /// A boolean that the source writes as the string `"true"` or `"false"`; as JSON writes it, it is taken too.
     BoolText,
     /// A 32-bit integer.
     Int32,
@@ -66,6 +66,11 @@ pub const fn column(name: &'static str, source: &'static str, kind: Kind, doc: &
 }
 
 impl Kind {
+    /// Whether a value of JSON can be written in several ways that are the same to the column.
+    pub fn has_forms(self) -> bool {
+        matches!(self, Kind::Bool | Kind::BoolText | Kind::Timestamp)
+    }
+
     /// The Arrow type of such a column in the lake.
     pub fn data_type(self) -> DataType {
         match self {

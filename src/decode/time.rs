@@ -17,8 +17,9 @@ const LAST_EVENT_DAY: i64 = days_from_civil(2100, 12, 31);
 /// Microseconds since the epoch, UTC, of an ISO 8601 time.
 ///
 /// Accepts `YYYY-MM-DDTHH:MM:SS`, with an optional fraction of one to nine digits (cut to microseconds), followed by
-/// `Z`, `+hh:mm`, `-hh:mm` or nothing (UTC); and the compact `YYYYMMDDTHHMMSSZ`, which older CloudTrail records
-/// use for `creationDate`. Years are 0001 to 9999, as written and in UTC. A leap second (`:60`) is `None`.
+/// `Z`, `+hh:mm`, `+hhmm`, the same with `-`, or nothing (UTC); and the compact `YYYYMMDDTHHMMSSZ`, which older
+/// CloudTrail records use for `creationDate`. A blank may be in place of the `T`, and ` UTC` in place of the `Z`, as in
+/// what databases export. Years are 0001 to 9999, as written and in UTC. A leap second (`:60`) is `None`.
 #[inline]
 pub fn parse_iso8601(text: &[u8]) -> Option<i64> {
     match text.len() {
@@ -56,11 +57,12 @@ pub fn format_iso8601(micros: i64) -> String {
     }
 }
 
-/// Unix seconds of the 19 bytes `YYYY-MM-DDTHH:MM:SS`, taken as UTC.
+/// Unix seconds of the 19 bytes `YYYY-MM-DDTHH:MM:SS`, or with a blank for the `T`, taken as UTC.
 #[inline]
 fn seconds(text: &[u8]) -> Option<i64> {
     let text: &[u8; 19] = text.try_into().ok()?;
-    if text[4] != b'-' || text[7] != b'-' || text[10] != b'T' || text[13] != b':' || text[16] != b':' {
+    let is_between = matches!(text[10], b'T' | b' ');
+    if text[4] != b'-' || text[7] != b'-' || !is_between || text[13] != b':' || text[16] != b':' {
         return None;
     }
     let year = two(text[0], text[1])? * 100 + two(text[2], text[3])?;
@@ -121,8 +123,8 @@ fn fraction_micros(text: &[u8]) -> Option<(i64, &[u8])> {
 
 fn offset_seconds(zone: &[u8]) -> Option<i64> {
     match zone {
-        b"" | b"Z" => Some(0),
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+        b"" | b"Z" | b" UTC" => Some(0),
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] | [sign @ (b'+' | b'-'), h1, h2, m1, m2] => {
             let (hours, minutes) = (two(*h1, *h2)?, two(*m1, *m2)?);
             if hours > 23 || minutes > 59 {
                 return None;
@@ -207,6 +209,12 @@ mod tests {
             ("2024-06-04T23:12:50.123456789Z", 1_717_542_770_123_456),
             ("2024-06-04T23:12:50+01:00", 1_717_539_170_000_000),
             ("2024-06-04T23:12:50.25-00:30", 1_717_544_570_250_000),
+            ("2024-06-04 23:12:50", 1_717_542_770_000_000),
+            ("2024-06-04 23:12:50Z", 1_717_542_770_000_000),
+            ("2024-06-04 23:12:50.000000000", 1_717_542_770_000_000),
+            ("2024-06-04 23:12:50.500 UTC", 1_717_542_770_500_000),
+            ("2024-06-04T23:12:50+0100", 1_717_539_170_000_000),
+            ("2024-06-04 23:12:50.25-0030", 1_717_544_570_250_000),
             ("20240604T231250Z", 1_717_542_770_000_000),
             ("1969-12-31T23:59:59.999999Z", -1),
             ("2000-02-29T00:00:00Z", 951_782_400_000_000),
@@ -229,8 +237,15 @@ mod tests {
             "foo",
             "2024-06-04",
             "2024-06-04T23:12",
-            "2024-06-04 23:12:50Z",
             "2024-06-04t23:12:50z",
+            "2024-06-04_23:12:50Z",
+            "2024-06-04  23:12:50Z",
+            "2024-06-04 23:12:50 Z",
+            "2024-06-04 23:12:50UTC",
+            "2024-06-04 23:12:50 UTC ",
+            "2024-06-04T23:12:50+01",
+            "2024-06-04T23:12:50+010",
+            "2024-06-04T23:12:50+2400",
             "2024-13-04T23:12:50Z",
             "2024-00-04T23:12:50Z",
             "2024-06-31T23:12:50Z",
@@ -248,7 +263,6 @@ mod tests {
             "2024-06-04T23:12:50+1:00",
             "2024-06-04T23:12:50+24:00",
             "2024-06-04T23:12:50+00:60",
-            "2024-06-04T23:12:50+0100",
             "20240604T231250",
             "20240604 231250Z",
             "20241304T231250Z",

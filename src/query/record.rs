@@ -94,12 +94,28 @@ mod tests {
     }
 
     #[test]
+    fn a_boolean_is_written_as_the_source_does() {
+        for record in [
+            r#"{"readOnly":"true"}"#,
+            r#"{"readOnly":"true","readOnly":true}"#,
+            r#"{"readOnly":false,"readOnly":"true"}"#,
+            r#"{"sessionCredentialFromConsole":true}"#,
+            r#"{"sessionCredentialFromConsole":"true","sessionCredentialFromConsole":"true"}"#,
+            r#"{"readOnly":"True"}"#,
+        ] {
+            check(record, record);
+        }
+    }
+
+    #[test]
     fn a_time_is_written_as_the_source_does() {
         for record in [
             r#"{"eventTime":"2026-03-10T12:00:00.5Z"}"#,
             r#"{"eventTime":"2026-03-10T12:00:00.0Z","eventTime":"2026-03-10T12:00:00Z"}"#,
             r#"{"eventTime":"2026-03-10T12:00:00Z","eventTime":"2026-03-10T12:00:00.0Z"}"#,
             r#"{"event\u0054ime":"2026-03-10T12:00:00.0Z"}"#,
+            r#"{"eventTime":"2026-03-10 12:00:00Z"}"#,
+            r#"{"eventTime":"2026-03-10T12:00:00+0000"}"#,
             r#"{"eventTime":"soon"}"#,
             r#"{"eventTime":"0001-01-01T00:00:00Z"}"#,
             r#"{"eventTime":"2016-12-31T23:59:60Z"}"#,

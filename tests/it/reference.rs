@@ -7,14 +7,15 @@
 //!
 //! A column's value is found at its dotted path; of a repeated key the last one counts, on every level.
 //!
-//! - `Text` is a JSON string, unescaped; null when a surrogate stands alone in it. `Timestamp` is a JSON string that is an ISO 8601 time in the years 1 to 9999, as written and in UTC. `Bool` is a JSON
-//!   boolean. `BoolText` is the JSON string `"true"` or `"false"`. Anything else is null.
+//! - `Text` is a JSON string, unescaped; null when a surrogate stands alone in it. `Timestamp` is a JSON string that is
+//!   an ISO 8601 time in the years 1 to 9999, as written and in UTC. `Bool` and `BoolText` are a JSON boolean, or the
+//!   JSON string `"true"` or `"false"`. Anything else is null.
 //! - `Json` is the source's own text of the value; a JSON null is null.
 //! - `null_fields` are the names of top-level fields that have a column and are a JSON null, in source order.
 //! - `other_fields` is a JSON object of the top-level fields that are not wholly in a column, in source order, each as
 //!   its key and its value in the source's own text: fields that have no column, values that do not fit their
-//!   column, times that do but in another form than `YYYY-MM-DDTHH:MM:SSZ`, and of a repeated key all but the last
-//!   (of a time the last one too).
+//!   column, times that do but in another form than `YYYY-MM-DDTHH:MM:SSZ`, booleans that do but not in the form of
+//!   their kind, and of a repeated key all but the last (of a time or boolean the last one too).
 //!   Null when there are none. Fields inside an object that is itself kept as `Json` never go there.
 //! - `actor_arn` is the first of these that is there and not empty: the session issuer's ARN, the identity's ARN, its
 //!   principal id, its account id, the service that invoked.
@@ -133,7 +134,7 @@ fn json_row(table: &Table, record: &str, source_object: &str, row: usize) -> Res
             Some(_) if member.value == "null" => nulls.push(member.key.clone()),
             Some(column)
                 if is_wholly_in(column, member.value)
-                    && !(column.kind == Kind::Timestamp
+                    && !(matches!(column.kind, Kind::Bool | Kind::BoolText | Kind::Timestamp)
                         && members[..index].iter().any(|m| m.key == member.key)) => {}
             _ => others.push(member.as_source()),
         }
@@ -163,9 +164,16 @@ fn json_row(table: &Table, record: &str, source_object: &str, row: usize) -> Res
 
 /// Whether the record's top-level value can be told from the column's value.
 fn is_wholly_in(column: &Column, value: &str) -> bool {
-    let text = serde_json::from_str::<String>(value).unwrap_or_default();
-    let canonical_time = text.len() == "2026-01-31T12:00:00Z".len() && text.ends_with('Z');
-    json_cell(column.kind, value).is_some() && (column.kind != Kind::Timestamp || canonical_time)
+    let text = serde_json::from_str::<String>(value);
+    let is_canonical = match column.kind {
+        Kind::Bool => text.is_err(),
+        Kind::BoolText => text.is_ok(),
+        Kind::Timestamp => text.is_ok_and(|text| {
+            text.len() == "2026-01-31T12:00:00Z".len() && text.contains('T') && text.ends_with('Z')
+        }),
+        _ => true,
+    };
+    is_canonical && json_cell(column.kind, value).is_some()
 }
 
 fn json_cell(kind: Kind, value: &str) -> Option<Cell> {
@@ -173,8 +181,7 @@ fn json_cell(kind: Kind, value: &str) -> Option<Cell> {
     match kind {
         Kind::Text => string().map(Cell::Text),
         Kind::Json => (value != "null").then(|| Cell::Text(value.to_owned())),
-        Kind::Bool => serde_json::from_str::<bool>(value).ok().map(Cell::Bool),
-        Kind::BoolText => string()?.parse::<bool>().ok().map(Cell::Bool),
+        Kind::Bool | Kind::BoolText => string().as_deref().unwrap_or(value).parse::<bool>().ok().map(Cell::Bool),
         Kind::Timestamp => parse_iso8601(string()?.as_bytes()).map(Cell::Int),
         other => panic!("no rule for {other:?} in JSON"),
     }

@@ -144,10 +144,12 @@ impl Nested<'_> {
         let raw = &self.text[member.value..member.end];
         let kind = self.table.columns[column].kind;
         let found = match (kind, raw) {
-            (Kind::Bool, "true" | "false") => Some(i64::from(raw == "true")),
+            (Kind::Bool | Kind::BoolText, "true" | "false") => Some(i64::from(raw == "true")),
             _ => string_of(raw).and_then(|text| match (kind, &mut self.columns[column]) {
                 (Kind::Text, Column::Text(column)) => Some(i64::from(column.texts.number(&text))),
-                (Kind::BoolText, _) if matches!(&*text, "true" | "false") => Some(i64::from(text == "true")),
+                (Kind::Bool | Kind::BoolText, _) if matches!(&*text, "true" | "false") => {
+                    Some(i64::from(text == "true"))
+                }
                 (Kind::Timestamp, _) => time::parse_iso8601(text.as_bytes()),
                 _ => None,
             }),

@@ -453,8 +453,8 @@ impl Rows {
         if went == Went::Null {
             self.record.nulls.push(u16::try_from(column).unwrap_or(u16::MAX));
         }
-        // Beside an earlier time in another form, this one would not tell which is the last.
-        let beside = repeated && went == Went::Column && self.table.columns[column].kind == Kind::Timestamp;
+        // Beside an earlier value in another form, this one would not tell which is the last.
+        let beside = repeated && went == Went::Column && self.table.columns[column].kind.has_forms();
         if beside || matches!(went, Went::Other | Went::ColumnAndOther) {
             self.record.others.push((key, end));
         }
@@ -499,9 +499,9 @@ impl Rows {
     fn bare(&mut self, row: usize, column: usize, first: u8) -> Went {
         match (self.table.columns[column].kind, &mut self.columns[column], first) {
             (_, _, b'n') => Went::Null,
-            (Kind::Bool, Column::Bool(values), b't' | b'f') => {
+            (kind, Column::Bool(values), b't' | b'f') => {
                 values[row] = u8::from(first == b't');
-                Went::Column
+                if kind == Kind::Bool { Went::Column } else { Went::ColumnAndOther }
             }
             _ => Went::Other,
         }
@@ -511,14 +511,16 @@ impl Rows {
     #[inline]
     fn string(&mut self, row: usize, column: usize, found: &str) -> Went {
         match (self.table.columns[column].kind, &mut self.columns[column]) {
-            (Kind::BoolText, Column::Bool(values)) if matches!(found, "true" | "false") => {
+            (kind, Column::Bool(values)) if matches!(found, "true" | "false") => {
                 values[row] = u8::from(found == "true");
-                Went::Column
+                if kind == Kind::BoolText { Went::Column } else { Went::ColumnAndOther }
             }
             (Kind::Timestamp, Column::Time(times)) => {
                 let Some(time) = time::parse_iso8601(found.as_bytes()) else { return Went::Other };
                 times[row] = time;
-                let is_whole = found.len() == "2026-01-31T12:00:00Z".len() && found.ends_with('Z');
+                let is_whole = found.len() == "2026-01-31T12:00:00Z".len()
+                    && found.ends_with('Z')
+                    && found.as_bytes().get(10) == Some(&b'T');
                 if is_whole { Went::Column } else { Went::ColumnAndOther }
             }
             _ => Went::Other,

@@ -67,6 +67,10 @@ pub(super) fn put_together(
 /// Appends the field, or the fields, that a column holds.
 fn append(record: &mut String, column: &Column, array: &ArrayRef, row: usize, other: &str) {
     let text = || array.as_string_view().value(row);
+    // A value whose text cannot be told from it is among the others as well.
+    if column.kind.has_forms() && has_key(other, column.source) {
+        return;
+    }
     match column.kind {
         Kind::NullFields => {
             for name in text().split(',') {
@@ -79,11 +83,8 @@ fn append(record: &mut String, column: &Column, array: &ArrayRef, row: usize, ot
             append_field(record, column.source, &format!("\"{}\"", array.as_boolean().value(row)));
         }
         Kind::Timestamp => {
-            // A time whose text cannot be told from its value is among the others as well.
             let time = array.as_primitive::<TimestampMicrosecondType>().value(row);
-            if !has_key(other, column.source)
-                && let Some(time) = DateTime::from_timestamp_micros(time)
-            {
+            if let Some(time) = DateTime::from_timestamp_micros(time) {
                 append_field(record, column.source, &format!("\"{}\"", time.format("%Y-%m-%dT%H:%M:%SZ")));
             }
         }
