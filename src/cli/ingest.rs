@@ -1,6 +1,6 @@
 //! `trailhound ingest`: load once and end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -38,6 +38,9 @@ const LATELY: Duration = Duration::from_mins(1);
 
 /// At most so many are named of the rejected objects that are in the `objects` table with their reason.
 const SHOWN_REJECTIONS: usize = 20;
+
+/// At most so many ends of the names of files are told that are left out.
+const SHOWN_ENDS: usize = 5;
 
 /// Load log files from a folder or a bucket, once. What the lake has already is left out.
 #[derive(Debug, Args)]
@@ -106,7 +109,26 @@ fn find(path: &Path, days: Days, output: &Output) -> Result<Listing, Failure> {
     if listing.found.is_empty() {
         output.warn(format!("found no log files{} in `{}`", of_days(days), path.display()));
     }
+    if !listing.left_out.is_empty() {
+        output.note(format!("left out in `{}`, by their names: {}", path.display(), ends(&listing.left_out)));
+        if listing.found.is_empty() {
+            output.hint("name files themselves to have them read, whatever they are called");
+        }
+    }
     Ok(listing)
+}
+
+/// How many files there are by the ends of their names, the most frequent first.
+fn ends(left_out: &BTreeMap<String, usize>) -> String {
+    let mut ends: Vec<(&String, usize)> = left_out.iter().map(|(end, files)| (end, *files)).collect();
+    ends.sort_by_key(|(_, files)| std::cmp::Reverse(*files));
+    let rest: usize = ends.iter().skip(SHOWN_ENDS).map(|(_, files)| files).sum();
+    let told = |(end, files): &(&String, usize)| format!("{} {end}", human_count(*files as u64));
+    let mut told: Vec<String> = ends.iter().take(SHOWN_ENDS).map(told).collect();
+    if rest > 0 {
+        told.push(format!("{} more", human_count(rest as u64)));
+    }
+    told.join(", ")
 }
 
 /// That only some days were asked for.
@@ -264,13 +286,31 @@ pub(super) fn summary(
         megabytes_per_second(tally.content_bytes, elapsed)
     ));
     lines.push(format!("lake      {place}"));
+    tell_undated(tally, output);
     tell_rejected(&tally.rejected, output);
+    if !tally.unsupported.is_empty() {
+        output.hint("`trailhound sql \"select key, kind from objects where state = 'unsupported'\"` lists what is not read");
+    }
     let mut data = output.data();
     for line in lines {
         writeln!(data, "{line}")?;
     }
     data.flush()?;
     Ok(())
+}
+
+/// Rows that detections over time and retention pass over.
+fn tell_undated(tally: &Tally, output: &Output) {
+    for (table, rows) in &tally.undated {
+        let (count, rows) = (human_count(*rows), if *rows == 1 { "row" } else { "rows" });
+        output.warn(format!(
+            "{count} {rows} of `{table}` without a time that can be read: seen by no detection, and never expired"
+        ));
+    }
+    if let Some(table) = tally.undated.keys().next() {
+        output
+            .hint(format!("`trailhound sql \"select * from {table} where event_date is null\"` shows them"));
+    }
 }
 
 /// What was rejected: what the lake tells of again in part, the rest in full.

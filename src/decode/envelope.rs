@@ -5,12 +5,14 @@
 //! "..."}]}`, often several in one object with nothing between them; `FilterLogEvents` and `GetLogEvents` answer
 //! `{"events":[{"message":"..."}]}`, and an export of a log group to S3 has lines of a time and the message.
 //! `LookupEvents` answers `{"Events":[{"CloudTrailEvent":"..."}]}`; flow logs that are sent to Firehose come as
-//! `{"message":"..."}`. People also keep the items of such lists, or the texts in them, one after another or as a list.
+//! `{"message":"..."}`. Splunk exports `{"result":{"_raw":"..."}}`, and Cribl writes `{"_raw":"..."}`. People also keep the
+//! items of such lists, or the texts in them, one after another or as a list, and put whole log files into a list.
 //! A message is a record in its own bytes, and they are what counts: what else the envelope says is not kept. Exported
 //! lines of flow logs are not for here: there the time is a field more.
 //!
 //! What the content begins with decides whether it is an envelope. Must never open part of an object: every message in
-//! it comes out, in order, or there is an error; and must never open what has the version of a record, or `Records`.
+//! it comes out, in order, or there is an error; and must never open what has the version of a record, nor `Records`
+//! beside anything else.
 
 use std::borrow::Cow;
 
@@ -249,8 +251,21 @@ impl<'a> Content<'a> {
             Envelope::Message(span) => self.message(span)?,
             Envelope::Record((start, end)) => self.add(Cow::Borrowed(&self.text[start..end]), start)?,
             Envelope::List(start, key) => self.messages(start, key)?,
+            Envelope::Records(start) => self.records(start)?,
         }
         Ok(inside.end())
+    }
+
+    /// The records of the list that begins at a byte.
+    fn records(&mut self, start: usize) -> Result<(), Error> {
+        let mut items = Inside::new(self.text.as_bytes(), start, MAX_LEVELS);
+        while let Some(item) = items.member().map_err(error)? {
+            if self.text.as_bytes()[item.value] != b'{' {
+                return self.refused("a record is not an object", item.value);
+            }
+            self.add(Cow::Borrowed(&self.text[item.value..item.end]), item.value)?;
+        }
+        Ok(())
     }
 
     /// The messages below a key of every item of the list that begins at a byte.
@@ -321,6 +336,8 @@ enum Envelope {
     Record(Span),
     /// A list of objects, which begins at a byte, each with a message below this key.
     List(usize, &'static str),
+    /// A list of records, which begins at a byte.
+    Records(usize),
 }
 
 /// The fields of a document that tell which envelope it is.
@@ -333,7 +350,12 @@ struct Fields {
     /// `Events`, of an answer of `LookupEvents`.
     looked_up: Option<Span>,
     cloudtrail_event: Option<Span>,
+    /// `message`, or `_raw` in its place.
     message: Option<Span>,
+    /// `Records`, of a log file in a list of such.
+    records: Option<Span>,
+    /// How many fields there are.
+    count: usize,
     detail_type: Option<Span>,
     detail: Option<Span>,
     /// Whether there are fields that an answer of either has not.
@@ -344,16 +366,20 @@ impl Fields {
     /// Notes a field, if it is of the type that such a field of an envelope has; false when it is one that no envelope
     /// has, or has twice.
     fn note(&mut self, text: &str, member: Member) -> bool {
+        self.count += 1;
         let Some(key) = key_of(text, member) else { return true };
         let (place, first) = match &*key {
-            // A record, or records.
-            "Records" | "eventVersion" => return false,
+            // A record, or records with something else.
+            "eventVersion" => return false,
+            "Records" if self.count > 1 => return false,
+            "Records" => (&mut self.records, b'['),
             "messageType" => (&mut self.message_type, b'"'),
             "logEvents" => (&mut self.log_events, b'['),
             "events" => (&mut self.log_group_events, b'['),
             "Events" => (&mut self.looked_up, b'['),
             "CloudTrailEvent" => (&mut self.cloudtrail_event, b'"'),
-            "message" => (&mut self.message, b'"'),
+            "message" | "_raw" => (&mut self.message, b'"'),
+            "result" => return self.note_result(text, member),
             "detail-type" => (&mut self.detail_type, b'"'),
             "detail" => (&mut self.detail, b'{'),
             key => {
@@ -369,10 +395,27 @@ impl Fields {
         true
     }
 
+    /// Notes what Splunk exports: the text of an event is below `_raw` of the result.
+    fn note_result(&mut self, text: &str, member: Member) -> bool {
+        let mut inside = Inside::new(text.as_bytes(), member.value, MAX_LEVELS);
+        let is_object = text.as_bytes()[member.value] == b'{';
+        while is_object && let Ok(Some(field)) = inside.member() {
+            let is_text = text.as_bytes()[field.value] == b'"';
+            let is_raw = is_text && key_of(text, field).is_some_and(|key| key == "_raw");
+            if is_raw && self.message.replace((field.value, field.end)).is_some() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// The envelope that has these fields; an `EventBridge` event is one only in a list, by itself it is read as it is.
     fn envelope(&self, text: &str, is_listed: bool) -> Option<Envelope> {
         let list = |span: Option<Span>, key| Some(Envelope::List(span?.0, key));
         let detail = self.detail_type.and(self.detail).filter(|_| is_listed);
+        if let Some((start, _)) = self.records {
+            return (is_listed && self.count == 1).then_some(Envelope::Records(start));
+        }
         let kinds = [self.log_group_events, self.looked_up, self.cloudtrail_event, self.message, detail];
         if let Some((start, end)) = self.message_type {
             return match string_of(&text[start..end]).as_deref() {
@@ -492,6 +535,12 @@ mod tests {
             "\n2026-03-10T12:00:00.000Z {\"a\":\"b c\"}\r\n\n2026-03-10T12:00:01Z  {}",
             Some(&["{\"a\":\"b c\"}\r\n", "{}"]),
         );
+        check(
+            r#"[{"Records":[{"a": 1.0},{}]}, {"Records":[ ]},{"Records":[{"b":1}]}]"#,
+            Some(&[r#"{"a": 1.0}"#, "{}", r#"{"b":1}"#]),
+        );
+        check(r#"{"_raw":"{}","host":"x"}{"_raw":"2 1 eni-1"}"#, Some(&["{}", "2 1 eni-1"]));
+        check(r#"{"preview":false,"result":{"_time":1,"_raw":"{}"}}"#, Some(&["{}"]));
         check("{\"message\":\"2 1 eni-1\"}{\"message\":\"x\"}\n", Some(&["2 1 eni-1", "x"]));
     }
 
@@ -523,6 +572,12 @@ mod tests {
             r#"{"detail-type":"x","detail":{"eventName":"CloudTrailEvent"}}{"messageType":"logEvents"}"#,
             r#"[{"detail-type":"x","detail":[]}]"#,
             r#"[{"eventVersion":"1.08","requestParameters":{"detail-type":"x","detail":{}}}]"#,
+            r#"[{"Records":[{}],"x":1}]"#,
+            r#"[{"x":1,"Records":[{}]}]"#,
+            r#"[{"Records":{}}]"#,
+            r#"{"result":{"a":"b"}}"#,
+            r#"{"result":{"_raw":7}}"#,
+            r#"{"result":{"_raw":"{}"},"message":"{}"}"#,
             r#""a","b""#,
             r#"["a"]"#,
             "2026-03-10T12:00:00.000Z 2 123456789010 eni-1",

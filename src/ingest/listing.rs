@@ -1,5 +1,6 @@
 //! What there is to read: the files of a folder, and the days that are wanted.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +28,8 @@ pub struct Listing {
     pub found: Vec<Found>,
     /// What could not be looked into and is left out.
     pub skipped: Vec<Skipped>,
+    /// How many files have names that no log has, by how these end: `.csv`; `others` for what is no usual end.
+    pub left_out: BTreeMap<String, usize>,
 }
 
 /// A file or folder that cannot be looked into.
@@ -73,7 +76,7 @@ pub fn files(path: &Path, days: Days) -> Result<Listing, Error> {
     if root.is_file() {
         let size_bytes = root.metadata().map_err(|source| failed(&root, source))?.len();
         let found = vec![Found { key: key_of(&root), size_bytes, etag: None }];
-        return Ok(Listing { found, skipped: Vec::new() });
+        return Ok(Listing { found, ..Listing::default() });
     }
     let mut listing = Listing::default();
     // A folder is entered unless it is hidden or a Delta table: a lake below the logs must not be read as logs.
@@ -87,9 +90,12 @@ pub fn files(path: &Path, days: Days) -> Result<Listing, Error> {
                 listing.skip(entry.path(), NOT_UTF8);
                 entries.skip_current_dir();
             }
-            Ok(entry) if is_log(entry.file_name()) && is_file(&entry) => {
-                listing.add(&entry, days);
+            Ok(entry) if is_log(entry.file_name()) => {
+                if is_file(&entry) {
+                    listing.add(&entry, days);
+                }
             }
+            Ok(entry) if is_file(&entry) => listing.leave_out(entry.file_name()),
             Ok(_) => {}
             Err(error) => {
                 let (depth, path) = (error.depth(), error.path().unwrap_or(&root).to_owned());
@@ -104,6 +110,10 @@ pub fn files(path: &Path, days: Days) -> Result<Listing, Error> {
     }
     Ok(listing)
 }
+
+/// Ends of names are told apart up to this length, and this many of them.
+const MAX_END_BYTES: usize = 16;
+const MAX_ENDS: usize = 100;
 
 /// Why a path is left out whose name no key can be made of.
 const NOT_UTF8: &str = "its name is not UTF-8";
@@ -122,6 +132,15 @@ impl Listing {
         }
     }
 
+    fn leave_out(&mut self, name: &OsStr) {
+        let name = name.to_string_lossy().to_ascii_lowercase();
+        let is_usual =
+            |end: &&str| (1..=MAX_END_BYTES).contains(&end.len()) && !end.contains(char::is_control);
+        let end = name.rsplit_once('.').map(|(_, end)| end).filter(is_usual).map(|end| format!(".{end}"));
+        let known = end.filter(|end| self.left_out.contains_key(end) || self.left_out.len() < MAX_ENDS);
+        *self.left_out.entry(known.unwrap_or_else(|| "others".to_owned())).or_default() += 1;
+    }
+
     pub(super) fn skip_unless_gone(&mut self, path: &Path, error: &std::io::Error) {
         if error.kind() != std::io::ErrorKind::NotFound {
             self.skip(path, &error.to_string());
@@ -133,8 +152,8 @@ impl Listing {
     }
 }
 
-/// Whether a file's name may be that of a log: `.json`, `.log`, `.ndjson`, `.jsonl`, `.txt`, each also gzipped, Parquet,
-/// or no extension but a number, or what has a hyphen, as days and the names of streams have. Copies that editors and
+/// Whether a file's name may be that of a log: `.json`, `.log`, `.ndjson`, `.jsonl`, `.txt`, `.cloudtrail`, each also
+/// gzipped, Parquet, or no extension but a number, or what has a hyphen, as days and the names of streams have. Copies that editors and
 /// browsers make, as `a.json~`, are none: their rows would be there twice. Hidden files are left out before.
 fn is_log(name: &OsStr) -> bool {
     let name = name.to_string_lossy().to_ascii_lowercase();
@@ -144,7 +163,7 @@ fn is_log(name: &OsStr) -> bool {
         Some((_, end)) => {
             let is_of_name = end.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
                 && (end.contains('-') || end.bytes().all(|byte| byte.is_ascii_digit()));
-            is_of_name || ["json", "log", "ndjson", "jsonl", "txt", "parquet"].contains(&end)
+            is_of_name || ["json", "log", "ndjson", "jsonl", "txt", "cloudtrail", "parquet"].contains(&end)
         }
     }
 }
@@ -186,6 +205,7 @@ mod tests {
             ("my.stream-1-2026-03-10-12-00-00-4f0c.gz", true),
             ("flow.log.1", true),
             ("flow.log-20260310", true),
+            ("aws.json.cloudtrail", true),
             ("a.png", false),
             ("logs.tar.gz", false),
             ("a.json~", false),

@@ -93,6 +93,22 @@ const MAX_REASON_BYTES: usize = 1000;
 /// The pieces of content that is larger.
 const PIECE_BYTES: usize = 4 << 20;
 
+/// How content begins that is no log, but is often found in the place of one.
+const OTHER_CONTENT: [(&[u8], &str); 9] = [
+    (b"\xff\xfe", "UTF-16 text, which no log is delivered as: convert it to UTF-8"),
+    (b"\xfe\xff", "UTF-16 text, which no log is delivered as: convert it to UTF-8"),
+    (
+        b"version https://git-lfs.github.com/",
+        "a pointer of Git LFS in place of the file: `git lfs pull` fetches it",
+    ),
+    (b"PK\x03\x04", "a ZIP archive: unpack it"),
+    (b"BZh", "bzip2, which no log is delivered as: unpack it"),
+    (b"\xfd7zXZ\0", "xz, which no log is delivered as: unpack it"),
+    (b"\x28\xb5\x2f\xfd", "zstd, which no log is delivered as: unpack it"),
+    (b"<?xml", "XML, as S3 answers an error in: not a log"),
+    (b"<", "XML or HTML, as of an error: not a log"),
+];
+
 /// How an object is read that is too large to be held whole.
 enum Large {
     Events(cloudtrail::Pieces),
@@ -314,8 +330,9 @@ impl Reader {
                 }
                 None => {
                     let rows = decoder.append(text, object_id)?;
-                    refuse_strange(decoder, route)?;
-                    Found::Gathered(Batch::Events, rows)
+                    let events = events(decoder, route, rows)?;
+                    kind = events.0;
+                    events.1
                 }
                 Some(messages) => {
                     let decoded = envelope::decode(&messages, decoder, object_id)?;
@@ -402,8 +419,7 @@ impl Reader {
         let (kind, rows) = match reading {
             Some(Large::Events(_)) => {
                 let rows = decoder.end(object_id);
-                refuse_strange(decoder, route)?;
-                (Kind::CloudTrail, Found::Gathered(Batch::Events, rows))
+                events(decoder, route, rows)?
             }
             Some(Large::Flows(pieces)) => {
                 let flows = pieces.finish(object_id)?;
@@ -434,12 +450,13 @@ fn twice() -> decode::Error {
 }
 
 fn unrecognized(text: &[u8]) -> decode::Error {
-    let is_utf16 = [b"\xff\xfe", b"\xfe\xff"].iter().any(|mark| text.starts_with(*mark));
-    let what = if is_utf16 {
-        "UTF-16 text, which no log is delivered as: convert it to UTF-8"
+    let known = OTHER_CONTENT.iter().find(|(start, _)| text.starts_with(start)).map(|(_, what)| *what);
+    let what = known.unwrap_or(if vpc_flow::may_be_records(text) {
+        "lines that may be flow logs, but in no default format and without their header: put a line with the names of \
+         the fields before them"
     } else {
         "neither CloudTrail nor VPC Flow Logs"
-    };
+    });
     ErrorKind::Shape(what.to_owned()).nowhere()
 }
 
@@ -447,13 +464,18 @@ fn strange() -> decode::Error {
     ErrorKind::Shape("no record has `eventVersion`, `eventTime` or `eventName`".to_owned()).nowhere()
 }
 
-/// Drops the object that was read last when its rows are none of events and its key does not say that they are.
-fn refuse_strange(decoder: &mut Decoder, route: &Route) -> Result<(), decode::Error> {
+/// What the rows are that were read last. Unless the object's key says that they are events, they are dropped again when
+/// they are none.
+fn events(decoder: &mut Decoder, route: &Route, rows: Range<usize>) -> Result<(Kind, Found), decode::Error> {
     if route.kind != Kind::CloudTrail && decoder.is_strange() {
         decoder.drop_object();
         return Err(strange());
     }
-    Ok(())
+    if route.kind != Kind::CloudTrail && decoder.is_of_notifications() {
+        decoder.drop_object();
+        return Ok((Kind::Unsupported("event_notification"), Found::None));
+    }
+    Ok((Kind::CloudTrail, Found::Gathered(Batch::Events, rows)))
 }
 
 /// Whether rows have nothing of an event: any list of JSON objects can be read as records.
@@ -648,6 +670,15 @@ mod tests {
             r#"{"Records":[{"messageId":"1","eventSource":"aws:sqs"}]}"#,
             (State::Quarantined, "unknown", None),
         );
+        let notification = r#"{"eventVersion":"2.1","eventSource":"aws:s3","eventName":"ObjectCreated:Put"}"#;
+        let notifications = format!(r#"{{"Records":[{notification},{notification}]}}"#);
+        check("x", &notifications, (State::Unsupported, "event_notification", None));
+        check(trail_key, &notifications, (State::Committed, "cloudtrail", Some(("cloudtrail", 2))));
+        let both = format!(r#"{{"Records":[{notification},{record}]}}"#);
+        check("x", &both, (State::Committed, "cloudtrail", Some(("cloudtrail", 2))));
+        check("x", &format!(r#"[{{"Records":[{record}]}},{{"Records":[]}}]"#), trail);
+        check("x", &format!(r#"{{"_raw":{quoted},"host":"x"}}"#), trail);
+        check("x", &format!(r#"{{"preview":false,"result":{{"_raw":{quoted}}}}}"#), trail);
         check("x", r#"[{"name":"x"}]"#, (State::Quarantined, "unknown", None));
         check(trail_key, r#"{"Records":[{"new":"x"}]}"#, trail);
         let aggregated = r#"[{"eventVersion":"1.0","eventType":"AwsAggregatedEvent","timeWindow":{}}]"#;
@@ -749,6 +780,30 @@ mod tests {
         assert_eq!(reason, "x".repeat(MAX_REASON_BYTES - 1) + "...");
         let whole = "x".repeat(MAX_REASON_BYTES);
         assert_eq!(cut(whole.clone()), whole);
+    }
+
+    #[test]
+    fn what_is_often_taken_for_a_log_is_named() {
+        let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
+        let flow =
+            "7 123456789010 eni-1 10.0.0.1 10.0.0.2 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK x";
+        let bus = r#"{"version":"0","detail-type":"EC2 Instance State-change Notification","detail":{"state":"x"}}"#;
+        for (content, expected) in [
+            ("version https://git-lfs.github.com/spec/v1\noid sha256:x\n", "a pointer of Git LFS"),
+            ("PK\x03\x04rest", "a ZIP archive"),
+            ("<?xml version=\"1.0\"?><Error/>", "XML, as S3 answers"),
+            ("<!DOCTYPE html>", "XML or HTML"),
+            (flow, "lines that may be flow logs"),
+            ("hello ACCEPT", "neither CloudTrail nor VPC Flow Logs"),
+            (bus, "an EventBridge event whose `detail` is no event of CloudTrail (byte 0)"),
+        ] {
+            let record = read_one(&reader, "x", content).record;
+            let reason = record.reason.unwrap_or_default();
+            assert!(
+                record.state == State::Quarantined && reason.starts_with(expected),
+                "{content}: {reason}"
+            );
+        }
     }
 
     #[test]

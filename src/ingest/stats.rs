@@ -72,6 +72,8 @@ counters! {
     fetch_errors,
     /// Rows added.
     rows,
+    /// Those of them whose time cannot be read, or is absurd.
+    undated,
     /// Commits.
     commits,
     /// Commits that failed.
@@ -112,6 +114,7 @@ impl Stats {
             counter.add(1_u64);
             self.rows.add(record.row_count);
         }
+        self.undated.add(report.undated.values().sum::<u64>());
         self.known.add(report.known.iter().filter(|id| report.committed.settles(**id)).count());
     }
 }

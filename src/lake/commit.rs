@@ -67,6 +67,15 @@ impl SharedRows {
     pub fn to_batch(&self) -> RecordBatch {
         self.batch.slice(self.range.start, self.range.len())
     }
+
+    /// How many of the rows are in no day.
+    fn undated(&self) -> usize {
+        // The partition is the last column.
+        match self.batch.columns().last().and_then(|dates| dates.nulls()) {
+            Some(nulls) => nulls.slice(self.range.start, self.range.len()).null_count(),
+            None => 0,
+        }
+    }
 }
 
 /// Proof that objects are in the lake: only a commit makes one, and only with one can messages be acknowledged.
@@ -112,6 +121,8 @@ pub struct Report {
     pub known: Vec<ObjectId>,
     /// The rows this commit added, by table.
     pub rows: BTreeMap<&'static str, u64>,
+    /// Those of them that are in no day, by table: their time cannot be read, or is absurd.
+    pub undated: BTreeMap<&'static str, u64>,
 }
 
 impl Lake {
@@ -130,7 +141,8 @@ impl Lake {
     /// Adds objects to the lake, leaving out those it has; when it returns, all of them are settled and on disk.
     pub async fn commit(&self, objects: Vec<ReadObject>) -> Result<Report, Error> {
         let committed = Committed::nothing();
-        let mut report = Report { committed, added: Vec::new(), known: Vec::new(), rows: BTreeMap::new() };
+        let (rows, undated) = (BTreeMap::new(), BTreeMap::new());
+        let mut report = Report { committed, added: Vec::new(), known: Vec::new(), rows, undated };
         let mut groups: BTreeMap<&'static str, Vec<ReadObject>> = BTreeMap::new();
         for object in objects {
             let table = object.rows.as_ref().map_or(OBJECTS.name, |rows| rows.table.name);
@@ -196,8 +208,19 @@ impl Lake {
                     }
                 },
             };
-            match log.try_commit(head + 1, &self.actions(log, &group, &stored)?).await {
+            let actions = self.actions(log, &group, &stored)?;
+            let turn = match log.table().name {
+                name if name == OBJECTS.name => Some(self.objects_turn.lock().await),
+                _ => None,
+            };
+            let tried = log.try_commit(head + 1, &actions).await;
+            drop(turn);
+            match tried {
                 Ok(()) => {
+                    let undated: usize = group.iter().filter_map(|o| Some(o.rows.as_ref()?.undated())).sum();
+                    if undated > 0 {
+                        *report.undated.entry(log.table().name).or_default() += undated as u64;
+                    }
                     for object in group {
                         if object.rows.is_some() {
                             *report.rows.entry(log.table().name).or_default() +=
@@ -315,6 +338,7 @@ impl Lake {
             if attempt > 0 {
                 self.clock().sleep(pause(attempt)).await;
             }
+            let _turn = self.objects_turn.lock().await;
             let (version, progress) = objects.progress(&app_ids).await?;
             // Where others keep committing, a try that failed was not in vain for everybody.
             futile = if last_version == Some(version) { futile + 1 } else { 0 };

@@ -175,6 +175,10 @@ pub struct Lake {
     logs: Vec<TableLog>,
     ledger: Mutex<Option<Ledger>>,
     ledger_limits: LedgerLimits,
+    /// Held while `objects` is committed to, so that one lake does not race itself there: an index that comes too late
+    /// leaves its files behind. Others are met as anywhere, by the version that is taken. Whoever holds it must not wait
+    /// for the ledger.
+    objects_turn: Mutex<()>,
     clock: Arc<dyn Clock>,
 }
 
@@ -203,7 +207,8 @@ impl Lake {
         let logs: Result<_, _> =
             TABLES.into_iter().map(|table| TableLog::new(table, &place.store, &place.url)).collect();
         let ledger_limits = LedgerLimits::default();
-        Ok(Lake { logs: logs?, place, ledger: Mutex::new(None), ledger_limits, clock })
+        let (ledger, objects_turn) = (Mutex::new(None), Mutex::new(()));
+        Ok(Lake { logs: logs?, place, ledger, ledger_limits, objects_turn, clock })
     }
 
     /// The same lake with other limits of what its ledger holds in memory.

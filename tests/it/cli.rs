@@ -163,6 +163,50 @@ fn what_cannot_be_read_is_rejected_with_its_place_and_loses_nothing_else() {
 }
 
 #[test]
+fn what_is_passed_over_is_told() {
+    let place = Place::new();
+    let logs = place.path("logs");
+    std::fs::create_dir(&logs).expect("is made");
+    for name in ["a.csv", "b.csv", "c.zip", "d.json~", "no end.of-a-name that is usual"] {
+        std::fs::write(logs.join(name), "x").expect("is written");
+    }
+    let ran = place.run(&["ingest", "logs"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("warning: found no log files in `logs`\n"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("by their names: 2 .csv, 1 .json~, 1 .zip, 1 others\n"), "{}", ran.stderr);
+    let records = r#"{"Records":[{"eventVersion":"1.08","eventTime":"soon","eventName":"A"},
+        {"eventVersion":"1.08","eventTime":"2026-03-10 12:00:00","eventName":"B"}]}"#;
+    std::fs::write(logs.join("good.json"), records).expect("is written");
+    let notification =
+        r#"{"Records":[{"eventVersion":"2.1","eventSource":"aws:s3","eventName":"ObjectCreated:Put"}]}"#;
+    std::fs::write(logs.join("told.json"), notification).expect("is written");
+    let ran = place.run(&["ingest", "logs"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(
+        ran.stdout.contains("1 of kind `event_notification`, known but not supported yet"),
+        "{}",
+        ran.stdout
+    );
+    assert!(ran.stderr.contains("left out in `logs`, by their names: "), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("warning: 1 row of `cloudtrail` without a time that can be read"),
+        "{}",
+        ran.stderr
+    );
+    let hinted: Vec<&str> = ran
+        .stderr
+        .lines()
+        .filter_map(|line| line.strip_prefix("hint: `trailhound sql \"")?.split_once("\"`"))
+        .map(|(sql, _)| sql)
+        .collect();
+    assert_eq!(hinted.len(), 2, "{}", ran.stderr);
+    assert_eq!(place.rows(hinted[0]).lines().count(), 2, "{}", hinted[0]);
+    assert!(place.rows(hinted[1]).contains("told.json,event_notification\n"), "{}", hinted[1]);
+    let again = place.run(&["ingest", "logs"]);
+    assert!(!again.stderr.contains("without a time"), "{}", again.stderr);
+}
+
+#[test]
 fn sql_only_reads() {
     let place = Place::new();
     place.ok(&["ingest", &testdata()]);

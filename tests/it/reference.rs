@@ -181,7 +181,9 @@ fn json_cell(kind: Kind, value: &str) -> Option<Cell> {
     match kind {
         Kind::Text => string().map(Cell::Text),
         Kind::Json => (value != "null").then(|| Cell::Text(value.to_owned())),
-        Kind::Bool | Kind::BoolText => string().as_deref().unwrap_or(value).parse::<bool>().ok().map(Cell::Bool),
+        Kind::Bool | Kind::BoolText => {
+            string().as_deref().unwrap_or(value).parse::<bool>().ok().map(Cell::Bool)
+        }
         Kind::Timestamp => parse_iso8601(string()?.as_bytes()).map(Cell::Int),
         other => panic!("no rule for {other:?} in JSON"),
     }

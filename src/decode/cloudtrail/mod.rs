@@ -96,6 +96,12 @@ impl Decoder {
         self.rows.lacks(&["event_version", "event_time", "event_name"])
     }
 
+    /// Whether the last object has rows, and all are of event sources that no event of CloudTrail has: notifications of
+    /// S3 and records of streams, which have `Records` and names of fields like events.
+    pub fn is_of_notifications(&self) -> bool {
+        self.rows.all_begin("event_source", "aws:")
+    }
+
     /// Drops the rows of the last object: it is something else, or the rest of its pieces cannot be had.
     pub fn drop_object(&mut self) {
         self.rows.drop_object();

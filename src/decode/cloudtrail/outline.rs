@@ -26,7 +26,8 @@ pub struct Outline<'a> {
     pub of_digest: usize,
     /// The same of an aggregated event.
     pub of_aggregated: usize,
-    is_bus_event: bool,
+    /// Whether it is an event of a bus, of CloudTrail or not.
+    pub is_bus_event: bool,
     details: Vec<usize>,
     keys: Vec<Cow<'a, str>>,
 }

@@ -205,6 +205,14 @@ impl Rows {
         !rows.is_empty() && columns.into_iter().all(|index| self.columns[index].is_null_in(rows.clone()))
     }
 
+    /// Whether the object at hand has rows, and all have texts that begin so in this column.
+    pub fn all_begin(&self, name: &str, start: &str) -> bool {
+        let column = self.table.index_of(name).and_then(|index| self.columns.get(index));
+        let Some(Column::Text(column)) = column else { return false };
+        let begins = |row| column.get(row).is_some_and(|text| text.starts_with(start));
+        self.first < self.count && (self.first..self.count).all(begins)
+    }
+
     /// Drops the rows of the object at hand, which may have ended: it cannot be read as a whole.
     pub fn drop_object(&mut self) {
         self.count = self.first;
@@ -238,6 +246,9 @@ impl Rows {
             (b'{', outline) => match self.single_record(&outline, text, start) {
                 Some(record) => self.one(text, record, offset),
                 None if outline.of_aggregated >= 2 => shape("an aggregated event among events", start),
+                None if outline.is_bus_event => {
+                    shape("an EventBridge event whose `detail` is no event of CloudTrail", start)
+                }
                 None => shape(&format!("no `Records` among the keys {}", outline.some_keys()), start),
             },
             _ => shape("expected a JSON object or array", start),

@@ -252,5 +252,15 @@ pub fn looks_like(text: &[u8]) -> Option<&'static Table> {
     header::default_table(&fields).or_else(|| header::table_of(&fields).filter(|_| fields.len() > 1))
 }
 
+/// Whether a text that is no flow log by [`looks_like`] begins with what may be a record of one.
+pub fn may_be_records(text: &[u8]) -> bool {
+    let Some(fields) = lines::first_fields(text) else { return false };
+    let is_telling = |field: &&str| {
+        matches!(*field, "ACCEPT" | "REJECT" | "NODATA" | "SKIPDATA" | "TransitGateway")
+            || ["eni-", "tgw-"].iter().any(|start| field.starts_with(start))
+    };
+    fields.len() > 2 && fields.iter().any(is_telling)
+}
+
 #[cfg(test)]
 mod tests;
