@@ -151,9 +151,15 @@ fn after_others(decoder: &mut Decoder, data: &[u8], alone: &Result<RecordBatch, 
 fn is_ours_alone(error: &Error) -> bool {
     match &error.kind {
         ErrorKind::TooDeep { .. } => true,
-        ErrorKind::Shape(what) => ["`Records` is ", "no `Records`", "an aggregated event", "no aggregated"]
-            .iter()
-            .any(|text| what.starts_with(text)),
+        ErrorKind::Shape(what) => [
+            "`Records` is ",
+            "no `Records`",
+            "an aggregated event",
+            "no aggregated",
+            "an EventBridge event whose `detail` is no",
+        ]
+        .iter()
+        .any(|text| what.starts_with(text)),
         _ => false,
     }
 }

@@ -19,7 +19,7 @@ use crate::ingest::load::{BatchLimits, Loader, Origin, Rejected, Tally, megabyte
 use crate::ingest::progress::{Counts, Progress};
 use crate::ingest::read::Reader;
 use crate::ingest::route;
-use crate::lake::Lake;
+use crate::lake::{Lake, TABLES};
 use crate::store::{self, Location};
 
 const EXAMPLES: &str = "\
@@ -286,7 +286,7 @@ pub(super) fn summary(
         megabytes_per_second(tally.content_bytes, elapsed)
     ));
     lines.push(format!("lake      {place}"));
-    tell_undated(tally, output);
+    tell_untimed(tally, output);
     tell_rejected(&tally.rejected, output);
     if !tally.unsupported.is_empty() {
         output.hint("`trailhound sql \"select key, kind from objects where state = 'unsupported'\"` lists what is not read");
@@ -300,16 +300,16 @@ pub(super) fn summary(
 }
 
 /// Rows that detections over time and retention pass over.
-fn tell_undated(tally: &Tally, output: &Output) {
-    for (table, rows) in &tally.undated {
+fn tell_untimed(tally: &Tally, output: &Output) {
+    for (table, rows) in &tally.untimed {
         let (count, rows) = (human_count(*rows), if *rows == 1 { "row" } else { "rows" });
         output.warn(format!(
             "{count} {rows} of `{table}` without a time that can be read: seen by no detection, and never expired"
         ));
     }
-    if let Some(table) = tally.undated.keys().next() {
-        output
-            .hint(format!("`trailhound sql \"select * from {table} where event_date is null\"` shows them"));
+    for table in TABLES.iter().filter(|table| tally.untimed.contains_key(table.name)) {
+        let (name, time) = (table.name, table.time_column);
+        output.hint(format!("`trailhound sql \"select * from {name} where {time} is null\"` shows them"));
     }
 }
 

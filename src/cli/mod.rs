@@ -28,6 +28,7 @@ use clap::{Args, Parser, Subcommand};
 pub use failure::Failure;
 use output::{Color, Outcome, Output};
 
+use crate::service;
 use crate::telemetry::{self, Verbosity};
 
 const EXAMPLES: &str = "\
@@ -166,10 +167,7 @@ fn dispatch(arguments: Arguments, output: &Output) -> Result<Outcome, Failure> {
         }
     };
     let outcome = on_deep_stack(|| runtime.block_on(work));
-    // Threads that still read or decode have nothing left to tell: the process ends with them. Shutting down would
-    // detach them while they end by themselves, and glibc then looks at memory that is gone (its bug 19951): after all
-    // was done well, the program died of a signal now and then.
-    std::mem::forget(runtime);
+    service::end(runtime);
     outcome
 }
 

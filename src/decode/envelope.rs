@@ -62,6 +62,9 @@ pub fn open(text: &[u8]) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
 /// Whether content that begins like this is an envelope.
 pub fn begins(text: &[u8]) -> bool {
     let (_, text) = without_mark(text);
+    if is_list_of_files(text) {
+        return true;
+    }
     let mut content = Content { most: 1, ..Content::new(utf8(text).0, false) };
     // Of a beginning, only what is whole in it can be read.
     !is_plain(text) && content.read().is_ok() && content.opened > 0
@@ -78,6 +81,15 @@ pub fn begins_with_message(text: &[u8]) -> bool {
 fn is_plain(text: &[u8]) -> bool {
     let start = text.trim_ascii_start().strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
     start.is_some_and(|inside| inside.starts_with(b"\"Records\""))
+}
+
+/// Whether content begins like a list of log files, of which the first may be too long to be seen whole.
+fn is_list_of_files(text: &[u8]) -> bool {
+    let (mut inside, mut is_list) = (text.trim_ascii_start(), false);
+    while let Some(rest) = inside.strip_prefix(b"[") {
+        (inside, is_list) = (rest.trim_ascii_start(), true);
+    }
+    is_list && is_plain(inside)
 }
 
 /// What follows the time in a line of an export of a log group, if that is JSON.
@@ -251,21 +263,9 @@ impl<'a> Content<'a> {
             Envelope::Message(span) => self.message(span)?,
             Envelope::Record((start, end)) => self.add(Cow::Borrowed(&self.text[start..end]), start)?,
             Envelope::List(start, key) => self.messages(start, key)?,
-            Envelope::Records(start) => self.records(start)?,
+            Envelope::File => self.add(Cow::Borrowed(&self.text[at..inside.end()]), at)?,
         }
         Ok(inside.end())
-    }
-
-    /// The records of the list that begins at a byte.
-    fn records(&mut self, start: usize) -> Result<(), Error> {
-        let mut items = Inside::new(self.text.as_bytes(), start, MAX_LEVELS);
-        while let Some(item) = items.member().map_err(error)? {
-            if self.text.as_bytes()[item.value] != b'{' {
-                return self.refused("a record is not an object", item.value);
-            }
-            self.add(Cow::Borrowed(&self.text[item.value..item.end]), item.value)?;
-        }
-        Ok(())
     }
 
     /// The messages below a key of every item of the list that begins at a byte.
@@ -336,8 +336,8 @@ enum Envelope {
     Record(Span),
     /// A list of objects, which begins at a byte, each with a message below this key.
     List(usize, &'static str),
-    /// A list of records, which begins at a byte.
-    Records(usize),
+    /// A log file by itself, in a list of such.
+    File,
 }
 
 /// The fields of a document that tell which envelope it is.
@@ -352,6 +352,9 @@ struct Fields {
     cloudtrail_event: Option<Span>,
     /// `message`, or `_raw` in its place.
     message: Option<Span>,
+    is_raw: bool,
+    /// Whether there are fields of an event: what else was kept of it, it is one itself.
+    is_event: bool,
     /// `Records`, of a log file in a list of such.
     records: Option<Span>,
     /// How many fields there are.
@@ -371,14 +374,19 @@ impl Fields {
         let (place, first) = match &*key {
             // A record, or records with something else.
             "eventVersion" => return false,
-            "Records" if self.count > 1 => return false,
+            "Records" if self.count > 1 || text.as_bytes()[member.value] != b'[' => return false,
             "Records" => (&mut self.records, b'['),
+            "eventTime" | "eventName" => {
+                (self.is_event, self.is_no_answer) = (true, true);
+                return true;
+            }
             "messageType" => (&mut self.message_type, b'"'),
             "logEvents" => (&mut self.log_events, b'['),
             "events" => (&mut self.log_group_events, b'['),
             "Events" => (&mut self.looked_up, b'['),
             "CloudTrailEvent" => (&mut self.cloudtrail_event, b'"'),
-            "message" | "_raw" => (&mut self.message, b'"'),
+            "message" => (&mut self.message, b'"'),
+            "_raw" => return self.note_raw(text, member),
             "result" => return self.note_result(text, member),
             "detail-type" => (&mut self.detail_type, b'"'),
             "detail" => (&mut self.detail, b'{'),
@@ -395,14 +403,25 @@ impl Fields {
         true
     }
 
+    /// Notes the text that an event was before it was taken apart, if it is there, and is that of a log.
+    fn note_raw(&mut self, text: &str, member: Member) -> bool {
+        let raw = string_of(&text[member.value..member.end]);
+        self.is_no_answer = true;
+        if raw.is_some_and(|raw| is_json(&raw) || looks_like_flows(&raw)) {
+            let is_first = !self.is_raw && self.message.is_none();
+            (self.is_raw, self.message) = (true, Some((member.value, member.end)));
+            return is_first;
+        }
+        !self.is_raw
+    }
+
     /// Notes what Splunk exports: the text of an event is below `_raw` of the result.
     fn note_result(&mut self, text: &str, member: Member) -> bool {
+        self.is_no_answer = true;
         let mut inside = Inside::new(text.as_bytes(), member.value, MAX_LEVELS);
         let is_object = text.as_bytes()[member.value] == b'{';
         while is_object && let Ok(Some(field)) = inside.member() {
-            let is_text = text.as_bytes()[field.value] == b'"';
-            let is_raw = is_text && key_of(text, field).is_some_and(|key| key == "_raw");
-            if is_raw && self.message.replace((field.value, field.end)).is_some() {
+            if key_of(text, field).is_some_and(|key| key == "_raw") && !self.note_raw(text, field) {
                 return false;
             }
         }
@@ -413,8 +432,11 @@ impl Fields {
     fn envelope(&self, text: &str, is_listed: bool) -> Option<Envelope> {
         let list = |span: Option<Span>, key| Some(Envelope::List(span?.0, key));
         let detail = self.detail_type.and(self.detail).filter(|_| is_listed);
-        if let Some((start, _)) = self.records {
-            return (is_listed && self.count == 1).then_some(Envelope::Records(start));
+        if self.records.is_some() {
+            return (is_listed && self.count == 1).then_some(Envelope::File);
+        }
+        if self.is_raw && self.is_event {
+            return None;
         }
         let kinds = [self.log_group_events, self.looked_up, self.cloudtrail_event, self.message, detail];
         if let Some((start, end)) = self.message_type {
@@ -537,9 +559,10 @@ mod tests {
         );
         check(
             r#"[{"Records":[{"a": 1.0},{}]}, {"Records":[ ]},{"Records":[{"b":1}]}]"#,
-            Some(&[r#"{"a": 1.0}"#, "{}", r#"{"b":1}"#]),
+            Some(&[r#"{"Records":[{"a": 1.0},{}]}"#, r#"{"Records":[ ]}"#, r#"{"Records":[{"b":1}]}"#]),
         );
-        check(r#"{"_raw":"{}","host":"x"}{"_raw":"2 1 eni-1"}"#, Some(&["{}", "2 1 eni-1"]));
+        check(r#"{"_raw":"{}","host":"x"}{"_raw":" {\"a\":1}"}"#, Some(&["{}", r#" {"a":1}"#]));
+        check(&format!(r#"{{"_raw":"{flow}"}}"#), Some(&[flow]));
         check(r#"{"preview":false,"result":{"_time":1,"_raw":"{}"}}"#, Some(&["{}"]));
         check("{\"message\":\"2 1 eni-1\"}{\"message\":\"x\"}\n", Some(&["2 1 eni-1", "x"]));
     }
@@ -575,7 +598,14 @@ mod tests {
             r#"[{"Records":[{}],"x":1}]"#,
             r#"[{"x":1,"Records":[{}]}]"#,
             r#"[{"Records":{}}]"#,
+            r#"[{"Records":7,"message":"{}"}]"#,
             r#"{"result":{"a":"b"}}"#,
+            r#"{"result":{"_raw":"{}","_raw":7}}"#,
+            r#"{"result":{"_raw":""}}"#,
+            r#"{"events":[{"message":"{}"}],"result":{"a":1}}"#,
+            r#"{"_raw":"plain"}"#,
+            r#"[{"eventTime":"x","eventName":"y","_raw":"{}"}]"#,
+            r#"{"_raw":"{}","eventName":"y"}"#,
             r#"{"result":{"_raw":7}}"#,
             r#"{"result":{"_raw":"{}"},"message":"{}"}"#,
             r#""a","b""#,

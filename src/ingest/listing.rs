@@ -134,9 +134,11 @@ impl Listing {
 
     fn leave_out(&mut self, name: &OsStr) {
         let name = name.to_string_lossy().to_ascii_lowercase();
+        let whole = unzipped(&name);
         let is_usual =
             |end: &&str| (1..=MAX_END_BYTES).contains(&end.len()) && !end.contains(char::is_control);
-        let end = name.rsplit_once('.').map(|(_, end)| end).filter(is_usual).map(|end| format!(".{end}"));
+        let end = whole.rsplit_once('.').map(|(_, end)| end).filter(is_usual);
+        let end = end.map(|end| format!(".{end}{}", &name[whole.len()..]));
         let known = end.filter(|end| self.left_out.contains_key(end) || self.left_out.len() < MAX_ENDS);
         *self.left_out.entry(known.unwrap_or_else(|| "others".to_owned())).or_default() += 1;
     }
@@ -157,8 +159,7 @@ impl Listing {
 /// browsers make, as `a.json~`, are none: their rows would be there twice. Hidden files are left out before.
 fn is_log(name: &OsStr) -> bool {
     let name = name.to_string_lossy().to_ascii_lowercase();
-    let name = [".gz", ".gzip"].iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(&name);
-    match name.rsplit_once('.') {
+    match unzipped(&name).rsplit_once('.') {
         None => true,
         Some((_, end)) => {
             let is_of_name = end.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -166,6 +167,11 @@ fn is_log(name: &OsStr) -> bool {
             is_of_name || ["json", "log", "ndjson", "jsonl", "txt", "cloudtrail", "parquet"].contains(&end)
         }
     }
+}
+
+/// A name without what says that the file is gzipped.
+fn unzipped(name: &str) -> &str {
+    [".gz", ".gzip"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name)
 }
 
 /// Whether an entry is a file, or a link to one.

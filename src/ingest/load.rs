@@ -75,8 +75,8 @@ pub struct Tally {
     pub rejected: Vec<Rejected>,
     /// Rows added, by table.
     pub rows: BTreeMap<&'static str, u64>,
-    /// Rows added that are in no day, by table: their time cannot be read, or is absurd.
-    pub undated: BTreeMap<&'static str, u64>,
+    /// Rows added that have no time, by table: it is missing, or cannot be read.
+    pub untimed: BTreeMap<&'static str, u64>,
     /// Bytes read, as stored.
     pub stored_bytes: u64,
     /// Bytes of decompressed content that was decoded and added.
@@ -611,8 +611,8 @@ impl Tally {
         for (table, rows) in other.rows {
             *self.rows.entry(table).or_default() += rows;
         }
-        for (table, rows) in other.undated {
-            *self.undated.entry(table).or_default() += rows;
+        for (table, rows) in other.untimed {
+            *self.untimed.entry(table).or_default() += rows;
         }
         self.stored_bytes += other.stored_bytes;
         self.content_bytes += other.content_bytes;
@@ -642,8 +642,8 @@ impl Tally {
         for (table, rows) in &report.rows {
             *self.rows.entry(table).or_default() += rows;
         }
-        for (table, rows) in &report.undated {
-            *self.undated.entry(table).or_default() += rows;
+        for (table, rows) in &report.untimed {
+            *self.untimed.entry(table).or_default() += rows;
         }
         // A quarantined object that is known is read again each time, and was noted when it was read.
         self.known += report.known.iter().filter(|id| report.committed.settles(**id)).count();

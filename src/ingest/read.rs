@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, Date32Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -93,8 +93,11 @@ const MAX_REASON_BYTES: usize = 1000;
 /// The pieces of content that is larger.
 const PIECE_BYTES: usize = 4 << 20;
 
+/// What looks like events and is none.
+const NOTIFICATION: Kind = Kind::Unsupported("event_notification");
+
 /// How content begins that is no log, but is often found in the place of one.
-const OTHER_CONTENT: [(&[u8], &str); 9] = [
+const OTHER_CONTENT: [(&[u8], &str); 12] = [
     (b"\xff\xfe", "UTF-16 text, which no log is delivered as: convert it to UTF-8"),
     (b"\xfe\xff", "UTF-16 text, which no log is delivered as: convert it to UTF-8"),
     (
@@ -106,7 +109,10 @@ const OTHER_CONTENT: [(&[u8], &str); 9] = [
     (b"\xfd7zXZ\0", "xz, which no log is delivered as: unpack it"),
     (b"\x28\xb5\x2f\xfd", "zstd, which no log is delivered as: unpack it"),
     (b"<?xml", "XML, as S3 answers an error in: not a log"),
-    (b"<", "XML or HTML, as of an error: not a log"),
+    (b"<Error>", "XML, as S3 answers an error in: not a log"),
+    (b"<!", "HTML, as a page of an error: not a log"),
+    (b"<html", "HTML, as a page of an error: not a log"),
+    (b"<HTML", "HTML, as a page of an error: not a log"),
 ];
 
 /// How an object is read that is too large to be held whole.
@@ -321,6 +327,7 @@ impl Reader {
         } else {
             &fetched.bytes
         };
+        refuse_other_content(text)?;
         let mut kind = route::by_content(route.kind.clone(), text);
         let rows = match kind {
             Kind::CloudTrail | Kind::Aggregated => match envelope::open(text)? {
@@ -335,15 +342,9 @@ impl Reader {
                     events.1
                 }
                 Some(messages) => {
-                    let decoded = envelope::decode(&messages, decoder, object_id)?;
-                    kind = route::of_table(decoded.table);
-                    if kind == Kind::CloudTrail
-                        && route.kind != Kind::CloudTrail
-                        && is_strange(&decoded.batch)
-                    {
-                        return Err(strange());
-                    }
-                    Found::Own(decoded)
+                    let enveloped = enveloped(envelope::decode(&messages, decoder, object_id)?, route)?;
+                    kind = enveloped.0;
+                    enveloped.1
                 }
             },
             Kind::Digest => {
@@ -449,14 +450,22 @@ fn twice() -> decode::Error {
     ErrorKind::Shape("gzip inside gzip: compressed twice".to_owned()).nowhere()
 }
 
+/// Refuses content that is certainly no log, whatever its key says, by name.
+fn refuse_other_content(text: &[u8]) -> Result<(), decode::Error> {
+    let start = text.trim_ascii_start();
+    match OTHER_CONTENT.iter().find(|(beginning, _)| start.starts_with(beginning)) {
+        Some((_, what)) => Err(ErrorKind::Shape((*what).to_owned()).nowhere()),
+        None => Ok(()),
+    }
+}
+
 fn unrecognized(text: &[u8]) -> decode::Error {
-    let known = OTHER_CONTENT.iter().find(|(start, _)| text.starts_with(start)).map(|(_, what)| *what);
-    let what = known.unwrap_or(if vpc_flow::may_be_records(text) {
+    let what = if vpc_flow::may_be_records(text) {
         "lines that may be flow logs, but in no default format and without their header: put a line with the names of \
          the fields before them"
     } else {
         "neither CloudTrail nor VPC Flow Logs"
-    });
+    };
     ErrorKind::Shape(what.to_owned()).nowhere()
 }
 
@@ -473,9 +482,35 @@ fn events(decoder: &mut Decoder, route: &Route, rows: Range<usize>) -> Result<(K
     }
     if route.kind != Kind::CloudTrail && decoder.is_of_notifications() {
         decoder.drop_object();
-        return Ok((Kind::Unsupported("event_notification"), Found::None));
+        return Ok((NOTIFICATION, Found::None));
     }
     Ok((Kind::CloudTrail, Found::Gathered(Batch::Events, rows)))
+}
+
+/// The same of the rows of an envelope.
+fn enveloped(decoded: Decoded, route: &Route) -> Result<(Kind, Found), decode::Error> {
+    let kind = route::of_table(decoded.table);
+    if kind == Kind::CloudTrail && route.kind != Kind::CloudTrail {
+        if is_strange(&decoded.batch) {
+            return Err(strange());
+        }
+        if is_of_notifications(&decoded.batch) {
+            return Ok((NOTIFICATION, Found::None));
+        }
+    }
+    Ok((kind, Found::Own(decoded)))
+}
+
+/// Whether rows are all of event sources that no event of CloudTrail has, see [`Decoder::is_of_notifications`].
+fn is_of_notifications(batch: &RecordBatch) -> bool {
+    let Some(sources) = batch.column_by_name("event_source") else { return false };
+    let are = |sources: &ArrayRef| {
+        let texts = arrow::compute::cast(sources, &DataType::Utf8);
+        let begins = |text: Option<&str>| text.is_some_and(|text| text.starts_with("aws:"));
+        texts.is_ok_and(|texts| texts.as_string::<i32>().iter().all(begins))
+    };
+    // Mostly, the first tells.
+    batch.num_rows() > 0 && are(&sources.slice(0, 1)) && are(sources)
 }
 
 /// Whether rows have nothing of an event: any list of JSON objects can be read as records.
@@ -676,7 +711,18 @@ mod tests {
         check(trail_key, &notifications, (State::Committed, "cloudtrail", Some(("cloudtrail", 2))));
         let both = format!(r#"{{"Records":[{notification},{record}]}}"#);
         check("x", &both, (State::Committed, "cloudtrail", Some(("cloudtrail", 2))));
+        let listed = format!("[{notifications}]");
+        check("x", &listed, (State::Unsupported, "event_notification", None));
+        check(
+            "x",
+            &format!(r#"{{"message":{}}}"#, serde_json::Value::from(&*notifications)),
+            (State::Unsupported, "event_notification", None),
+        );
         check("x", &format!(r#"[{{"Records":[{record}]}},{{"Records":[]}}]"#), trail);
+        let files = format!(r#"[{{"Records":[{record},{{"eventName":"B","x":1}}]}}]"#);
+        check("x", &files, (State::Committed, "cloudtrail", Some(("cloudtrail", 2))));
+        let misplaced = format!(r#"[{record},{{"Records":[{record}]}}]"#);
+        check(trail_key, &misplaced, (State::Quarantined, "cloudtrail", None));
         check("x", &format!(r#"{{"_raw":{quoted},"host":"x"}}"#), trail);
         check("x", &format!(r#"{{"preview":false,"result":{{"_raw":{quoted}}}}}"#), trail);
         check("x", r#"[{"name":"x"}]"#, (State::Quarantined, "unknown", None));
@@ -762,11 +808,13 @@ mod tests {
         let lines = format!("2026-03-10T12:00:00.000Z {record}\n").repeat(records);
         let item = format!(r#"{{"detail-type":"x","detail":{record}}}"#);
         let list = format!("[{}]", vec![item; records].join(","));
+        let files = format!(r#"[{{"Records":[{}]}}]"#, vec![&*record; records].join(","));
         let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
-        for text in [lines, list] {
+        for text in [lines, list, files] {
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
-            let mut fetched = Fetched::unread("b", "x", Some("e"));
+            let key = "AWSLogs/111122223333/CloudTrail/us-east-1/2026/03/10/x.json.gz";
+            let mut fetched = Fetched::unread("b", key, Some("e"));
             fetched.bytes = Bytes::from(encoder.finish().unwrap());
             let record = reader.read(&fetched).record;
             assert_eq!(record.state, State::Committed, "{:?}", record.reason);
@@ -792,7 +840,8 @@ mod tests {
             ("version https://git-lfs.github.com/spec/v1\noid sha256:x\n", "a pointer of Git LFS"),
             ("PK\x03\x04rest", "a ZIP archive"),
             ("<?xml version=\"1.0\"?><Error/>", "XML, as S3 answers"),
-            ("<!DOCTYPE html>", "XML or HTML"),
+            ("\n<!DOCTYPE html>", "HTML, as a page"),
+            ("<134>Mar 10 x", "neither CloudTrail nor VPC Flow Logs"),
             (flow, "lines that may be flow logs"),
             ("hello ACCEPT", "neither CloudTrail nor VPC Flow Logs"),
             (bus, "an EventBridge event whose `detail` is no event of CloudTrail (byte 0)"),

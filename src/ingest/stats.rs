@@ -72,8 +72,8 @@ counters! {
     fetch_errors,
     /// Rows added.
     rows,
-    /// Those of them whose time cannot be read, or is absurd.
-    undated,
+    /// Those of them without a time that can be read.
+    untimed,
     /// Commits.
     commits,
     /// Commits that failed.
@@ -114,7 +114,7 @@ impl Stats {
             counter.add(1_u64);
             self.rows.add(record.row_count);
         }
-        self.undated.add(report.undated.values().sum::<u64>());
+        self.untimed.add(report.untimed.values().sum::<u64>());
         self.known.add(report.known.iter().filter(|id| report.committed.settles(**id)).count());
     }
 }

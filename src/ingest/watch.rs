@@ -121,7 +121,7 @@ impl Watcher {
         self.stats.quarantined.add(recorded);
         self.stats.fetch_errors.add(tally.rejected.len() - recorded);
         self.stats.rows.add(tally.rows.values().sum::<u64>());
-        self.stats.undated.add(tally.undated.values().sum::<u64>());
+        self.stats.untimed.add(tally.untimed.values().sum::<u64>());
         for rejected in &tally.rejected {
             tracing::warn!(file = rejected.key, reason = rejected.reason, "file not read");
         }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arrow::array::Array;
+use arrow::buffer::NullBuffer;
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use serde::Serialize;
@@ -68,13 +70,11 @@ impl SharedRows {
         self.batch.slice(self.range.start, self.range.len())
     }
 
-    /// How many of the rows are in no day.
-    fn undated(&self) -> usize {
-        // The partition is the last column.
-        match self.batch.columns().last().and_then(|dates| dates.nulls()) {
-            Some(nulls) => nulls.slice(self.range.start, self.range.len()).null_count(),
-            None => 0,
-        }
+    /// How many of the rows have no time.
+    fn untimed(&self) -> usize {
+        let times = self.batch.column_by_name(self.table.time_column).map(Array::logical_nulls);
+        let nulls = |nulls: NullBuffer| nulls.slice(self.range.start, self.range.len()).null_count();
+        times.flatten().map_or(0, nulls)
     }
 }
 
@@ -121,8 +121,25 @@ pub struct Report {
     pub known: Vec<ObjectId>,
     /// The rows this commit added, by table.
     pub rows: BTreeMap<&'static str, u64>,
-    /// Those of them that are in no day, by table: their time cannot be read, or is absurd.
-    pub undated: BTreeMap<&'static str, u64>,
+    /// Those of them that have no time, by table: it is missing, or cannot be read.
+    pub untimed: BTreeMap<&'static str, u64>,
+}
+
+impl Report {
+    /// Notes that objects were added to a table.
+    fn note(&mut self, table: &'static str, group: Vec<ReadObject>) {
+        for object in group {
+            if let Some(rows) = &object.rows {
+                let count = u64::try_from(object.record.row_count).unwrap_or(0);
+                *self.rows.entry(table).or_default() += count;
+                if let untimed @ 1.. = rows.untimed() {
+                    *self.untimed.entry(table).or_default() += untimed as u64;
+                }
+            }
+            self.committed.objects.insert(object.record.object_id, object.record.state);
+            self.added.push(object.record);
+        }
+    }
 }
 
 impl Lake {
@@ -141,8 +158,8 @@ impl Lake {
     /// Adds objects to the lake, leaving out those it has; when it returns, all of them are settled and on disk.
     pub async fn commit(&self, objects: Vec<ReadObject>) -> Result<Report, Error> {
         let committed = Committed::nothing();
-        let (rows, undated) = (BTreeMap::new(), BTreeMap::new());
-        let mut report = Report { committed, added: Vec::new(), known: Vec::new(), rows, undated };
+        let (rows, untimed) = (BTreeMap::new(), BTreeMap::new());
+        let mut report = Report { committed, added: Vec::new(), known: Vec::new(), rows, untimed };
         let mut groups: BTreeMap<&'static str, Vec<ReadObject>> = BTreeMap::new();
         for object in objects {
             let table = object.rows.as_ref().map_or(OBJECTS.name, |rows| rows.table.name);
@@ -217,18 +234,7 @@ impl Lake {
             drop(turn);
             match tried {
                 Ok(()) => {
-                    let undated: usize = group.iter().filter_map(|o| Some(o.rows.as_ref()?.undated())).sum();
-                    if undated > 0 {
-                        *report.undated.entry(log.table().name).or_default() += undated as u64;
-                    }
-                    for object in group {
-                        if object.rows.is_some() {
-                            *report.rows.entry(log.table().name).or_default() +=
-                                u64::try_from(object.record.row_count).unwrap_or(0);
-                        }
-                        report.committed.objects.insert(object.record.object_id, object.record.state);
-                        report.added.push(object.record);
-                    }
+                    report.note(log.table().name, group);
                     return Ok(());
                 }
                 // It landed where no reader will see it: found again, it would pass for a proof.

@@ -175,9 +175,9 @@ pub struct Lake {
     logs: Vec<TableLog>,
     ledger: Mutex<Option<Ledger>>,
     ledger_limits: LedgerLimits,
-    /// Held while `objects` is committed to, so that one lake does not race itself there: an index that comes too late
-    /// leaves its files behind. Others are met as anywhere, by the version that is taken. Whoever holds it must not wait
-    /// for the ledger.
+    /// Held while objects or the index are committed to `objects`, so that loads do not race themselves there: an index
+    /// that comes too late leaves its files behind. All others are met as anywhere, by the version that is taken.
+    /// Whoever holds it must not wait for the ledger.
     objects_turn: Mutex<()>,
     clock: Arc<dyn Clock>,
 }

@@ -102,6 +102,9 @@ mod tests {
             r#"{"sessionCredentialFromConsole":true}"#,
             r#"{"sessionCredentialFromConsole":"true","sessionCredentialFromConsole":"true"}"#,
             r#"{"readOnly":"True"}"#,
+            r#"{"readOnly":"tru\u0065"}"#,
+            r#"{"read\u004fnly":"true"}"#,
+            r#"{"readOnly":null,"readOnly":"true","readOnly":true}"#,
         ] {
             check(record, record);
         }

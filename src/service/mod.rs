@@ -39,6 +39,7 @@ use maintenance::Maintenance;
 use supervise::{PAUSE, keep_running, keep_trying};
 
 pub use setup::{Screen, detections, sinks};
+pub use supervise::end;
 
 /// How often the counters are logged.
 const STATS_INTERVAL: Duration = Duration::from_mins(1);

@@ -22,9 +22,10 @@ const RAN_WELL: Duration = Duration::from_mins(10);
 /// How long the threads of a runtime have to end: a terminal or a disk that hangs holds up a thread, but not the end.
 const THREADS_END: Duration = Duration::from_secs(1);
 
-/// Ends a runtime that has nothing left to do, with its threads. They are waited for, since to detach a thread just
-/// while it ends makes glibc look at memory that is gone (its bug 19951).
-pub(super) fn end(runtime: Runtime) {
+/// Ends a runtime that has nothing left to do, with its threads, and drops what is left of its tasks: their temporary
+/// files go with them. The threads are waited for, since to detach a thread just while it ends makes glibc look at
+/// memory that is gone (its bug 19951): after all was done well, the program died of a signal now and then.
+pub fn end(runtime: Runtime) {
     runtime.shutdown_timeout(THREADS_END);
 }
 

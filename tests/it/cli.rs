@@ -167,13 +167,17 @@ fn what_is_passed_over_is_told() {
     let place = Place::new();
     let logs = place.path("logs");
     std::fs::create_dir(&logs).expect("is made");
-    for name in ["a.csv", "b.csv", "c.zip", "d.json~", "no end.of-a-name that is usual"] {
+    for name in ["a.csv", "b.csv", "c.csv.gz", "c.zip", "d.json~", "no end.of-a-name that is usual"] {
         std::fs::write(logs.join(name), "x").expect("is written");
     }
     let ran = place.run(&["ingest", "logs"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert!(ran.stderr.contains("warning: found no log files in `logs`\n"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("by their names: 2 .csv, 1 .json~, 1 .zip, 1 others\n"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("by their names: 2 .csv, 1 .csv.gz, 1 .json~, 1 .zip, 1 others\n"),
+        "{}",
+        ran.stderr
+    );
     let records = r#"{"Records":[{"eventVersion":"1.08","eventTime":"soon","eventName":"A"},
         {"eventVersion":"1.08","eventTime":"2026-03-10 12:00:00","eventName":"B"}]}"#;
     std::fs::write(logs.join("good.json"), records).expect("is written");

@@ -25,7 +25,7 @@ use trailhound::decode::columns::CLOUDTRAIL;
 use trailhound::decode::gzip;
 use trailhound::detect::detection;
 use trailhound::ingest::read::{Fetched, Reader};
-use trailhound::lake::{self, Action, Lake, ReadObject, Rewrite, Rewritten};
+use trailhound::lake::{self, Action, Lake, ReadObject, Rewrite, Rewritten, State};
 use trailhound::maintain::check::{self, Report};
 use trailhound::maintain::compact::{self, Compacted};
 use trailhound::maintain::erase::{self, Deletion};
@@ -307,6 +307,35 @@ async fn damage_is_found_and_named() {
         .expect("is copied");
     let report = checked(&lake).await;
     assert_eq!((report.errors, report.count, report.problems[0].kind), (0, 1, "file-orphan"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_and_the_index_leave_nothing_behind() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    for round in 0..10 {
+        let empty = |number: usize| {
+            let mut object = object(&format!("{round}-{number}"), &[]);
+            (object.rows, object.record.state, object.record.row_count) = (None, State::Empty, 0);
+            vec![object]
+        };
+        let full = |number| vec![object(&format!("{round}-{number}-full"), &[("1", 1, "x")])];
+        let (first, second, third, fourth, index, again) = tokio::join!(
+            lake.commit(full(1)),
+            lake.commit(empty(2)),
+            lake.commit(full(3)),
+            lake.commit(empty(4)),
+            lake.update_index(),
+            lake.update_index(),
+        );
+        index.and(again).expect("is brought up to date");
+        for report in [first, second, third, fourth] {
+            assert_eq!(report.expect("is committed").added.len(), 1);
+        }
+    }
+    lake.update_index().await.expect("is brought up to date");
+    let report = checked(&lake).await;
+    assert_eq!((report.errors, report.count), (0, 0), "{:?}", report.problems);
 }
 
 #[tokio::test]

@@ -108,6 +108,14 @@ fn document_records(table: &Table, text: &str) -> Result<Vec<String>, String> {
     if let Some(record) = records.iter().find(|record| !record.get().starts_with('{')) {
         return Err(format!("a record is not an object: {record}"));
     }
+    for record in &records {
+        if let [only] = &members(record.get())?[..]
+            && only.as_source().starts_with("\"Records\"")
+            && only.value.starts_with('[')
+        {
+            return Err(format!("a list of records in the place of a record: {record}"));
+        }
+    }
     Ok(records.into_iter().map(|record| record.get().to_owned()).collect())
 }
 

@@ -149,7 +149,7 @@ impl Decoder {
         rows.begin();
         for (index, text) in texts.into_iter().enumerate() {
             let text = text.as_bytes();
-            document(text, 0, &mut rows).map_err(|error| Error {
+            one_document(text, 0, &mut rows).map_err(|error| Error {
                 record: Some(index),
                 offset: None,
                 ..fault::pinpoint(text, error)
@@ -249,13 +249,17 @@ fn content(text: &[u8], rows: &mut Rows) -> Result<(), Error> {
 
 fn documents(text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
     for (start, end) in Documents::new(text) {
-        let part = &text[start..end];
-        match split::head(part).filter(|_| part.len() > SMALL_BYTES && !rows.is_digest()) {
-            Some(head) => enveloped(part, offset + start, head, rows)?,
-            None => document(part, offset + start, rows)?,
-        }
+        one_document(&text[start..end], offset + start, rows)?;
     }
     Ok(())
+}
+
+/// Adds the records of one document: those of a long list one after the other.
+fn one_document(text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error> {
+    match split::head(text).filter(|_| text.len() > SMALL_BYTES && !rows.is_digest()) {
+        Some(head) => enveloped(text, offset, head, rows),
+        None => document(text, offset, rows),
+    }
 }
 
 /// Reads a list of records and the end of the object around it, and the documents that follow.

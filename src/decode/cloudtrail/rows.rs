@@ -56,6 +56,8 @@ pub struct Rows {
     /// The first row of the object at hand.
     first: usize,
     count: usize,
+    /// The columns of the keys that tell a record, one bit each.
+    of_event: u128,
     record: Record,
 }
 
@@ -148,7 +150,9 @@ impl Rows {
         let nothing = Field { column: 0, level: None, key: 0, value: 0 };
         let fields = vec![Filled { field: nothing, end: 0, went: Went::Null }; table.columns.len()];
         let record = Record { fields, ..Record::default() };
-        Rows { table, keys, columns, groups, special, first: 0, count: 0, record }
+        let of_event = OF_RECORD.iter().filter_map(|name| keys.find(0, name.as_bytes())?.column);
+        let of_event = of_event.fold(0, |all, column| all | 1_u128 << column);
+        Rows { table, keys, columns, groups, special, first: 0, count: 0, of_event, record }
     }
 
     /// The table that these are rows of.
@@ -246,7 +250,7 @@ impl Rows {
             (b'{', outline) => match self.single_record(&outline, text, start) {
                 Some(record) => self.one(text, record, offset),
                 None if outline.of_aggregated >= 2 => shape("an aggregated event among events", start),
-                None if outline.is_bus_event => {
+                None if outline.is_bus_event && self.table.name == CLOUDTRAIL.name => {
                     shape("an EventBridge event whose `detail` is no event of CloudTrail", start)
                 }
                 None => shape(&format!("no `Records` among the keys {}", outline.some_keys()), start),
@@ -282,15 +286,19 @@ impl Rows {
 
     /// Whether the record at hand, with these keys, can be nothing but that of an event.
     fn is_event(&self, text: &str) -> bool {
-        let is_seen = |name: &&str| {
-            let column = self.keys.find(0, name.as_bytes()).and_then(|target| target.column);
-            column.is_some_and(|column| self.record.seen & (1_u128 << column) != 0)
-        };
         let is_other = |(key, _): &Span| match scan::key(text.as_bytes(), *key) {
             Ok(key) => key.quoted.is_escaped || text[key.start..key.quoted.end] == *"\"Records\"",
             Err(_) => true,
         };
-        OF_RECORD.into_iter().filter(is_seen).count() >= 2 && !self.record.others.iter().any(is_other)
+        (self.record.seen & self.of_event).count_ones() >= 2 && !self.record.others.iter().any(is_other)
+    }
+
+    /// Whether the record at hand is a list of records: it has nothing but that.
+    fn is_file(&self, text: &str) -> bool {
+        let [(key, _)] = self.record.others[..] else { return false };
+        let Some(value) = text[key..].strip_prefix("\"Records\"") else { return false };
+        let value = value.trim_ascii_start().strip_prefix(':').map(str::trim_ascii_start);
+        self.record.seen == 0 && value.is_some_and(|value| value.starts_with('['))
     }
 
     /// Where the record of a document begins that is no list of records.
@@ -350,6 +358,10 @@ impl Rows {
                 Err(Fault { what: What::End, .. }) => return Ok(Listed::UpTo(before)),
                 Err(fault) => return Err(self.error(fault, offset)),
             };
+            if self.is_file(text) {
+                let what = "a list of records in the place of a record".to_owned();
+                return Err(ErrorKind::Shape(what).at(Some(self.of_object()), offset + at));
+            }
             if end - at > MAX_RECORD_BYTES {
                 return Err(self.too_large(MAX_RECORD_BYTES, offset + at));
             }

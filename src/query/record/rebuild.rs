@@ -11,6 +11,7 @@ use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use chrono::DateTime;
+use serde_json::value::RawValue;
 
 use crate::decode::columns::{Column, Kind, Table};
 
@@ -68,7 +69,7 @@ pub(super) fn put_together(
 fn append(record: &mut String, column: &Column, array: &ArrayRef, row: usize, other: &str) {
     let text = || array.as_string_view().value(row);
     // A value whose text cannot be told from it is among the others as well.
-    if column.kind.has_forms() && has_key(other, column.source) {
+    if column.kind.has_forms() && is_among(other, column, array, row) {
         return;
     }
     match column.kind {
@@ -98,41 +99,53 @@ fn append_field(record: &mut String, name: &str, value: &str) {
     let _ = write!(record, "{comma}\"{name}\":{value}");
 }
 
-/// Whether an object has a field of its own by this name.
-fn has_key(object: &str, name: &str) -> bool {
+/// Whether the value of a column is a field of its own of an object: the last by that name. Booleans were not always
+/// kept there when they are repeated, so the one that is there has to be the same.
+fn is_among(object: &str, column: &Column, array: &ArrayRef, row: usize) -> bool {
+    let last = last_of(object, column.source);
+    match column.kind {
+        Kind::Bool | Kind::BoolText => last.is_some_and(|last| {
+            let text = serde_json::from_str::<String>(last).unwrap_or_else(|_| last.to_owned());
+            text == array.as_boolean().value(row).to_string()
+        }),
+        _ => last.is_some(),
+    }
+}
+
+/// The last value that an object has under this name, as the source writes it.
+fn last_of<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     // Most objects do not even hold the word; a key may be written with escapes, though.
     if object.is_empty() || !(object.contains(name) || object.contains('\\')) {
-        return false;
+        return None;
     }
-    let keys: Result<Keys<'_>, _> = serde_json::from_str(object);
-    keys.is_ok_and(|keys| {
-        keys.0.iter().any(|key| serde_json::from_str::<String>(key.get()).is_ok_and(|key| key == name))
-    })
+    let fields: Fields<'a> = serde_json::from_str(object).ok()?;
+    let is_named = |key: &RawValue| serde_json::from_str::<String>(key.get()).is_ok_and(|key| key == name);
+    fields.0.into_iter().rfind(|(key, _)| is_named(key)).map(|(_, value)| value.get())
 }
 
-/// The keys of an object, as the source writes them.
-struct Keys<'a>(Vec<&'a serde_json::value::RawValue>);
+/// The keys and values of an object, as the source writes them.
+struct Fields<'a>(Vec<(&'a RawValue, &'a RawValue)>);
 
-impl<'de> serde::Deserialize<'de> for Keys<'de> {
+impl<'de> serde::Deserialize<'de> for Fields<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(KeysVisitor)
+        deserializer.deserialize_map(FieldsVisitor)
     }
 }
 
-struct KeysVisitor;
+struct FieldsVisitor;
 
-impl<'de> serde::de::Visitor<'de> for KeysVisitor {
-    type Value = Keys<'de>;
+impl<'de> serde::de::Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
 
     fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("an object")
     }
 
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Keys<'de>, A::Error> {
-        let mut keys = Vec::new();
-        while let Some((key, _)) = map.next_entry::<_, serde::de::IgnoredAny>()? {
-            keys.push(key);
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(field) = map.next_entry()? {
+            fields.push(field);
         }
-        Ok(Keys(keys))
+        Ok(Fields(fields))
     }
 }
