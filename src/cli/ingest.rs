@@ -39,6 +39,9 @@ const LATELY: Duration = Duration::from_mins(1);
 /// At most so many are named of the rejected objects that are in the `objects` table with their reason.
 const SHOWN_REJECTIONS: usize = 20;
 
+/// The lake that verbs are about when nothing names one.
+const DEFAULT_LAKE: &str = "lake";
+
 /// At most so many ends of the names of files are told that are left out.
 const SHOWN_ENDS: usize = 5;
 
@@ -286,10 +289,13 @@ pub(super) fn summary(
         megabytes_per_second(tally.content_bytes, elapsed)
     ));
     lines.push(format!("lake      {place}"));
-    tell_untimed(tally, output);
-    tell_rejected(&tally.rejected, output);
+    let lake = lake_option(place);
+    tell_untimed(tally, &lake, output);
+    tell_rejected(&tally.rejected, &lake, output);
     if !tally.unsupported.is_empty() {
-        output.hint("`trailhound sql \"select key, kind from objects where state = 'unsupported'\"` lists what is not read");
+        output.hint(format!(
+            "`trailhound sql{lake} \"select key, kind from objects where state = 'unsupported'\"` lists what is not read"
+        ));
     }
     let mut data = output.data();
     for line in lines {
@@ -299,8 +305,18 @@ pub(super) fn summary(
     Ok(())
 }
 
+/// The option that names a lake to other verbs, if they need it: for a shell, with a blank before it.
+fn lake_option(place: &str) -> String {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-:@+=".contains(char);
+    match place {
+        DEFAULT_LAKE => String::new(),
+        place if place.chars().all(is_plain) => format!(" --lake {place}"),
+        place => format!(" --lake '{}'", place.replace('\'', r"'\''")),
+    }
+}
+
 /// Rows that detections over time and retention pass over.
-fn tell_untimed(tally: &Tally, output: &Output) {
+fn tell_untimed(tally: &Tally, lake: &str, output: &Output) {
     for (table, rows) in &tally.untimed {
         let (count, rows) = (human_count(*rows), if *rows == 1 { "row" } else { "rows" });
         output.warn(format!(
@@ -309,12 +325,13 @@ fn tell_untimed(tally: &Tally, output: &Output) {
     }
     for table in TABLES.iter().filter(|table| tally.untimed.contains_key(table.name)) {
         let (name, time) = (table.name, table.time_column);
-        output.hint(format!("`trailhound sql \"select * from {name} where {time} is null\"` shows them"));
+        output
+            .hint(format!("`trailhound sql{lake} \"select * from {name} where {time} is null\"` shows them"));
     }
 }
 
 /// What was rejected: what the lake tells of again in part, the rest in full.
-fn tell_rejected(rejected: &[Rejected], output: &Output) {
+fn tell_rejected(rejected: &[Rejected], lake: &str, output: &Output) {
     // Objects are done in any order; what is shown is the same each time.
     let mut rejected: Vec<&Rejected> = rejected.iter().collect();
     rejected.sort_unstable_by_key(|rejected| &rejected.key);
@@ -330,7 +347,9 @@ fn tell_rejected(rejected: &[Rejected], output: &Output) {
         output.warn(format!("not read `{}`: {}", rejected.key, rejected.reason));
     }
     if !recorded.is_empty() {
-        output.hint("`trailhound lake quarantine` lists them, with `--retry` it reads them again");
+        output.hint(format!(
+            "`trailhound lake quarantine{lake}` lists them, with `--retry` it reads them again"
+        ));
     }
     if !others.is_empty() {
         output.hint("run the same command again to read what was not read");

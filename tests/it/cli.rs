@@ -206,6 +206,8 @@ fn what_is_passed_over_is_told() {
     assert_eq!(hinted.len(), 2, "{}", ran.stderr);
     assert_eq!(place.rows(hinted[0]).lines().count(), 2, "{}", hinted[0]);
     assert!(place.rows(hinted[1]).contains("told.json,event_notification\n"), "{}", hinted[1]);
+    let elsewhere = place.run(&["ingest", "logs", "--lake", "x y"]);
+    assert!(elsewhere.stderr.contains("hint: `trailhound sql --lake 'x y' \""), "{}", elsewhere.stderr);
     let again = place.run(&["ingest", "logs"]);
     assert!(!again.stderr.contains("without a time"), "{}", again.stderr);
 }

@@ -417,7 +417,7 @@ fn a_cloudtrail_record_by_hand() {
             "event_time" => Some(Cell::Int(1_773_144_067_500_000)),
             "event_date" => Some(Cell::Int(20_522)),
             "source_row" => Some(Cell::Int(0)),
-            "session_credential_from_console" => Some(Cell::Bool(true)),
+            "read_only" | "session_credential_from_console" => Some(Cell::Bool(true)),
             _ => text,
         };
         assert_eq!(*cell, expected, "{name}");
