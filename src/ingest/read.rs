@@ -2,23 +2,27 @@
 //!
 //! Must never fail for what is in the bytes: that is a quarantined object, which is a result like any other.
 
-use std::collections::HashSet;
+mod gathered;
+mod other;
+
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Date32Type, TimestampMicrosecondType};
+use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use gathered::Gathered;
+
 use super::route::{self, Kind, Route};
 use crate::clock::Clock;
 use crate::decode::cloudtrail::{self, Decoder, Likeness};
-use crate::decode::columns::{AGGREGATED_EVENTS, CLOUDTRAIL, DIGESTS};
+use crate::decode::columns::{AGGREGATED_EVENTS, DIGESTS};
 use crate::decode::gzip::{self, Limits};
 use crate::decode::{self, Decoded, ErrorKind, envelope, vpc_flow};
-use crate::lake::{self, ObjectId, ObjectRecord, ReadObject, SharedRows, State, hex};
+use crate::lake::{self, ObjectId, ObjectRecord, ReadObject, State, hex};
 
 /// The bucket of local files in object identities.
 pub const LOCAL_BUCKET: &str = "file";
@@ -95,25 +99,6 @@ const PIECE_BYTES: usize = 4 << 20;
 
 /// What looks like events and is none.
 const NOTIFICATION: Kind = Kind::Unsupported("event_notification");
-
-/// How content begins that is no log, but is often found in the place of one.
-const OTHER_CONTENT: [(&[u8], &str); 12] = [
-    (b"\xff\xfe", "UTF-16 text, which no log is delivered as: convert it to UTF-8"),
-    (b"\xfe\xff", "UTF-16 text, which no log is delivered as: convert it to UTF-8"),
-    (
-        b"version https://git-lfs.github.com/",
-        "a pointer of Git LFS in place of the file: `git lfs pull` fetches it",
-    ),
-    (b"PK\x03\x04", "a ZIP archive: unpack it"),
-    (b"BZh", "bzip2, which no log is delivered as: unpack it"),
-    (b"\xfd7zXZ\0", "xz, which no log is delivered as: unpack it"),
-    (b"\x28\xb5\x2f\xfd", "zstd, which no log is delivered as: unpack it"),
-    (b"<?xml", "XML, as S3 answers an error in: not a log"),
-    (b"<Error>", "XML, as S3 answers an error in: not a log"),
-    (b"<!", "HTML, as a page of an error: not a log"),
-    (b"<html", "HTML, as a page of an error: not a log"),
-    (b"<HTML", "HTML, as a page of an error: not a log"),
-];
 
 /// How an object is read that is too large to be held whole.
 enum Large {
@@ -327,7 +312,7 @@ impl Reader {
         } else {
             &fetched.bytes
         };
-        refuse_other_content(text)?;
+        other::refuse(text)?;
         let mut kind = route::by_content(route.kind.clone(), text);
         let rows = match kind {
             Kind::CloudTrail | Kind::Aggregated => match envelope::open(text)? {
@@ -365,7 +350,7 @@ impl Reader {
             }
             Kind::Unsupported(_) => Found::None,
             Kind::Unknown if text.trim_ascii().is_empty() => Found::None,
-            Kind::Unknown => return Err(unrecognized(text)),
+            Kind::Unknown => return Err(other::unrecognized(text)),
         };
         Ok(Content { kind, bytes: text.len(), rows })
     }
@@ -450,25 +435,6 @@ fn twice() -> decode::Error {
     ErrorKind::Shape("gzip inside gzip: compressed twice".to_owned()).nowhere()
 }
 
-/// Refuses content that is certainly no log, whatever its key says, by name.
-fn refuse_other_content(text: &[u8]) -> Result<(), decode::Error> {
-    let start = text.trim_ascii_start();
-    match OTHER_CONTENT.iter().find(|(beginning, _)| start.starts_with(beginning)) {
-        Some((_, what)) => Err(ErrorKind::Shape((*what).to_owned()).nowhere()),
-        None => Ok(()),
-    }
-}
-
-fn unrecognized(text: &[u8]) -> decode::Error {
-    let what = if vpc_flow::may_be_records(text) {
-        "lines that may be flow logs, but in no default format and without their header: put a line with the names of \
-         the fields before them"
-    } else {
-        "neither CloudTrail nor VPC Flow Logs"
-    };
-    ErrorKind::Shape(what.to_owned()).nowhere()
-}
-
 fn strange() -> decode::Error {
     ErrorKind::Shape("no record has `eventVersion`, `eventTime` or `eventName`".to_owned()).nowhere()
 }
@@ -538,347 +504,10 @@ fn note(record: &mut ObjectRecord, content: Content) -> Found {
     if rows == 0 { Found::None } else { content.rows }
 }
 
-/// Objects that were read; of the last of them, the rows are still being gathered.
-#[derive(Default)]
-struct Gathered {
-    objects: Vec<ReadObject>,
-    rows: i64,
-    content_bytes: i64,
-    /// Which of the objects have rows that are being gathered, in which batch, and which rows.
-    waiting: Vec<(usize, Batch, Range<usize>)>,
-}
-
-impl Gathered {
-    fn push(&mut self, mut record: ObjectRecord, rows: Found) {
-        self.rows += record.row_count;
-        self.content_bytes += record.content_bytes;
-        let rows = match rows {
-            Found::None => None,
-            Found::Own(Decoded { table, batch }) => Some(SharedRows::all(table, batch)),
-            Found::Gathered(batch, range) => {
-                self.waiting.push((self.objects.len(), batch, range));
-                None
-            }
-        };
-        let rows = rows.and_then(|rows| checked(&mut record, rows));
-        self.objects.push(ReadObject { record, rows });
-    }
-
-    /// Takes the rows that were gathered and gives each object its own.
-    fn settle(&mut self, buffers: &mut Buffers) {
-        // Of objects that were refused no row is left, but text may be: it is taken too, and is gone.
-        if self.waiting.is_empty() && buffers.is_empty() {
-            return;
-        }
-        let shared = |decoded: Result<Decoded, decode::Error>| {
-            decoded.map(|Decoded { table, batch }| SharedRows::all(table, batch))
-        };
-        let events = shared(buffers.decoder.take().map(|batch| Decoded { table: &CLOUDTRAIL, batch }));
-        let flows: Vec<_> = buffers.flows.take().into_iter().map(shared).collect();
-        for (index, batch, range) in self.waiting.drain(..) {
-            let ReadObject { record, rows } = &mut self.objects[index];
-            let found = match batch {
-                Batch::Events => &events,
-                Batch::Flows(batch) => &flows[batch],
-            };
-            match found {
-                Ok(found) => *rows = checked(record, SharedRows { range, ..found.clone() }),
-                Err(error) => refuse(record, error.to_string()),
-            }
-        }
-    }
-}
-
-/// Rows of more days than this are not taken from one object: each day is a file of its own.
-const MAX_DAYS: usize = 10_000;
-
-/// Notes the first and the last time of an object's rows; gives them back unless they are of too many days.
-fn checked(record: &mut ObjectRecord, rows: SharedRows) -> Option<SharedRows> {
-    note_times(record, &rows);
-    let times = record.first_event_time.zip(record.last_event_time);
-    let days = times.map_or(0, |(first, last)| last.abs_diff(first) / MICROS_PER_DAY);
-    if days >= MAX_DAYS as u64 {
-        let dates = rows.batch.column(rows.batch.num_columns() - 1).slice(rows.range.start, rows.range.len());
-        let days: HashSet<Option<i32>> = dates.as_primitive::<Date32Type>().iter().collect();
-        if days.len() > MAX_DAYS {
-            refuse(record, format!("rows of {} days, more than {MAX_DAYS}", days.len()));
-            return None;
-        }
-    }
-    Some(rows)
-}
-
-/// Makes an object that was read one that could not be.
-fn refuse(record: &mut ObjectRecord, reason: String) {
-    record.state = State::Quarantined;
-    record.row_count = 0;
-    (record.first_event_time, record.last_event_time) = (None, None);
-    record.reason = Some(reason);
-}
-
-const MICROS_PER_DAY: u64 = 86_400_000_000;
-
-/// Notes the first and the last time of an object's rows.
-fn note_times(record: &mut ObjectRecord, rows: &SharedRows) {
-    if let Some(times) = rows.batch.column_by_name(rows.table.time_column) {
-        let times = times.slice(rows.range.start, rows.range.len());
-        let times = times.as_primitive::<TimestampMicrosecondType>();
-        record.first_event_time = arrow::compute::min(times);
-        record.last_event_time = arrow::compute::max(times);
-    }
-}
-
 /// The SHA-256 of some bytes, in hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::SystemClock;
-
-    fn read_one(reader: &Reader, key: &str, content: &str) -> ReadObject {
-        let fetched = Fetched {
-            bucket: "bucket".to_owned(),
-            key: key.to_owned(),
-            etag: Some("etag".to_owned()),
-            version_id: None,
-            announced_at: None,
-            bytes: Bytes::copy_from_slice(content.as_bytes()),
-        };
-        reader.read(&fetched)
-    }
-
-    /// Reads an object; returns its state, its kind, the table its rows are for and how many there are.
-    fn check(key: &str, content: &str, expected: (State, &str, Option<(&str, i64)>)) {
-        let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
-        let ReadObject { record, rows } = read_one(&reader, key, content);
-        let rows = rows.map(|rows| (rows.table.name, i64::try_from(rows.range.len()).unwrap()));
-        assert_eq!(rows.map_or(0, |(_, count)| count), record.row_count, "{content}");
-        assert_eq!((record.state, record.kind.as_str(), rows), expected, "{content}: {:?}", record.reason);
-    }
-
-    const FLOW: &str =
-        "2 123456789010 eni-1 10.0.0.1 10.0.0.2 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK";
-
-    #[test]
-    fn every_form_goes_to_its_table() {
-        let trail = (State::Committed, "cloudtrail", Some(("cloudtrail", 1)));
-        let record = r#"{"eventVersion":"1.08","eventTime":"2026-03-10T12:00:00Z"}"#;
-        let quoted = serde_json::Value::from(record);
-        let subscription = |message: &serde_json::Value| {
-            format!(r#"{{"messageType":"DATA_MESSAGE","logEvents":[{{"message":{message}}}]}}"#)
-        };
-        let trail_key = "AWSLogs/111122223333/CloudTrail/us-east-1/2026/03/10/x.json.gz";
-        check(trail_key, &format!(r#"{{"Records":[{record}]}}"#), trail);
-        check("x", &format!(r#"{{"detail-type":"x","detail":{record}}}"#), trail);
-        check("x", &subscription(&quoted), trail);
-        check("x", &format!(r#"{{"events":[{{"message":{quoted},"ingestionTime":1}}]}}"#), trail);
-        check("x", &format!(r#"[{{"detail-type":"x","detail":{record}}}]"#), trail);
-        check("x", &format!("2026-03-10T12:00:00.000Z {record}\n"), trail);
-        check("x", &format!("{quoted}\n"), trail);
-        check("x", r#"[{"detail-type":"x","detail":{"state":"y"}}]"#, (State::Quarantined, "unknown", None));
-        check("x", &format!(r#"{{"Events":[{{"CloudTrailEvent":{quoted}}}]}}"#), trail);
-        check(
-            "x",
-            &subscription(&serde_json::Value::from(FLOW)),
-            (State::Committed, "vpc_flow", Some(("vpc_flow", 1))),
-        );
-        check(
-            "x",
-            r#"{"messageType":"CONTROL_MESSAGE","logEvents":[{"message":"CWL CONTROL MESSAGE"}]}"#,
-            (State::Empty, "cloudtrail", None),
-        );
-        check(
-            "x",
-            &subscription(&serde_json::Value::from("START RequestId: 1")),
-            (State::Quarantined, "unknown", None),
-        );
-        check(
-            "AWSLogs/111122223333/CloudTrail-Insight/us-east-1/2026/03/10/x.json.gz",
-            r#"{"Records":[{"eventVersion":"1.08","eventType":"AwsCloudTrailInsight","insightDetails":{"state":"Start"}}]}"#,
-            trail,
-        );
-        check(
-            "x",
-            r#"{"Records":[{"messageId":"1","eventSource":"aws:sqs"}]}"#,
-            (State::Quarantined, "unknown", None),
-        );
-        let notification = r#"{"eventVersion":"2.1","eventSource":"aws:s3","eventName":"ObjectCreated:Put"}"#;
-        let notifications = format!(r#"{{"Records":[{notification},{notification}]}}"#);
-        check("x", &notifications, (State::Unsupported, "event_notification", None));
-        check(trail_key, &notifications, (State::Committed, "cloudtrail", Some(("cloudtrail", 2))));
-        let both = format!(r#"{{"Records":[{notification},{record}]}}"#);
-        check("x", &both, (State::Committed, "cloudtrail", Some(("cloudtrail", 2))));
-        let listed = format!("[{notifications}]");
-        check("x", &listed, (State::Unsupported, "event_notification", None));
-        check(
-            "x",
-            &format!(r#"{{"message":{}}}"#, serde_json::Value::from(&*notifications)),
-            (State::Unsupported, "event_notification", None),
-        );
-        check("x", &format!(r#"[{{"Records":[{record}]}},{{"Records":[]}}]"#), trail);
-        let files = format!(r#"[{{"Records":[{record},{{"eventName":"B","x":1}}]}}]"#);
-        check("x", &files, (State::Committed, "cloudtrail", Some(("cloudtrail", 2))));
-        let misplaced = format!(r#"[{record},{{"Records":[{record}]}}]"#);
-        check(trail_key, &misplaced, (State::Quarantined, "cloudtrail", None));
-        check("x", &format!(r#"{{"_raw":{quoted},"host":"x"}}"#), trail);
-        check("x", &format!(r#"{{"preview":false,"result":{{"_raw":{quoted}}}}}"#), trail);
-        check("x", r#"[{"name":"x"}]"#, (State::Quarantined, "unknown", None));
-        check(trail_key, r#"{"Records":[{"new":"x"}]}"#, trail);
-        let aggregated = r#"[{"eventVersion":"1.0","eventType":"AwsAggregatedEvent","timeWindow":{}}]"#;
-        let counts = (State::Committed, "cloudtrail_aggregated", Some(("aggregated_events", 1)));
-        check("x", aggregated, counts);
-        let folder = "AWSLogs/111122223333/CloudTrail-Aggregated/us-east-1/2026/03/10/x.json.gz";
-        check(folder, r#"{"Records":[{"new":"x","summary":{}}]}"#, counts);
-        check(folder, r#"{"Records":[{"new":"x"}]}"#, (State::Quarantined, "cloudtrail_aggregated", None));
-        let event =
-            r#"{"eventCategory":"Aggregated","eventType":"AwsAggregatedEvent","timeWindow":{},"summary":{}}"#;
-        for envelope in [
-            subscription(&serde_json::Value::from(event)),
-            format!("2026-03-10T12:00:00.000Z {event}"),
-            format!(r#"[{{"detail-type":"x","detail":{event}}}]"#),
-        ] {
-            check("x", &envelope, counts);
-            check(folder, &envelope, counts);
-        }
-        let many = vec![event; 64].join(",");
-        check("x", &format!("[{many},{record}]"), (State::Quarantined, "unknown", None));
-        check(folder, &subscription(&quoted), trail);
-        check(folder, "7", (State::Quarantined, "cloudtrail_aggregated", None));
-        check(folder, &format!(r#"{{"Records":[{record}]}}"#), trail);
-        let late = format!(
-            r#"{{"eventVersion":"1.08","x":"{}","eventTime":"2026-03-10T12:00:00Z"}}"#,
-            "x".repeat(5000)
-        );
-        check(folder, &format!(r#"{{"Records":[{late}]}}"#), trail);
-        let digest = r#"{"awsAccountId":"1","digestStartTime":"2026-03-10T12:00:00Z","digestEndTime":"2026-03-10T13:00:00Z","logFiles":[]}"#;
-        let digests = (State::Committed, "cloudtrail_digest", Some(("digests", 1)));
-        check("AWSLogs/1/CloudTrail-Digest/us-east-1/2026/03/10/x.json.gz", digest, digests);
-        check(
-            "AWSLogs/1/CloudTrail-Digest/us-east-1/2026/03/10/x.json.gz",
-            "{}",
-            (State::Quarantined, "cloudtrail_digest", None),
-        );
-    }
-
-    #[test]
-    fn large_content_is_read_whatever_its_last_member_claims() {
-        let record = |name: &str| format!(r#"{{"{name}":"{}"}}"#, "x".repeat(1 << 20));
-        let list = |name: &str| {
-            let records = vec![record(name); 1 + (gzip::TRUSTED_BYTES >> 20)];
-            format!(r#"{{"Records":[{}]}}"#, records.join(","))
-        };
-        let member = |text: &[u8]| {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            std::io::Write::write_all(&mut encoder, text).unwrap();
-            encoder.finish().unwrap()
-        };
-        let reader = Reader::new(Limits::default(), Arc::new(SystemClock));
-        let key = "AWSLogs/111122223333/CloudTrail/us-east-1/2026/03/10/x.json.gz";
-        for (key, name, expected) in [
-            (key, "eventName", State::Committed),
-            (key, "odd", State::Committed),
-            ("x", "eventName", State::Committed),
-            ("x", "odd", State::Quarantined),
-        ] {
-            let text = list(name);
-            let (most, end) = text.as_bytes().split_at(text.len() - 100);
-            let bytes = Bytes::from([member(most), member(end)].concat());
-            assert!(gzip::claims_to_be_small(&bytes));
-            let fetched = Fetched {
-                bucket: "b".to_owned(),
-                key: key.to_owned(),
-                etag: Some("e".to_owned()),
-                version_id: None,
-                announced_at: None,
-                bytes,
-            };
-            let ReadObject { record, rows } = reader.read(&fetched);
-            assert_eq!(record.state, expected, "{key} {name}: {:?}", record.reason);
-            assert_eq!(rows.map_or(0, |rows| rows.range.len()) > 64, expected == State::Committed);
-        }
-    }
-
-    #[test]
-    fn large_envelopes_are_read() {
-        let record = format!(r#"{{"eventVersion":"1.08","eventName":"x","x":"{}"}}"#, "x".repeat(1 << 20));
-        let records = 1 + (gzip::TRUSTED_BYTES >> 20);
-        let lines = format!("2026-03-10T12:00:00.000Z {record}\n").repeat(records);
-        let item = format!(r#"{{"detail-type":"x","detail":{record}}}"#);
-        let list = format!("[{}]", vec![item; records].join(","));
-        let files = format!(r#"[{{"Records":[{}]}}]"#, vec![&*record; records].join(","));
-        let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
-        for text in [lines, list, files] {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
-            let key = "AWSLogs/111122223333/CloudTrail/us-east-1/2026/03/10/x.json.gz";
-            let mut fetched = Fetched::unread("b", key, Some("e"));
-            fetched.bytes = Bytes::from(encoder.finish().unwrap());
-            let record = reader.read(&fetched).record;
-            assert_eq!(record.state, State::Committed, "{:?}", record.reason);
-            assert_eq!(usize::try_from(record.row_count), Ok(records));
-        }
-    }
-
-    #[test]
-    fn a_reason_is_bounded() {
-        let reason = cut(format!("{}é{}", "x".repeat(MAX_REASON_BYTES - 1), "y".repeat(1 << 20)));
-        assert_eq!(reason, "x".repeat(MAX_REASON_BYTES - 1) + "...");
-        let whole = "x".repeat(MAX_REASON_BYTES);
-        assert_eq!(cut(whole.clone()), whole);
-    }
-
-    #[test]
-    fn what_is_often_taken_for_a_log_is_named() {
-        let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
-        let flow =
-            "7 123456789010 eni-1 10.0.0.1 10.0.0.2 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK x";
-        let bus = r#"{"version":"0","detail-type":"EC2 Instance State-change Notification","detail":{"state":"x"}}"#;
-        for (content, expected) in [
-            ("version https://git-lfs.github.com/spec/v1\noid sha256:x\n", "a pointer of Git LFS"),
-            ("PK\x03\x04rest", "a ZIP archive"),
-            ("<?xml version=\"1.0\"?><Error/>", "XML, as S3 answers"),
-            ("\n<!DOCTYPE html>", "HTML, as a page"),
-            ("<134>Mar 10 x", "neither CloudTrail nor VPC Flow Logs"),
-            (flow, "lines that may be flow logs"),
-            ("hello ACCEPT", "neither CloudTrail nor VPC Flow Logs"),
-            (bus, "an EventBridge event whose `detail` is no event of CloudTrail (byte 0)"),
-        ] {
-            let record = read_one(&reader, "x", content).record;
-            let reason = record.reason.unwrap_or_default();
-            assert!(
-                record.state == State::Quarantined && reason.starts_with(expected),
-                "{content}: {reason}"
-            );
-        }
-    }
-
-    #[test]
-    fn objects_of_too_many_days_are_refused() {
-        let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
-        let lines = |days: i64| -> String {
-            // From the year 2000 on: what is before has no day.
-            let line = |day: i64| FLOW.replace("1418530010", &(86_400 * (10_957 + day)).to_string()) + "\n";
-            (1..=days).map(line).collect()
-        };
-        let most = i64::try_from(MAX_DAYS).unwrap();
-        let read = read_one(&reader, "x", &lines(most));
-        assert_eq!((read.record.state, read.record.row_count), (State::Committed, most));
-        let ReadObject { record, rows } = read_one(&reader, "x", &lines(most + 1));
-        assert_eq!((record.state, record.row_count, rows.is_some()), (State::Quarantined, 0, false));
-        assert_eq!(record.reason.as_deref(), Some("rows of 10001 days, more than 10000"));
-    }
-
-    #[test]
-    fn of_refused_objects_nothing_is_kept() {
-        let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
-        let events = r#"[{"eventName":"x","requestParameters":{"a":"b"}},7]"#;
-        for content in [events, &format!("{FLOW}\n2 1\n"), "account-id start\n1 2\n3\n"] {
-            let record = read_one(&reader, "x", content).record;
-            assert_eq!(record.state, State::Quarantined, "{:?}", record.reason);
-            assert!(reader.lock().iter().all(Buffers::is_empty), "{content}");
-        }
-    }
-}
+mod tests;
