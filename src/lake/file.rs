@@ -4,6 +4,7 @@
 
 mod bits;
 mod column;
+mod order;
 mod pages;
 mod text;
 
@@ -11,18 +12,18 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Date32Array};
-use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, TimestampMicrosecondArray};
+use arrow::datatypes::Date32Type;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate};
 use parquet::arrow::ArrowSchemaConverter;
-use parquet::basic::{Compression, Type, ZstdLevel};
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::types::ColumnPath;
+use parquet::schema::types::{ColumnDescPtr, ColumnPath};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -34,7 +35,8 @@ use super::ledger::day;
 use super::tables::OBJECTS;
 use crate::decode::columns::{Kind, Table};
 use column::Wanted;
-use pages::{Chunk, Pages};
+use order::{Row, Run, Sorted};
+use pages::Chunk;
 
 /// Columns people hunt by, which get a Bloom filter where the table has them.
 const BLOOM_COLUMNS: [&str; 5] = ["event_id", "access_key_id", "source_ip_address", "srcaddr", "dstaddr"];
@@ -79,6 +81,9 @@ impl EncodedFile {
 /// Rows of a row group, at most.
 const ROW_GROUP_ROWS: usize = 256 << 10;
 
+/// Room for what follows the rows of a file; more is made where it takes more.
+const FOOTER_BYTES: usize = 64 << 10;
+
 /// Some rows of a batch.
 #[derive(Debug, Clone)]
 pub struct Part<'a> {
@@ -88,19 +93,6 @@ pub struct Part<'a> {
     pub rows: Range<usize>,
 }
 
-/// Where a row is: which batch, and its number there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Row {
-    source: u32,
-    row: u32,
-}
-
-/// A row, after the time it is sorted by.
-type Place = (i64, Row);
-
-/// The time of rows that have none, which puts them last.
-const NO_TIME: i64 = i64::MAX;
-
 /// Encodes batches of a table into one file per day.
 pub fn encode(table: &'static Table, batches: &[RecordBatch]) -> Result<Vec<EncodedFile>, Error> {
     let parts: Vec<Part> = batches.iter().map(|batch| Part { batch, rows: 0..batch.num_rows() }).collect();
@@ -109,30 +101,26 @@ pub fn encode(table: &'static Table, batches: &[RecordBatch]) -> Result<Vec<Enco
 
 /// Encodes rows of batches of a table into one file per day.
 pub fn encode_parts(table: &'static Table, parts: &[Part]) -> Result<Vec<EncodedFile>, Error> {
-    let time_index = table.index_of(table.time_column).unwrap_or(0);
     let mut sources: Vec<&RecordBatch> = Vec::new();
     let mut numbers: HashMap<*const RecordBatch, u32> = HashMap::new();
-    let mut days: BTreeMap<Option<i32>, Vec<Place>> = BTreeMap::new();
+    let mut days: BTreeMap<Option<i32>, Vec<Run>> = BTreeMap::new();
     for Part { batch, rows } in parts {
         // Objects share batches, and those of several batches may come in turns.
         let source = *numbers.entry(std::ptr::from_ref(*batch)).or_insert_with(|| {
             sources.push(batch);
             narrow(sources.len() - 1)
         });
-        let times = batch.column(time_index).as_primitive::<TimestampMicrosecondType>();
         let dates: &Date32Array = batch.column(batch.num_columns() - 1).as_primitive::<Date32Type>();
-        let mut rows = rows.clone().peekable();
-        while let Some(first) = rows.peek() {
-            let day = (!dates.is_null(*first)).then(|| dates.value(*first));
-            let is_same = |row: &usize| (!dates.is_null(*row)).then(|| dates.value(*row)) == day;
-            let places = days.entry(day).or_default();
-            while let Some(row) = rows.next_if(is_same) {
-                let time = if times.is_null(row) { NO_TIME } else { times.value(row) };
-                places.push((time, Row { source, row: narrow(row) }));
-            }
+        let day_of = |row: usize| (!dates.is_null(row)).then(|| dates.value(row));
+        let mut start = rows.start;
+        while start < rows.end {
+            let day = day_of(start);
+            let end = (start..rows.end).find(|row| day_of(*row) != day).unwrap_or(rows.end);
+            days.entry(day).or_default().push(Run { source, rows: narrow(start)..narrow(end) });
+            start = end;
         }
     }
-    days.into_iter().map(|(day, places)| encode_day(table, day, places, &sources)).collect()
+    days.into_iter().map(|(day, runs)| encode_day(table, day, &runs, &sources)).collect()
 }
 
 /// Batches and their rows are counted in 31 bits: Arrow's offsets have no more.
@@ -140,62 +128,42 @@ fn narrow(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// The bits of a sort key that hold where a row was before.
-const PLACE_BITS: u32 = 24;
-
-/// Sorts rows, which come in the order of their batches, by their time.
-fn sort(places: &mut Vec<Place>) {
-    let timed = || places.iter().map(|(time, _)| *time).filter(|time| *time != NO_TIME);
-    let (first, last) = (timed().min().unwrap_or(0), timed().max().unwrap_or(0));
-    // A day has 2^37 microseconds: time and place fit into one number, which is quicker to compare.
-    let span = last.abs_diff(first).saturating_add(1);
-    if span >= 1 << (u64::BITS - PLACE_BITS) || places.len() > 1 << PLACE_BITS {
-        return places.sort_by_key(|(time, _)| *time);
-    }
-    let key = |(place, (time, _)): (u64, &Place)| {
-        let time = if *time == NO_TIME { span } else { time.abs_diff(first) };
-        time << PLACE_BITS | place
-    };
-    let mut keys: Vec<u64> = (0..).zip(places.iter()).map(key).collect();
-    keys.sort_unstable();
-    let place = |key: &u64| usize::try_from(key & ((1 << PLACE_BITS) - 1)).unwrap_or(usize::MAX);
-    *places = keys.iter().map(|key| places[place(key)]).collect();
-}
-
 /// Writes the rows of one day in the order of their time, each column by itself.
 fn encode_day(
     table: &'static Table,
     day: Option<i32>,
-    mut places: Vec<Place>,
+    runs: &[Run],
     sources: &[&RecordBatch],
 ) -> Result<EncodedFile, Error> {
     let failed = |error: ParquetError| Error::table(table, error);
-    sort(&mut places);
-    let rows: Vec<Row> = places.iter().map(|(_, row)| *row).collect();
+    let time_index = table.index_of(table.time_column).unwrap_or(0);
+    let times: Vec<&TimestampMicrosecondArray> =
+        sources.iter().map(|batch| batch.column(time_index).as_primitive()).collect();
+    let Sorted { rows, untimed, bounds } = order::sort(runs, &times);
     // The partition column is in the path and the log, not in the file.
     let stored = table.columns.len() - 1;
     let columns: Vec<usize> = (0..stored).collect();
     let schema = table.schema().project(&columns).map_err(|error| Error::table(table, error))?;
     let schema = ArrowSchemaConverter::new().convert(&schema).map_err(failed)?;
-    let properties = properties(table);
-    let mut writer =
-        SerializedFileWriter::new(Vec::new(), schema.root_schema_ptr(), properties.build().into())
-            .map_err(failed)?;
-    for rows in rows.chunks(ROW_GROUP_ROWS) {
-        let chunks: Result<Vec<Chunk>, ParquetError> = columns
-            .par_iter()
-            .map_init(Compressor::default, |compressor, index| {
-                compressor.set_compression_level(COMPRESSION_LEVEL)?;
-                let arrays: Vec<&ArrayRef> = sources.iter().map(|batch| batch.column(*index)).collect();
-                let pages = Pages::new(schema.column(*index), compressor);
-                let of = schema.column(*index).physical_type();
-                column::encode(&arrays, rows, wanted(table, *index, of), pages)
-            })
-            .collect();
-        let chunks = chunks.map_err(failed)?;
-        writer.inner_mut().reserve(chunks.iter().map(|chunk| chunk.bytes.len()).sum());
+    let groups: Vec<&[Row]> = rows.chunks(ROW_GROUP_ROWS).collect();
+    let chunks: Result<Vec<Vec<Chunk>>, ParquetError> = columns
+        .par_iter()
+        .map_init(Compressor::default, |compressor, index| {
+            compressor.set_compression_level(COMPRESSION_LEVEL)?;
+            let arrays: Vec<&ArrayRef> = sources.iter().map(|batch| batch.column(*index)).collect();
+            column::encode(&arrays, &groups, &wanted(table, *index, schema.column(*index)), compressor)
+        })
+        .collect();
+    let chunks = chunks.map_err(failed)?;
+    let bytes: usize = chunks.iter().flatten().map(|chunk| chunk.bytes.len()).sum();
+    // With room for filters, indexes and footer: growing would copy it all.
+    let file = Vec::with_capacity(bytes + bytes / 16 + FOOTER_BYTES);
+    let properties = properties(table).build().into();
+    let mut writer = SerializedFileWriter::new(file, schema.root_schema_ptr(), properties).map_err(failed)?;
+    let mut chunks: Vec<_> = chunks.into_iter().map(Vec::into_iter).collect();
+    for _ in &groups {
         let mut group = writer.next_row_group().map_err(failed)?;
-        for chunk in chunks {
+        for chunk in chunks.iter_mut().filter_map(Iterator::next) {
             group.append_column(&chunk.bytes, chunk.close).map_err(failed)?;
         }
         group.close().map_err(failed)?;
@@ -205,9 +173,9 @@ fn encode_day(
         event_date: day.and_then(NaiveDate::from_epoch_days),
         sha256: hex(&Sha256::digest(&bytes)),
         bytes,
-        rows: places.len(),
+        rows: rows.len(),
         mark: mark(table),
-        stats: statistics(table, &places),
+        stats: statistics(table, rows.len(), untimed, bounds),
     })
 }
 
@@ -220,13 +188,13 @@ pub(super) fn mark(table: &Table) -> &'static str {
 /// The level of zstd for files that compaction will write again.
 const COMPRESSION_LEVEL: i32 = 1;
 
-fn wanted(table: &Table, index: usize, of: Type) -> Wanted {
+fn wanted(table: &Table, index: usize, of: ColumnDescPtr) -> Wanted {
     let column = &table.columns[index];
     Wanted {
+        column: of,
         // The bounds of JSON text prune nothing.
         bounds: column.kind != Kind::Json,
         bloom_filter: BLOOM_COLUMNS.contains(&column.name),
-        of,
         grows: column.name == table.time_column || column.kind == Kind::SourceRow,
     }
 }
@@ -267,21 +235,8 @@ pub(super) fn column_properties(table: &Table, rows: usize) -> WriterPropertiesB
     properties
 }
 
-/// The statistics of an `add` action for rows sorted by time, those without one last.
-fn statistics(table: &Table, sorted: &[Place]) -> String {
-    let nulls = sorted.iter().rev().take_while(|(time, _)| *time == NO_TIME).count();
-    let timed = &sorted[..sorted.len() - nulls];
-    let bounds = timed.first().zip(timed.last()).map(|((first, _), (last, _))| (*first, *last));
-    statistics_text(table, sorted.len(), nulls, bounds)
-}
-
 /// The statistics of an `add` action: the number of rows and the bounds of the time column.
-pub(super) fn statistics_text(
-    table: &Table,
-    rows: usize,
-    nulls: usize,
-    bounds: Option<(i64, i64)>,
-) -> String {
+pub(super) fn statistics(table: &Table, rows: usize, nulls: usize, bounds: Option<(i64, i64)>) -> String {
     let mut minimum = Map::new();
     let mut maximum = Map::new();
     let text = |micros: i64| {

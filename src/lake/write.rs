@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::action::Add;
-use super::file::{column_properties, hex, mark, statistics_text};
+use super::file::{column_properties, hex, mark, statistics};
 use super::log::TableLog;
 use super::tables::OBJECTS;
 use super::{Error, on_cpu};
@@ -163,7 +163,7 @@ impl<'a> DayWriter<'a> {
     async fn end(&mut self, open: OpenFile) -> Result<(), Error> {
         let day = self.day.map_or(Value::Null, |day| json!(day.to_string()));
         let table = self.log.table();
-        let (path, stats) = (open.path.clone(), statistics_text(table, open.rows, open.nulls, open.bounds));
+        let (path, stats) = (open.path.clone(), statistics(table, open.rows, open.nulls, open.bounds));
         let (size, sha256) = open.finish(table).await?;
         self.done.push(Add {
             path,

@@ -23,18 +23,28 @@ pub fn hybrid(values: &[u32], width: u8, out: &mut Vec<u8>) {
     while let Some(group) = values[at..].first_chunk::<GROUP>() {
         let value = group[0];
         // All at once: most groups are no runs.
-        if group.iter().fold(0, |differences, other| differences | (value ^ other)) != 0 {
+        if !are_all(group, value) {
             at += GROUP;
             continue;
         }
-        let after = &values[at + GROUP..];
-        let run = GROUP + after.iter().take_while(|other| **other == value).count();
+        let run = GROUP + run_of(value, &values[at + GROUP..]);
         packed(&values[packed_from..at], width, out);
         repeated(value, run, width, out);
         at += run;
         packed_from = at;
     }
     packed(&values[packed_from..], width, out);
+}
+
+fn are_all(group: &[u32; GROUP], value: u32) -> bool {
+    group.iter().fold(0, |differences, other| differences | (value ^ other)) == 0
+}
+
+/// How many values there are of this one before the first other.
+fn run_of(value: u32, values: &[u32]) -> usize {
+    let (groups, _) = values.as_chunks::<GROUP>();
+    let whole = groups.iter().take_while(|group| are_all(group, value)).count() * GROUP;
+    whole + values[whole..].iter().take_while(|other| **other == value).count()
 }
 
 /// Appends a run of one value of at most `width` bits.

@@ -12,12 +12,15 @@ use parquet::bloom_filter::Sbbf;
 use parquet::data_type::ByteArray;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::statistics::{Statistics, ValueStatistics};
+use parquet::schema::types::ColumnDescPtr;
 use std::hash::BuildHasher;
 use std::ops::Range;
+use zstd::bulk::Compressor;
 
+use super::bits;
+use super::order::Row;
 use super::pages::{Bounds, Chunk, PAGE_ROWS, PageOf, Pages};
-use super::text::{Source, Text, collect};
-use super::{Row, bits};
+use super::text::{Text, Texts};
 
 /// Bytes of the values of a page, at most, but for the last value.
 const PAGE_BYTES: usize = 1 << 20;
@@ -34,21 +37,26 @@ const MAX_DISTINCT_NUMBERS: usize = 1 << 14;
 /// More numbers than this that could be are looked up by hash.
 const MAX_STEPS: usize = 1 << 16;
 
-/// What a column's chunk is to have.
-#[derive(Debug, Clone, Copy)]
+/// What a column's chunks are to have.
+#[derive(Debug)]
 pub struct Wanted {
+    /// The column.
+    pub column: ColumnDescPtr,
     /// Least and greatest values, of pages and of the chunk.
     pub bounds: bool,
     /// A Bloom filter.
     pub bloom_filter: bool,
-    /// The type of a column without values.
-    pub of: Type,
     /// Differences in the place of a dictionary: the values grow from row to row.
     pub grows: bool,
 }
 
-/// Encodes the values of rows, which are taken from these arrays of one type.
-pub fn encode(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, pages: Pages) -> Result<Chunk> {
+/// Encodes the values of groups of rows, which are taken from these arrays of one type: a chunk for each group.
+pub fn encode(
+    arrays: &[&ArrayRef],
+    groups: &[&[Row]],
+    wanted: &Wanted,
+    compressor: &mut Compressor<'static>,
+) -> Result<Vec<Chunk>> {
     // Of a column that some batches have no values for, those batches do not know the type.
     let mut types = arrays.iter().map(Array::data_type).filter(|found| **found != DataType::Null);
     let data_type = types.next().unwrap_or(&DataType::Null);
@@ -56,29 +64,35 @@ pub fn encode(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, pages: Pages) 
     if let Some(other) = types.find(|other| *other != data_type && !(is_text(other) && is_text(data_type))) {
         return Err(unknown(other));
     }
-    match data_type {
-        DataType::Null => nothing(rows.len(), wanted.of, pages),
-        DataType::Utf8 | DataType::Dictionary(..) => {
-            let sources: Option<Vec<Source>> = arrays.iter().map(|array| Source::new(array)).collect();
-            let sources = sources.ok_or_else(|| unknown(data_type))?;
-            text(collect(&sources, rows), rows.len(), wanted, pages)
+    let texts = match data_type {
+        of if is_text(of) => Some(Texts::new(arrays, groups).ok_or_else(|| unknown(of))?),
+        _ => None,
+    };
+    let chunk = |rows: &&[Row]| {
+        let pages = Pages::new(wanted.column.clone(), compressor);
+        if let Some(texts) = &texts {
+            return text(texts.of(rows), rows.len(), wanted, pages);
         }
-        DataType::Boolean => booleans(arrays, rows, pages),
-        DataType::Int32 => numbers::<Int32Type>(arrays, rows, wanted, pages),
-        DataType::Date32 => numbers::<Date32Type>(arrays, rows, wanted, pages),
-        DataType::Int64 => numbers::<Int64Type>(arrays, rows, wanted, pages),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            numbers::<TimestampMicrosecondType>(arrays, rows, wanted, pages)
+        match data_type {
+            DataType::Null => nothing(rows.len(), wanted.column.physical_type(), pages),
+            DataType::Boolean => booleans(arrays, rows, pages),
+            DataType::Int32 => numbers::<Int32Type>(arrays, rows, wanted, pages),
+            DataType::Date32 => numbers::<Date32Type>(arrays, rows, wanted, pages),
+            DataType::Int64 => numbers::<Int64Type>(arrays, rows, wanted, pages),
+            DataType::Timestamp(TimeUnit::Microsecond, _) => {
+                numbers::<TimestampMicrosecondType>(arrays, rows, wanted, pages)
+            }
+            other => Err(unknown(other)),
         }
-        other => Err(unknown(other)),
-    }
+    };
+    groups.iter().map(chunk).collect()
 }
 
 fn unknown(data_type: &DataType) -> ParquetError {
     ParquetError::NYI(format!("columns of type {data_type}"))
 }
 
-fn text(text: Text, rows: usize, wanted: Wanted, pages: Pages) -> Result<Chunk> {
+fn text(text: Text, rows: usize, wanted: &Wanted, pages: Pages) -> Result<Chunk> {
     match text {
         Text::Nothing => nothing(rows, Type::BYTE_ARRAY, pages),
         Text::Dictionary { texts, numbers } => dictionary(&texts, &numbers, wanted, pages),
@@ -86,14 +100,10 @@ fn text(text: Text, rows: usize, wanted: Wanted, pages: Pages) -> Result<Chunk> 
     }
 }
 
-/// A column without values.
+/// A column without values: one page, however many rows.
 fn nothing(rows: usize, of: Type, mut pages: Pages) -> Result<Chunk> {
-    let levels = vec![0; rows.min(PAGE_ROWS)];
-    for start in (0..rows).step_by(PAGE_ROWS) {
-        let rows = (rows - start).min(PAGE_ROWS);
-        let of = PageOf { rows, nulls: rows, bounds: None, encoding: Encoding::PLAIN };
-        pages.page(of, &levels[..rows], |_| {})?;
-    }
+    let page = PageOf { rows, nulls: rows, bounds: None, encoding: Encoding::PLAIN };
+    pages.page(page, &[], |_| {})?;
     let nulls = Some(rows as u64);
     let statistics = match of {
         Type::BOOLEAN => Statistics::Boolean(ValueStatistics::new(None, None, None, nulls, false)),
@@ -104,7 +114,7 @@ fn nothing(rows: usize, of: Type, mut pages: Pages) -> Result<Chunk> {
     pages.finish(Some(statistics), None)
 }
 
-fn dictionary(texts: &[&str], numbers: &[u32], wanted: Wanted, mut pages: Pages) -> Result<Chunk> {
+fn dictionary(texts: &[&str], numbers: &[u32], wanted: &Wanted, mut pages: Pages) -> Result<Chunk> {
     let mut values = Vec::new();
     for text in texts {
         append_plain(text, &mut values);
@@ -175,7 +185,7 @@ fn first_bytes(text: &str) -> u128 {
     u128::from_be_bytes(first)
 }
 
-fn plain(texts: &[Option<&str>], wanted: Wanted, mut pages: Pages) -> Result<Chunk> {
+fn plain(texts: &[Option<&str>], wanted: &Wanted, mut pages: Pages) -> Result<Chunk> {
     let mut all: Option<(&str, &str)> = None;
     let mut rest = texts;
     while !rest.is_empty() {
@@ -339,7 +349,12 @@ impl Stored for TimestampMicrosecondType {
     }
 }
 
-fn numbers<T: Stored>(arrays: &[&ArrayRef], rows: &[Row], wanted: Wanted, mut pages: Pages) -> Result<Chunk> {
+fn numbers<T: Stored>(
+    arrays: &[&ArrayRef],
+    rows: &[Row],
+    wanted: &Wanted,
+    mut pages: Pages,
+) -> Result<Chunk> {
     let (levels, values) = numbers_of::<T>(arrays, rows);
     let parts = parts(rows.len(), &levels, &values);
     let bounds = parts.iter().filter_map(|part| part.bounds).reduce(wider);
@@ -415,10 +430,23 @@ fn numbers_of<T: Stored>(arrays: &[&ArrayRef], rows: &[Row]) -> (Vec<u32>, Vec<i
         }
         None => {}
     }
-    levels(rows, |row: &Row| {
-        let (array, row) = (sources[row.source as usize]?, row.row as usize);
-        array.is_valid(row).then(|| T::wide(array.value(row)))
-    })
+    let sources: Vec<_> =
+        sources.iter().map(|array| Some((&array.as_ref()?.values()[..], array.as_ref()?.nulls()))).collect();
+    let mut levels = Vec::with_capacity(rows.len());
+    // Those that are not there are written over by the next.
+    let mut there = vec![0; rows.len()];
+    let mut count = 0;
+    for Row { source, row } in rows {
+        let (level, value) = sources[*source as usize].map_or((0, 0), |(values, nulls)| {
+            let is_there = nulls.is_none_or(|nulls| nulls.is_valid(*row as usize));
+            (u32::from(is_there), T::wide(values[*row as usize]))
+        });
+        levels.push(level);
+        there[count] = value;
+        count += level as usize;
+    }
+    there.truncate(count);
+    (levels, there)
 }
 
 /// Four at a time: one comparison does not wait for the one before it.

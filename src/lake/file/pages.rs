@@ -74,13 +74,14 @@ impl<'a> Pages<'a> {
         Ok(())
     }
 
-    /// Adds a page of rows that have a value where `is_there` has a 1; `values` appends these. Where no row is null,
-    /// nothing need be said.
+    /// Adds a page of rows that have a value where `is_there` has a 1; `values` appends these. Where no row is null, or
+    /// all are, nothing need be said.
     pub fn page(&mut self, of: PageOf, is_there: &[u32], values: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
         self.page.clear();
         self.page.extend_from_slice(&[0; 4]);
         match of.nulls {
             0 => bits::repeated(1, of.rows, 1, &mut self.page),
+            nulls if nulls == of.rows => bits::repeated(0, nulls, 1, &mut self.page),
             _ => bits::hybrid(is_there, 1, &mut self.page),
         }
         let levels = narrow(self.page.len() - 4)?;

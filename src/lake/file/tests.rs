@@ -7,7 +7,7 @@ use arrow::array::{
     TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::compute::{cast, concat_batches, take_record_batch};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, UInt32Type};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondType, UInt32Type};
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::PageIndexPolicy;
@@ -271,20 +271,4 @@ fn a_type_without_an_encoding_is_an_error() {
         .collect::<Vec<_>>();
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
     assert!(encode(&TABLE, &[batch]).is_err());
-}
-
-#[test]
-fn places_are_sorted_by_time_and_then_as_they_came() {
-    let mut random = StdRng::seed_from_u64(11);
-    for (least, most) in [(0, 0), (0, 5), (-3, DAY), (i64::MIN, i64::MAX), (i64::MAX - 9, i64::MAX - 1)] {
-        let place = |row| {
-            let time = if random.random_bool(0.1) { NO_TIME } else { random.random_range(least..=most) };
-            (time, Row { source: row / 100, row: row % 100 })
-        };
-        let mut places: Vec<Place> = (0..1000_u32).map(place).collect();
-        let mut expected = places.clone();
-        expected.sort_by_key(|(time, _)| *time);
-        sort(&mut places);
-        assert_eq!(places, expected, "{least} to {most}");
-    }
 }

@@ -1,12 +1,10 @@
 //! Text of some rows, in whatever form it is held, as a dictionary or one after the other.
 
-use std::ops::Range;
-
-use arrow::array::{Array, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, UInt32Type};
 
-use super::Row;
+use super::order::Row;
 use crate::decode::numbering::Numbering;
 
 /// A dictionary beyond this is given up: it is read whole, whichever row is asked for.
@@ -16,7 +14,7 @@ const MAX_DICTIONARY_BYTES: usize = 2 << 20;
 const TRIAL_ROWS: usize = 4096;
 
 /// One batch's column of text.
-pub struct Source<'a> {
+struct Source<'a> {
     rows: usize,
     /// For a dictionary, the number of each row's text; of rows that have none, nothing.
     numbers: Option<&'a [u32]>,
@@ -27,10 +25,10 @@ pub struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// A column of strings, of strings in a dictionary, or of nothing.
-    pub fn new(array: &'a dyn Array) -> Option<Self> {
+    fn new(array: &'a dyn Array) -> Option<Self> {
         let rows = array.len();
         if array.data_type() == &DataType::Null {
-            return Some(Source { rows, numbers: Some(&[]), nulls: None, texts: None });
+            return Some(Source { rows, numbers: None, nulls: None, texts: None });
         }
         if let Some(texts) = array.as_string_opt::<i32>() {
             return Some(Source { rows, numbers: None, nulls: texts.nulls(), texts: Some(texts) });
@@ -41,20 +39,17 @@ impl<'a> Source<'a> {
             rows,
             numbers: Some(dictionary.keys().values()),
             nulls: dictionary.keys().nulls(),
-            texts: Some(texts),
+            texts: Some(texts).filter(|texts| !texts.is_empty()),
         })
     }
 
     /// The number of a row's text among those of this source; none for null.
     #[inline]
     fn number(&self, row: usize) -> Option<usize> {
-        if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
+        if self.texts.is_none() || self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
             return None;
         }
-        match self.numbers {
-            Some(numbers) => numbers.get(row).map(|number| *number as usize),
-            None => Some(row),
-        }
+        Some(self.numbers.map_or(row, |numbers| numbers[row] as usize))
     }
 
     /// How many texts there are.
@@ -77,6 +72,19 @@ impl<'a> Source<'a> {
         let there = |numbers: &[u32]| numbers.len() - self.nulls.map_or(0, NullBuffer::null_count);
         self.numbers.is_some_and(|numbers| self.len() * 2 > there(numbers) && self.len() > 64)
     }
+
+    /// Appends a number for every row: that of its text after this many others, or `none`.
+    fn append_numbers(&self, before: u32, none: u32, to: &mut Vec<u32>) {
+        let start = to.len();
+        match (self.numbers, self.texts) {
+            (_, None) => to.resize(start + self.rows, none),
+            (Some(numbers), _) => to.extend(numbers.iter().map(|number| before + number)),
+            (None, _) => to.extend((before..none).take(self.rows)),
+        }
+        if let Some(nulls) = self.nulls {
+            (!nulls.inner()).set_indices().for_each(|row| to[start + row] = none);
+        }
+    }
 }
 
 /// A column of text of some rows.
@@ -94,53 +102,127 @@ pub enum Text<'a> {
     Plain(Vec<Option<&'a str>>),
 }
 
-/// Collects the text of rows.
-pub fn collect<'a>(sources: &'a [Source<'a>], rows: &[Row]) -> Text<'a> {
-    if sources.iter().all(Source::is_all_null) {
-        return Text::Nothing;
-    }
-    if !sources.iter().any(Source::is_distinct)
-        && let Some(dictionary) = dictionary(sources, rows)
-    {
-        return dictionary;
-    }
-    let text = |row: &Row| {
-        let source = &sources[row.source as usize];
-        source.number(row.row as usize).map(|number| source.text(number))
-    };
-    Text::Plain(rows.iter().map(text).collect())
+/// A column of text of several batches.
+pub struct Texts<'a> {
+    sources: Vec<Source<'a>>,
+    /// None when a dictionary need not be tried.
+    numbers: Option<Numbers>,
 }
 
-/// The text of rows as a dictionary, unless that would hardly be smaller.
-fn dictionary<'a>(sources: &'a [Source<'a>], rows: &[Row]) -> Option<Text<'a>> {
-    let mut trial = Trial::new(sources, rows.len());
-    let all: usize = sources.iter().map(|source| source.rows).sum();
-    if rows.len() < all {
-        for rows in rows.chunks(TRIAL_ROWS) {
-            trial.add(rows)?;
-        }
-        return Some(trial.end());
-    }
-    // All of them, in another order: numbered as they stand, and then put into that order.
-    let mut starts = Vec::with_capacity(sources.len());
-    for (source, Source { rows, .. }) in sources.iter().enumerate() {
-        starts.push(trial.numbers.len());
-        for start in (0..*rows).step_by(TRIAL_ROWS) {
-            trial.add_run(source, start..(start + TRIAL_ROWS).min(*rows))?;
-        }
-    }
-    let Trial { numbers, .. } = &mut trial;
-    if numbers.iter().any(|number| *number != numbers[0]) {
-        *numbers = rows.iter().map(|row| numbers[starts[row.source as usize] + row.row as usize]).collect();
-    }
-    Some(trial.end())
+/// Numbers of the texts of several sources, which count on from one to the next; the number after all is that of none.
+struct Numbers {
+    /// How many texts there are before those of each source.
+    before: Vec<u32>,
+    none: u32,
+    /// None when few of the rows are asked for.
+    of_rows: Option<OfRows>,
 }
+
+/// The numbers of the texts of all rows, source by source.
+struct OfRows {
+    numbers: Vec<u32>,
+    /// Where the rows of each source begin.
+    starts: Vec<usize>,
+}
+
+impl OfRows {
+    #[inline]
+    fn place(&self, row: Row) -> usize {
+        self.starts[row.source as usize] + row.row as usize
+    }
+}
+
+impl<'a> Texts<'a> {
+    /// The text of these arrays, of which groups of rows are to be asked for; none when an array has none.
+    pub fn new(arrays: &[&'a ArrayRef], groups: &[&[Row]]) -> Option<Self> {
+        let sources: Option<Vec<Source<'a>>> =
+            arrays.iter().copied().map(|array: &'a ArrayRef| Source::new(array)).collect();
+        let sources = sources?;
+        let is_tried = !sources.iter().all(Source::is_all_null) && !sources.iter().any(Source::is_distinct);
+        let asked = groups.iter().map(|rows| rows.len()).sum();
+        let numbers = if is_tried { Numbers::new(&sources, asked) } else { None };
+        Some(Texts { sources, numbers })
+    }
+
+    /// The text of rows.
+    pub fn of(&self, rows: &[Row]) -> Text<'a> {
+        if self.sources.iter().all(Source::is_all_null) {
+            return Text::Nothing;
+        }
+        if let Some(dictionary) = self.numbers.as_ref().and_then(|numbers| self.dictionary(numbers, rows)) {
+            return dictionary;
+        }
+        let text = |row: &Row| {
+            let source = &self.sources[row.source as usize];
+            source.number(row.row as usize).map(|number| source.text(number))
+        };
+        Text::Plain(rows.iter().map(text).collect())
+    }
+
+    /// The text of rows as a dictionary, unless that would hardly be smaller.
+    fn dictionary(&self, numbers: &Numbers, rows: &[Row]) -> Option<Text<'a>> {
+        let mut trial = Trial::new(&self.sources, numbers, rows.len());
+        match &numbers.of_rows {
+            None => trial.add(rows, |row| numbers.of(&self.sources, *row))?,
+            Some(of_rows) if of_rows.numbers.len() > rows.len() => {
+                trial.add(rows, |row| of_rows.numbers[of_rows.place(*row)])?;
+            }
+            Some(of_rows) => {
+                // All of them, in another order: numbered as they stand, and then put into that order.
+                trial.add(&of_rows.numbers, |number| *number)?;
+                let numbers = &trial.numbers;
+                if numbers.iter().any(|number| *number != numbers[0]) {
+                    trial.numbers = rows.iter().map(|row| numbers[of_rows.place(*row)]).collect();
+                }
+            }
+        }
+        Some(trial.end())
+    }
+}
+
+impl Numbers {
+    /// Numbers, also for every row if most of them are asked for; none when there are too many texts for 32 bits.
+    fn new(sources: &[Source], asked: usize) -> Option<Self> {
+        let mut before = Vec::with_capacity(sources.len());
+        let mut none = 0_u32;
+        for source in sources {
+            before.push(none);
+            none = none.checked_add(u32::try_from(source.len()).ok()?).filter(|none| *none < UNKNOWN)?;
+        }
+        let all: usize = sources.iter().map(|source| source.rows).sum();
+        let of_rows = (asked >= all / 2).then(|| {
+            let (mut starts, mut numbers) = (Vec::with_capacity(sources.len()), Vec::with_capacity(all));
+            for (source, before) in sources.iter().zip(&before) {
+                starts.push(numbers.len());
+                source.append_numbers(*before, none, &mut numbers);
+            }
+            OfRows { numbers, starts }
+        });
+        Some(Numbers { before, none, of_rows })
+    }
+
+    fn of(&self, sources: &[Source], Row { source, row }: Row) -> u32 {
+        let number =
+            sources[source as usize].number(row as usize).and_then(|number| u32::try_from(number).ok());
+        number.map_or(self.none, |number| self.before[source as usize] + number)
+    }
+
+    /// The text of a number.
+    fn text<'a>(&self, sources: &[Source<'a>], number: u32) -> &'a str {
+        let source = self.before.partition_point(|before| *before <= number) - 1;
+        sources[source].text((number - self.before[source]) as usize)
+    }
+}
+
+/// In the place of a number that is not known yet.
+const UNKNOWN: u32 = u32::MAX - 1;
 
 /// A dictionary while it is tried whether it pays.
-struct Trial<'a> {
-    sources: &'a [Source<'a>],
-    /// What each source's own numbers are in this dictionary; a text is looked at once for each source.
-    known: Vec<Vec<u32>>,
+struct Trial<'a, 't> {
+    sources: &'t [Source<'a>],
+    all: &'t Numbers,
+    /// For each number among those of all sources, the one in this dictionary; a text is looked at once for each source.
+    known: Vec<u32>,
     texts: Numbered<'a>,
     /// For each row, the number of its text, or [`u32::MAX`].
     numbers: Vec<u32>,
@@ -149,61 +231,35 @@ struct Trial<'a> {
     bytes: usize,
 }
 
-impl<'a> Trial<'a> {
-    fn new(sources: &'a [Source<'a>], rows: usize) -> Self {
-        let known = |source: &Source| vec![u32::MAX; if source.numbers.is_some() { source.len() } else { 0 }];
-        let known = sources.iter().map(known).collect();
+impl<'a, 't> Trial<'a, 't> {
+    fn new(sources: &'t [Source<'a>], all: &'t Numbers, rows: usize) -> Self {
+        let mut known = vec![UNKNOWN; all.none as usize];
+        known.push(u32::MAX);
         let (texts, numbers) = (Numbered::default(), Vec::with_capacity(rows));
-        Trial { sources, known, texts, numbers, looked_at: 0, bytes: 0 }
+        Trial { sources, all, known, texts, numbers, looked_at: 0, bytes: 0 }
     }
 
-    /// Adds some rows; none when the dictionary is given up.
-    fn add(&mut self, rows: &[Row]) -> Option<()> {
-        let Trial { sources, known, texts, numbers, .. } = self;
-        numbers.extend(rows.iter().map(|Row { source, row }| {
-            let (source, known) = (&sources[*source as usize], &mut known[*source as usize]);
-            source.number(*row as usize).map_or(u32::MAX, |number| match known.get_mut(number) {
-                Some(known) if *known != u32::MAX => *known,
-                Some(known) => {
-                    *known = texts.number(source.text(number));
-                    *known
+    /// Adds rows by their numbers among those of all sources; none when the dictionary is given up.
+    fn add<T>(&mut self, rows: &[T], number_of: impl Fn(&T) -> u32) -> Option<()> {
+        for rows in rows.chunks(TRIAL_ROWS) {
+            let Trial { sources, all, known, texts, .. } = self;
+            self.numbers.extend(rows.iter().map(&number_of).map(|number| {
+                let known = &mut known[number as usize];
+                if *known == UNKNOWN {
+                    *known = texts.number(all.text(sources, number));
                 }
-                None => texts.number(source.text(number)),
-            })
-        }));
-        self.goes_on()
-    }
-
-    /// Adds rows of one source that follow one another; none when the dictionary is given up.
-    fn add_run(&mut self, source: usize, rows: Range<usize>) -> Option<()> {
-        let of_source = &self.sources[source];
-        let (Some(numbers), Some(_)) = (of_source.numbers, of_source.texts) else {
-            let texts = rows.map(|row| Some(of_source.text(of_source.number(row)?)));
-            self.numbers.extend(texts.map(|text| text.map_or(u32::MAX, |text| self.texts.number(text))));
-            return self.goes_on();
-        };
-        let (known, texts) = (&mut self.known[source], &mut self.texts);
-        let mut number_of = |number: u32| {
-            let known = &mut known[number as usize];
-            if *known == u32::MAX {
-                *known = texts.number(of_source.text(number as usize));
-            }
-            *known
-        };
-        match of_source.nulls {
-            None => self.numbers.extend(numbers[rows].iter().map(|number| number_of(*number))),
-            Some(nulls) => {
-                let numbers = numbers[rows.clone()].iter().zip(rows);
-                let numbers =
-                    numbers.map(|(n, row)| if nulls.is_null(row) { u32::MAX } else { number_of(*n) });
-                self.numbers.extend(numbers);
+                *known
+            }));
+            if !self.goes_on() {
+                return None;
             }
         }
-        self.goes_on()
+        Some(())
     }
 
-    fn goes_on(&mut self) -> Option<()> {
-        (self.texts.bytes <= MAX_DICTIONARY_BYTES && self.pays()).then_some(())
+    /// Whether the dictionary is not to be given up.
+    fn goes_on(&mut self) -> bool {
+        self.texts.bytes <= MAX_DICTIONARY_BYTES && self.pays()
     }
 
     /// Whether the dictionary takes less than the texts of the rows, once there are enough of them to tell.
