@@ -90,10 +90,31 @@ impl Texts {
                 return number;
             }
         }
-        all.push_str(text);
+        self.add(text)
+    }
+
+    /// The number of a part of a text, a new one when it is not there yet.
+    #[inline]
+    fn number_in(&mut self, text: &str, part: Range<usize>) -> u32 {
+        let Texts { numbering, ends, text: all, is_shared, .. } = self;
+        let next = u32::try_from(ends.len() - 1).unwrap_or(NULL);
+        if *is_shared {
+            let known = |number| text_of(ends, all, number);
+            let (number, is_new) = numbering.number_in(text, part.clone(), next, known);
+            if !is_new {
+                return number;
+            }
+        }
+        self.add(&text[part])
+    }
+
+    /// Adds a text; returns its number.
+    fn add(&mut self, text: &str) -> u32 {
+        let number = u32::try_from(self.len()).unwrap_or(NULL);
+        self.text.push_str(text);
         // Whoever fills the column refuses what would take it to 2 GiB.
-        ends.push(i32::try_from(all.len()).unwrap_or(i32::MAX));
-        next
+        self.ends.push(i32::try_from(self.text.len()).unwrap_or(i32::MAX));
+        number
     }
 
     /// The number of a text that is a JSON value, which [`Texts::container`] may find again.
@@ -258,6 +279,23 @@ impl TextColumn {
         }
     }
 
+    /// Appends rows that have parts of a text, or nothing.
+    #[inline]
+    pub fn append_parts(&mut self, text: &str, parts: impl Iterator<Item = Option<Range<usize>>>) {
+        let TextColumn { rows, len, texts, .. } = self;
+        rows.resize(*len, NULL);
+        rows.extend(parts.map(|part| part.map_or(NULL, |part| texts.number_in(text, part))));
+        *len = rows.len();
+        if texts.len() == 0 {
+            rows.clear();
+        }
+    }
+
+    /// Makes room for so many more rows.
+    pub fn reserve(&mut self, rows: usize) {
+        self.rows.reserve(rows);
+    }
+
     /// Appends rows of one text.
     pub fn append_run(&mut self, text: &str, count: usize) {
         let number = if count == 0 { NULL } else { self.texts.number(text) };
@@ -326,7 +364,9 @@ impl TextColumn {
         let much = Some(self.bytes()).filter(|bytes| *bytes >= MUCH_TEXT_BYTES);
         let room = much.map_or(0, |bytes| (bytes + bytes / 8).min(MOST_ROOM_BYTES));
         let new = Texts::new(self.unshared_batches == 0, room);
-        let texts = std::mem::replace(&mut self.texts, new);
+        let mut texts = std::mem::replace(&mut self.texts, new);
+        self.texts.numbering = std::mem::take(&mut texts.numbering);
+        self.texts.numbering.clear();
         let mut rows = std::mem::take(&mut self.rows);
         let nulls = (there < rows.len())
             .then(|| NullBuffer::new(BooleanBuffer::collect_bool(rows.len(), |row| rows[row] != NULL)));

@@ -5,6 +5,7 @@
 //! holds them.
 
 use std::hash::{BuildHasher, Hasher};
+use std::ops::Range;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
@@ -20,7 +21,7 @@ pub struct Numbering {
     last_long: Option<u32>,
 }
 
-/// Texts as words: their first bytes and their last, which may overlap.
+/// Texts as words: their bytes in order, with zeros after the last.
 #[derive(Debug)]
 struct Words<const N: usize> {
     table: HashTable<Word<N>>,
@@ -56,6 +57,43 @@ impl Numbering {
         } else {
             self.long(text, next, known)
         }
+    }
+
+    /// The same of a part of a text: what follows it there is read with it, so that all lengths take the same steps.
+    #[inline]
+    pub fn number_in<'a>(
+        &mut self,
+        text: &str,
+        part: Range<usize>,
+        next: u32,
+        known: impl Fn(u32) -> &'a str,
+    ) -> (u32, bool) {
+        let rest = text.as_bytes().get(part.start..).unwrap_or_default();
+        let bytes = part.len();
+        // At most 32 where it is asked for.
+        let length = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if bytes <= 16
+            && let Some(window) = rest.first_chunk()
+        {
+            let words = first_words(window, bytes);
+            return self.short.number(Word { words, length, number: next }, &self.state);
+        }
+        if let 17..=32 = bytes
+            && let Some((first, rest)) = rest.split_first_chunk()
+            && let Some(second) = rest.first_chunk()
+        {
+            let ([a, b], [c, d]) = (first_words(first, 16), first_words(second, bytes - 16));
+            return self.medium.number(Word { words: [a, b, c, d], length, number: next }, &self.state);
+        }
+        self.number(&text[part], next, known)
+    }
+
+    /// Forgets all texts, and keeps the room for as many, if they took most of it.
+    pub fn clear(&mut self) {
+        self.short.clear();
+        self.medium.clear();
+        self.long = HashTable::new();
+        self.last_long = None;
     }
 
     fn long<'a>(&mut self, text: &str, next: u32, known: impl Fn(u32) -> &'a str) -> (u32, bool) {
@@ -110,6 +148,16 @@ impl<const N: usize> Words<N> {
         }
     }
 
+    fn clear(&mut self) {
+        let is_used = self.table.len() * 8 >= self.table.capacity();
+        if is_used {
+            self.table.clear();
+        } else {
+            self.table = HashTable::new();
+        }
+        self.last = None;
+    }
+
     fn look_up(&mut self, text: Word<N>, state: &RandomState) -> (u32, bool) {
         let hash = text.hash(state);
         let known = self.table.find(hash, |known| known.is_same(&text)).copied();
@@ -126,26 +174,53 @@ impl<const N: usize> Words<N> {
 #[inline]
 fn short(bytes: &[u8]) -> Option<[u64; 2]> {
     Some(match bytes.len() {
-        8..=16 => [u64::from_le_bytes(*bytes.first_chunk()?), u64::from_le_bytes(*bytes.last_chunk()?)],
+        8..=16 => {
+            let (first, last) = (bytes.first_chunk()?, u64::from_le_bytes(*bytes.last_chunk()?));
+            [u64::from_le_bytes(*first), beyond(last, bytes.len() - 8)]
+        }
         4..8 => {
             let (first, last) = (bytes.first_chunk()?, bytes.last_chunk()?);
-            [u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last))]
+            let last = u64::from(u32::from_le_bytes(*last)) << (8 * (bytes.len() - 4));
+            [u64::from(u32::from_le_bytes(*first)) | last, 0]
         }
-        0..4 => [bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)), 0],
+        0..4 => [bytes.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte)), 0],
         _ => return None,
     })
 }
 
-/// The words of a text of 16 to 32 bytes.
+/// The words of a text of 17 to 32 bytes.
 #[inline]
 fn medium(bytes: &[u8]) -> Option<[u64; 4]> {
-    if bytes.len() > 32 {
-        return None;
-    }
-    let (first, last): (&[u8; 16], &[u8; 16]) = (bytes.first_chunk()?, bytes.last_chunk()?);
-    let low = |half: &[u8; 16]| half.first_chunk().map(|word| u64::from_le_bytes(*word));
-    let high = |half: &[u8; 16]| half.last_chunk().map(|word| u64::from_le_bytes(*word));
-    Some([low(first)?, high(first)?, low(last)?, high(last)?])
+    let after = bytes.len().checked_sub(16).filter(|after| (1..=16).contains(after))?;
+    let [a, b] = first_words(bytes.first_chunk()?, 16);
+    // Without what is in the first two words.
+    let last = u128::from_le_bytes(*bytes.last_chunk()?) >> (8 * (16 - after));
+    let [c, d] = first_words(&last.to_le_bytes(), 16);
+    Some([a, b, c, d])
+}
+
+/// Of a text's last eight bytes, the last so many.
+#[inline]
+fn beyond(last: u64, bytes: usize) -> u64 {
+    if bytes == 0 { 0 } else { last >> (8 * (8 - bytes)) }
+}
+
+/// The words of the first so many of these bytes.
+#[inline]
+fn first_words(window: &[u8; 16], bytes: usize) -> [u64; 2] {
+    /// For each number of bytes, those of a word.
+    const FIRST: [u64; 9] = {
+        let mut first = [u64::MAX; 9];
+        let mut bytes = 0;
+        while bytes < 8 {
+            first[bytes] = (1 << (8 * bytes)) - 1;
+            bytes += 1;
+        }
+        first
+    };
+    let (low, high) = window.split_at(8);
+    let word = |half: &[u8]| half.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+    [word(low) & FIRST[bytes.min(8)], word(high) & FIRST[bytes.saturating_sub(8).min(8)]]
 }
 
 #[cfg(test)]
@@ -177,11 +252,18 @@ mod tests {
         }
         let mut numbering = Numbering::default();
         let mut texts: Vec<&str> = Vec::new();
-        for _ in 0..2 {
+        for round in 0..4 {
             for text in &all {
                 let next = u32::try_from(texts.len()).unwrap();
                 let expected = texts.iter().position(|known| known == text);
-                let (number, is_new) = numbering.number(text, next, |number| texts[number as usize]);
+                // By itself, and with something after it.
+                let after = ["", "0", "0123456789abcdef0123456789abcdef"][round % 3];
+                let (longer, part) = (format!("é{text}{after}"), 2..2 + text.len());
+                let known = |number| texts[number as usize];
+                let (number, is_new) = match round {
+                    0 | 2 => numbering.number(text, next, known),
+                    _ => numbering.number_in(&longer, part, next, known),
+                };
                 assert_eq!(number as usize, expected.unwrap_or(texts.len()), "{text}");
                 assert_eq!(is_new, expected.is_none());
                 if is_new {

@@ -2,6 +2,8 @@
 //!
 //! Must never copy text: a field is a span of the source.
 
+use std::ops::Range;
+
 use memchr::memchr;
 use wide::u8x16;
 
@@ -23,21 +25,29 @@ pub type Span = (u32, u32);
 /// Bytes whose marks are looked for at once.
 const BLOCK: usize = 64;
 
+/// Marks that are found before any is looked at, at most, but for those of the last block.
+const MARKS: usize = 1024;
+
+/// A block rarely has more marks than this: as many are written, so that most blocks take the same steps.
+const USUAL_MARKS: usize = 12;
+
 /// The lines of a text that are not blank.
 #[derive(Debug, Clone)]
 pub struct Lines<'a> {
     text: &'a str,
     /// Where the next line begins.
     at: usize,
-    /// The bytes from here on whose marks were looked for, and those that were not passed yet.
+    /// Bytes that are at most a blank: where they are, those that were not passed yet in this range.
+    marks: Box<[u32; MARKS + BLOCK]>,
+    ahead: Range<usize>,
+    /// From here on they were not looked for.
     block: usize,
-    marks: u64,
 }
 
 impl<'a> Lines<'a> {
     /// All lines of a text.
     pub fn new(text: &'a str) -> Self {
-        Lines { text, at: 0, block: 0, marks: marks(text.as_bytes(), 0) }
+        Lines { text, at: 0, marks: Box::new([0; MARKS + BLOCK]), ahead: 0..0, block: 0 }
     }
 
     /// Appends the spans of the next line's fields and returns where the line begins; `None` after the last line.
@@ -66,39 +76,63 @@ impl<'a> Lines<'a> {
         let line = self.at;
         let mut start = line;
         loop {
-            let (end, is_last) = match self.next_mark() {
-                Some(mark) if is_blank(bytes[mark]) => (mark, false),
-                Some(mark) if bytes[mark] == b'\n' => (mark, true),
-                Some(_) => continue,
-                None => (bytes.len(), true),
-            };
-            if end - line > MAX_LINE_BYTES {
-                return false;
+            for (passed, mark) in self.marks[self.ahead.clone()].iter().enumerate() {
+                let end = *mark as usize;
+                let is_last = bytes[end] == b'\n';
+                if !is_last && !is_blank(bytes[end]) {
+                    continue;
+                }
+                if end - line > MAX_LINE_BYTES {
+                    return false;
+                }
+                if end > start {
+                    spans.push((narrow(start), narrow(end)));
+                }
+                start = end + 1;
+                if is_last {
+                    self.ahead.start += passed + 1;
+                    self.at = start;
+                    return true;
+                }
             }
-            if end > start {
-                spans.push((narrow(start), narrow(end)));
-            }
-            start = end + 1;
-            if is_last {
-                self.at = start;
-                return true;
+            if !self.look_ahead() {
+                break;
             }
         }
+        // The last line need not end.
+        let end = bytes.len();
+        if end - line > MAX_LINE_BYTES {
+            return false;
+        }
+        if end > start {
+            spans.push((narrow(start), narrow(end)));
+        }
+        self.at = end;
+        true
     }
 
-    /// The next byte that is at most a blank.
-    #[inline]
-    fn next_mark(&mut self) -> Option<usize> {
-        while self.marks == 0 {
-            if self.block + BLOCK >= self.text.len() {
-                return None;
+    /// Looks for the next marks, when all that were found are passed; false when there are none.
+    fn look_ahead(&mut self) -> bool {
+        let bytes = self.text.as_bytes();
+        let mut found = 0;
+        while found < MARKS && self.block < bytes.len() {
+            let mut bits = marks(bytes, self.block);
+            let count = bits.count_ones() as usize;
+            let mut next = || {
+                let mark = self.block + bits.trailing_zeros() as usize;
+                bits &= bits.wrapping_sub(1);
+                narrow(mark)
+            };
+            let (usual, others) = self.marks[found..].split_at_mut(USUAL_MARKS);
+            usual.fill_with(&mut next);
+            if count > USUAL_MARKS {
+                others[..count - USUAL_MARKS].fill_with(&mut next);
             }
+            found += count;
             self.block += BLOCK;
-            self.marks = marks(self.text.as_bytes(), self.block);
         }
-        let mark = self.block + self.marks.trailing_zeros() as usize;
-        self.marks &= self.marks - 1;
-        Some(mark)
+        self.ahead = 0..found;
+        found > 0
     }
 
     /// The text of a span.
@@ -197,7 +231,7 @@ impl Chunk {
 
     /// The spans of one field, record by record.
     pub fn column(&self, position: usize) -> impl Iterator<Item = Span> {
-        self.spans.iter().skip(position).step_by(self.width.max(1)).copied()
+        self.spans.chunks_exact(self.width.max(1)).map(move |record| record[position])
     }
 
     /// The span of one field of one record.

@@ -172,6 +172,8 @@ const GATHERED_HEADERS: usize = 4;
 #[derive(Default)]
 pub struct Gatherer {
     by_header: Vec<Pieces>,
+    /// What was taken last, without rows: most objects have the header of those before.
+    spare: Option<Pieces>,
 }
 
 impl std::fmt::Debug for Gatherer {
@@ -202,7 +204,8 @@ impl Gatherer {
             Some(batch) => batch,
             None if self.by_header.len() >= GATHERED_HEADERS => return Ok(None),
             None => {
-                self.by_header.push(Pieces::new());
+                let spare = self.spare.take_if(|spare| is_same(spare));
+                self.by_header.push(spare.unwrap_or_default());
                 self.by_header.len() - 1
             }
         };
@@ -232,7 +235,15 @@ impl Gatherer {
     /// The rows gathered so far, none of which are left, by header: text as dictionaries and columns without values
     /// of no type.
     pub fn take(&mut self) -> Vec<Result<Decoded, Error>> {
-        self.by_header.drain(..).map(|mut pieces| pieces.take()).collect()
+        let mut taken = Vec::with_capacity(self.by_header.len());
+        for mut pieces in self.by_header.drain(..) {
+            let decoded = pieces.take();
+            if decoded.is_ok() && taken.is_empty() {
+                self.spare = Some(pieces);
+            }
+            taken.push(decoded);
+        }
+        taken
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Rows {
     count: usize,
     /// Where the rows of the object at hand begin.
     begin: usize,
+    /// How many rows the batch before had: this one will have about as many.
+    room: usize,
     filled: Vec<Filled>,
     /// Header positions with no column.
     unplaced: Vec<usize>,
@@ -71,13 +73,32 @@ impl<T: ArrowNativeType> Numbers<T> {
         Numbers { values: Vec::with_capacity(capacity), nulls: Vec::new() }
     }
 
+    /// Appends the numbers that a text holds in these places, each as `of` makes it; `misfit` learns which of them are
+    /// there and are none.
     #[inline]
-    fn push(&mut self, value: Option<T>) {
-        if value.is_none() {
-            // A batch has far fewer than 2^32 rows.
-            self.nulls.push(u32::try_from(self.values.len()).unwrap_or(u32::MAX));
-        }
-        self.values.push(value.unwrap_or_default());
+    fn append(
+        &mut self,
+        text: &str,
+        spans: impl Iterator<Item = Span>,
+        of: impl Fn(i64) -> Option<T>,
+        mut misfit: impl FnMut(usize),
+    ) {
+        let Numbers { values, nulls } = self;
+        let before = values.len();
+        let mut otherwise = |record: usize, span| {
+            let value = integer(field(text, span)).and_then(&of);
+            if value.is_none() {
+                // A batch has far fewer than 2^32 rows.
+                nulls.push(u32::try_from(before + record).unwrap_or(u32::MAX));
+                if !is_null(text, span) {
+                    misfit(record);
+                }
+            }
+            value.unwrap_or_default()
+        };
+        values.extend(spans.enumerate().map(|(record, span)| {
+            integer_at(text.as_bytes(), span).and_then(&of).unwrap_or_else(|| otherwise(record, span))
+        }));
     }
 
     fn truncate(&mut self, rows: usize) {
@@ -116,6 +137,7 @@ impl Rows {
             table: header.table,
             count: 0,
             begin: 0,
+            room: 0,
             filled,
             unplaced,
             other_fields,
@@ -163,6 +185,11 @@ impl Rows {
     /// Appends the records of a chunk. More text than Arrow's offsets reach is an error.
     pub fn append(&mut self, text: &str, chunk: &Chunk) -> Result<(), Error> {
         self.check_room(chunk)?;
+        if self.count == 0 {
+            let room = std::mem::take(&mut self.room);
+            self.filled.iter_mut().for_each(|filled| filled.values.reserve(room));
+            self.numbers_in_object.reserve(room);
+        }
         for filled in &mut self.filled {
             filled.append(text, chunk, &mut self.other_fields.places);
         }
@@ -197,6 +224,7 @@ impl Rows {
     pub fn finish(&mut self) -> Result<RecordBatch, Error> {
         let count = std::mem::take(&mut self.count);
         self.begin = 0;
+        self.room = (count + count / 4).min(MAX_FIRST_ROWS);
         let failed = |error| ErrorKind::Shape(format!("the columns make no table: {error}")).nowhere();
         let table = self.table;
         let mut arrays: Vec<Option<ArrayRef>> = vec![None; table.columns.len()];
@@ -239,6 +267,14 @@ impl Values {
         }
     }
 
+    fn reserve(&mut self, rows: usize) {
+        match self {
+            Values::Text(column) => column.reserve(rows),
+            Values::Int32(numbers) => numbers.values.reserve(rows),
+            Values::Int64(numbers) | Values::Seconds(numbers) => numbers.values.reserve(rows),
+        }
+    }
+
     fn truncate(&mut self, rows: usize) {
         match self {
             Values::Text(column) => column.truncate(rows),
@@ -264,43 +300,15 @@ impl Filled {
     fn append(&mut self, text: &str, chunk: &Chunk, misfits: &mut Vec<(usize, usize)>) {
         let position = self.position;
         let spans = chunk.column(position);
-        let mut misfit = |record| misfits.push((record, position));
+        let misfit = |record| misfits.push((record, position));
         match &mut self.values {
             Values::Text(column) => {
-                for span in spans {
-                    column.push((!is_null(text, span)).then(|| field(text, span)));
-                }
+                let part = |span: Span| (!is_null(text, span)).then_some(span.0 as usize..span.1 as usize);
+                column.append_parts(text, spans.map(part));
             }
-            Values::Int32(builder) => each_integer(text, spans, &mut misfit, |value| {
-                let value = value.and_then(|value| i32::try_from(value).ok());
-                builder.push(value);
-                value.is_some()
-            }),
-            Values::Int64(builder) => each_integer(text, spans, &mut misfit, |value| {
-                builder.push(value);
-                value.is_some()
-            }),
-            Values::Seconds(builder) => each_integer(text, spans, &mut misfit, |value| {
-                let value = value.and_then(from_unix_seconds);
-                builder.push(value);
-                value.is_some()
-            }),
-        }
-    }
-}
-
-/// Calls `append` with each value; when it returns false for one that is there, the value is a misfit.
-#[inline]
-fn each_integer(
-    text: &str,
-    spans: impl Iterator<Item = Span>,
-    misfit: &mut impl FnMut(usize),
-    mut append: impl FnMut(Option<i64>) -> bool,
-) {
-    for (record, span) in spans.enumerate() {
-        let fits = append(integer_at(text.as_bytes(), span).or_else(|| integer(field(text, span))));
-        if !fits && !is_null(text, span) {
-            misfit(record);
+            Values::Int32(numbers) => numbers.append(text, spans, |value| i32::try_from(value).ok(), misfit),
+            Values::Int64(numbers) => numbers.append(text, spans, Some, misfit),
+            Values::Seconds(numbers) => numbers.append(text, spans, from_unix_seconds, misfit),
         }
     }
 }
@@ -312,7 +320,8 @@ fn is_null(text: &str, (start, end): Span) -> bool {
 
 /// Like [`integer`], for up to sixteen digits that are not the first bytes of the text: eight digits at a time. None
 /// for everything else.
-#[inline]
+#[expect(clippy::inline_always, reason = "it runs for every number, and is called in few places")]
+#[inline(always)]
 pub fn integer_at(text: &[u8], (start, end): Span) -> Option<i64> {
     let (start, end) = (start as usize, end as usize);
     let length = end - start;
@@ -445,23 +454,22 @@ fn append_json(text: &str, json: &mut Vec<u8>) {
 
 fn event_dates(start: &ArrayRef) -> Option<ArrayRef> {
     let times = start.as_any().downcast_ref::<TimestampMicrosecondArray>()?;
-    let mut last: Option<(i64, Option<i32>)> = None;
-    let dates: Date32Array = times
-        .iter()
-        .map(|time| {
-            let time = time?;
-            let day = time.div_euclid(MICROS_PER_DAY);
-            match last {
-                Some((known, date)) if known == day => date,
-                _ => {
-                    let date = event_date(time);
-                    last = Some((day, date));
-                    date
-                }
+    let mut last = None;
+    let mut date = |time: i64| {
+        let day = time.div_euclid(MICROS_PER_DAY);
+        match last {
+            Some((known, date)) if known == day => date,
+            _ => {
+                let date = event_date(time);
+                last = Some((day, date));
+                date
             }
-        })
-        .collect();
-    Some(Arc::new(dates))
+        }
+    };
+    // Times that were read have a date.
+    let dates: Option<Vec<i32>> = times.values().iter().map(|time| date(*time)).collect();
+    let dates = dates.map(|dates| Date32Array::new(dates.into(), times.nulls().cloned()));
+    Some(Arc::new(dates.unwrap_or_else(|| times.iter().map(|time| date(time?)).collect())))
 }
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
