@@ -281,14 +281,24 @@ impl TextColumn {
 
     /// Appends rows that have parts of a text, or nothing.
     #[inline]
-    pub fn append_parts(&mut self, text: &str, parts: impl Iterator<Item = Option<Range<usize>>>) {
+    pub fn append_parts(&mut self, text: &str, mut parts: impl Iterator<Item = Option<Range<usize>>>) {
         let TextColumn { rows, len, texts, .. } = self;
-        rows.resize(*len, NULL);
+        if rows.is_empty() {
+            // Before the first that has a text, rows take no room.
+            let first = loop {
+                match parts.next() {
+                    Some(Some(part)) => break part,
+                    Some(None) => *len += 1,
+                    None => return,
+                }
+            };
+            rows.resize(*len, NULL);
+            rows.push(texts.number_in(text, first));
+        } else {
+            rows.resize(*len, NULL);
+        }
         rows.extend(parts.map(|part| part.map_or(NULL, |part| texts.number_in(text, part))));
         *len = rows.len();
-        if texts.len() == 0 {
-            rows.clear();
-        }
     }
 
     /// Makes room for so many more rows.
@@ -344,7 +354,9 @@ impl TextColumn {
     /// if that paid.
     pub fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
         let len = std::mem::take(&mut self.len);
-        if self.rows.is_empty() {
+        let there = self.rows.iter().filter(|number| **number != NULL).count();
+        if there == 0 {
+            self.rows.clear();
             // Texts that no row has are those of rows that were dropped.
             if self.texts.len() > 0 {
                 self.texts = Texts::new(self.texts.is_shared, 0);
@@ -352,7 +364,6 @@ impl TextColumn {
             return Ok(Arc::new(NullArray::new(len)));
         }
         self.rows.resize(len, NULL);
-        let there = self.rows.iter().filter(|number| **number != NULL).count();
         if self.texts.is_shared {
             let is_telling = there >= TELLING_ROWS;
             let repeats = self.texts.len() * 100 < there * DISTINCT_PERCENT;
@@ -365,8 +376,10 @@ impl TextColumn {
         let room = much.map_or(0, |bytes| (bytes + bytes / 8).min(MOST_ROOM_BYTES));
         let new = Texts::new(self.unshared_batches == 0, room);
         let mut texts = std::mem::replace(&mut self.texts, new);
-        self.texts.numbering = std::mem::take(&mut texts.numbering);
-        self.texts.numbering.clear();
+        if self.texts.is_shared {
+            self.texts.numbering = std::mem::take(&mut texts.numbering);
+            self.texts.numbering.clear();
+        }
         let mut rows = std::mem::take(&mut self.rows);
         let nulls = (there < rows.len())
             .then(|| NullBuffer::new(BooleanBuffer::collect_bool(rows.len(), |row| rows[row] != NULL)));

@@ -11,6 +11,9 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+/// Room for more texts than this is not kept when they are forgotten.
+const KEPT_TEXTS: usize = 1 << 15;
+
 /// The numbers of texts.
 #[derive(Debug, Default)]
 pub struct Numbering {
@@ -59,7 +62,8 @@ impl Numbering {
         }
     }
 
-    /// The same of a part of a text: what follows it there is read with it, so that all lengths take the same steps.
+    /// The same of a part of a text: what follows it there is read with it, where there is enough, so that parts of up to
+    /// 16 bytes, and those of 17 to 32, take the same steps whatever their length.
     #[inline]
     pub fn number_in<'a>(
         &mut self,
@@ -88,7 +92,7 @@ impl Numbering {
         self.number(&text[part], next, known)
     }
 
-    /// Forgets all texts, and keeps the room for as many, if they took most of it.
+    /// Forgets all texts, and keeps the room for as many, if they took some of it and it is not large.
     pub fn clear(&mut self) {
         self.short.clear();
         self.medium.clear();
@@ -150,7 +154,7 @@ impl<const N: usize> Words<N> {
 
     fn clear(&mut self) {
         let is_used = self.table.len() * 8 >= self.table.capacity();
-        if is_used {
+        if is_used && self.table.capacity() <= KEPT_TEXTS {
             self.table.clear();
         } else {
             self.table = HashTable::new();
@@ -252,17 +256,18 @@ mod tests {
         }
         let mut numbering = Numbering::default();
         let mut texts: Vec<&str> = Vec::new();
-        for round in 0..4 {
+        // By themselves, and as parts with little, some and much after them.
+        for after in [None, Some(""), Some("0"), Some("0123456789abcdef0123456789abcdef"), None] {
             for text in &all {
                 let next = u32::try_from(texts.len()).unwrap();
                 let expected = texts.iter().position(|known| known == text);
-                // By itself, and with something after it.
-                let after = ["", "0", "0123456789abcdef0123456789abcdef"][round % 3];
-                let (longer, part) = (format!("é{text}{after}"), 2..2 + text.len());
                 let known = |number| texts[number as usize];
-                let (number, is_new) = match round {
-                    0 | 2 => numbering.number(text, next, known),
-                    _ => numbering.number_in(&longer, part, next, known),
+                let (number, is_new) = match after {
+                    None => numbering.number(text, next, known),
+                    Some(after) => {
+                        let longer = format!("é{text}{after}");
+                        numbering.number_in(&longer, 2..2 + text.len(), next, known)
+                    }
                 };
                 assert_eq!(number as usize, expected.unwrap_or(texts.len()), "{text}");
                 assert_eq!(is_new, expected.is_none());

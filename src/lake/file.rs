@@ -81,8 +81,8 @@ impl EncodedFile {
 /// Rows of a row group, at most.
 const ROW_GROUP_ROWS: usize = 256 << 10;
 
-/// Room for what follows the rows of a file; more is made where it takes more.
-const FOOTER_BYTES: usize = 64 << 10;
+/// Room for what follows the rows of a file, for each column chunk; more is made where it takes more.
+const FOOTER_BYTES: usize = 256;
 
 /// Some rows of a batch.
 #[derive(Debug, Clone)]
@@ -157,7 +157,7 @@ fn encode_day(
     let chunks = chunks.map_err(failed)?;
     let bytes: usize = chunks.iter().flatten().map(|chunk| chunk.bytes.len()).sum();
     // With room for filters, indexes and footer: growing would copy it all.
-    let file = Vec::with_capacity(bytes + bytes / 16 + FOOTER_BYTES);
+    let file = Vec::with_capacity(bytes + bytes / 16 + stored * groups.len() * FOOTER_BYTES);
     let properties = properties(table).build().into();
     let mut writer = SerializedFileWriter::new(file, schema.root_schema_ptr(), properties).map_err(failed)?;
     let mut chunks: Vec<_> = chunks.into_iter().map(Vec::into_iter).collect();

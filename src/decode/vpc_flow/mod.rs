@@ -168,11 +168,15 @@ impl Pieces {
 /// Headers whose rows are gathered at the same time, at most.
 const GATHERED_HEADERS: usize = 4;
 
+/// Of a batch of more rows, or of more bytes of text, nothing is kept for the next.
+const SPARED_ROWS: usize = 1 << 19;
+const SPARED_BYTES: usize = 16 << 20;
+
 /// Gathers the rows of many objects: those with the same header share a batch.
 #[derive(Default)]
 pub struct Gatherer {
     by_header: Vec<Pieces>,
-    /// What was taken last, without rows: most objects have the header of those before.
+    /// Of what was taken last, the first, without its rows: most objects have the header of those before.
     spare: Option<Pieces>,
 }
 
@@ -237,9 +241,12 @@ impl Gatherer {
     pub fn take(&mut self) -> Vec<Result<Decoded, Error>> {
         let mut taken = Vec::with_capacity(self.by_header.len());
         for mut pieces in self.by_header.drain(..) {
+            let bytes = pieces.read.as_ref().map_or(0, |read| read.rows.bytes());
             let decoded = pieces.take();
-            if decoded.is_ok() && taken.is_empty() {
-                self.spare = Some(pieces);
+            if taken.is_empty() {
+                let is_usual = |decoded: &Decoded| decoded.batch.num_rows() <= SPARED_ROWS;
+                let is_kept = bytes <= SPARED_BYTES && decoded.as_ref().is_ok_and(is_usual);
+                self.spare = is_kept.then_some(pieces);
             }
             taken.push(decoded);
         }

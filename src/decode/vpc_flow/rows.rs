@@ -466,8 +466,9 @@ fn event_dates(start: &ArrayRef) -> Option<ArrayRef> {
             }
         }
     };
-    // Times that were read have a date.
-    let dates: Option<Vec<i32>> = times.values().iter().map(|time| date(*time)).collect();
+    // Mostly all that have a time have a date.
+    let date_of = |row: usize| if times.is_null(row) { Some(0) } else { date(times.value(row)) };
+    let dates: Option<Vec<i32>> = (0..times.len()).map(date_of).collect();
     let dates = dates.map(|dates| Date32Array::new(dates.into(), times.nulls().cloned()));
     Some(Arc::new(dates.unwrap_or_else(|| times.iter().map(|time| date(time?)).collect())))
 }

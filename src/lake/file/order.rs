@@ -58,7 +58,7 @@ pub fn sort(runs: &[Run], times: &[&TimestampMicrosecondArray]) -> Sorted {
     let rows = if found.are_seconds && span <= most * MICROS.unsigned_abs() {
         by_second(&unsorted, found.rows, first, last)
     } else if span < 1 << (u64::BITS - PLACE_BITS) && found.rows < 1 << PLACE_BITS {
-        by_key(&unsorted, first, span)
+        by_key(&unsorted, found.rows, first, span)
     } else {
         let mut places = Vec::with_capacity(found.rows);
         unsorted.each(|row, time| places.push((time, row)));
@@ -137,8 +137,8 @@ fn by_second(unsorted: &Unsorted, rows: usize, first: i64, last: i64) -> Vec<Row
 }
 
 /// A day has 2^37 microseconds: time and place fit into one number, which is quicker to compare.
-fn by_key(unsorted: &Unsorted, first: i64, span: u64) -> Vec<Row> {
-    let (mut rows, mut keys) = (Vec::new(), Vec::new());
+fn by_key(unsorted: &Unsorted, count: usize, first: i64, span: u64) -> Vec<Row> {
+    let (mut rows, mut keys) = (Vec::with_capacity(count), Vec::with_capacity(count));
     unsorted.each(|row, time| {
         let time = if time == NO_TIME { span } else { time.abs_diff(first) };
         keys.push(time << PLACE_BITS | rows.len() as u64);

@@ -17,7 +17,7 @@ use zstd::bulk::Compressor;
 
 use super::bits;
 
-/// Rows of a page, at most.
+/// Rows of a page, at most, unless none of them has a value.
 pub const PAGE_ROWS: usize = 20_000;
 
 /// Room for the header of a page; more is made where it takes more.

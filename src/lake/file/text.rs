@@ -16,7 +16,7 @@ const TRIAL_ROWS: usize = 4096;
 /// One batch's column of text.
 struct Source<'a> {
     rows: usize,
-    /// For a dictionary, the number of each row's text; of rows that have none, nothing.
+    /// For a dictionary, the number of each row's text; of rows that have none, any.
     numbers: Option<&'a [u32]>,
     nulls: Option<&'a NullBuffer>,
     /// None when no row has a text.
@@ -73,13 +73,18 @@ impl<'a> Source<'a> {
         self.numbers.is_some_and(|numbers| self.len() * 2 > there(numbers) && self.len() > 64)
     }
 
+    /// Whether the texts are not a dictionary, each row having one of its own.
+    fn is_plain(&self) -> bool {
+        self.texts.is_some() && self.numbers.is_none()
+    }
+
     /// Appends a number for every row: that of its text after this many others, or `none`.
     fn append_numbers(&self, before: u32, none: u32, to: &mut Vec<u32>) {
         let start = to.len();
         match (self.numbers, self.texts) {
-            (_, None) => to.resize(start + self.rows, none),
-            (Some(numbers), _) => to.extend(numbers.iter().map(|number| before + number)),
-            (None, _) => to.extend((before..none).take(self.rows)),
+            // What stands for nothing is written over.
+            (Some(numbers), Some(_)) => to.extend(numbers.iter().map(|number| before.wrapping_add(*number))),
+            _ => to.resize(start + self.rows, none),
         }
         if let Some(nulls) = self.nulls {
             (!nulls.inner()).set_indices().for_each(|row| to[start + row] = none);
@@ -105,7 +110,9 @@ pub enum Text<'a> {
 /// A column of text of several batches.
 pub struct Texts<'a> {
     sources: Vec<Source<'a>>,
-    /// None when a dictionary need not be tried.
+    /// Whether a dictionary is to be tried.
+    is_tried: bool,
+    /// None when not all sources are dictionaries.
     numbers: Option<Numbers>,
 }
 
@@ -140,8 +147,9 @@ impl<'a> Texts<'a> {
         let sources = sources?;
         let is_tried = !sources.iter().all(Source::is_all_null) && !sources.iter().any(Source::is_distinct);
         let asked = groups.iter().map(|rows| rows.len()).sum();
-        let numbers = if is_tried { Numbers::new(&sources, asked) } else { None };
-        Some(Texts { sources, numbers })
+        let is_numbered = is_tried && !sources.iter().any(Source::is_plain);
+        let numbers = if is_numbered { Numbers::new(&sources, asked) } else { None };
+        Some(Texts { sources, is_tried, numbers })
     }
 
     /// The text of rows.
@@ -149,27 +157,46 @@ impl<'a> Texts<'a> {
         if self.sources.iter().all(Source::is_all_null) {
             return Text::Nothing;
         }
-        if let Some(dictionary) = self.numbers.as_ref().and_then(|numbers| self.dictionary(numbers, rows)) {
+        if let Some(dictionary) = self.dictionary(rows) {
             return dictionary;
         }
-        let text = |row: &Row| {
-            let source = &self.sources[row.source as usize];
-            source.number(row.row as usize).map(|number| source.text(number))
-        };
-        Text::Plain(rows.iter().map(text).collect())
+        Text::Plain(rows.iter().map(|row| self.text(*row)).collect())
+    }
+
+    #[inline]
+    fn text(&self, Row { source, row }: Row) -> Option<&'a str> {
+        let source = &self.sources[source as usize];
+        source.number(row as usize).map(|number| source.text(number))
     }
 
     /// The text of rows as a dictionary, unless that would hardly be smaller.
-    fn dictionary(&self, numbers: &Numbers, rows: &[Row]) -> Option<Text<'a>> {
-        let mut trial = Trial::new(&self.sources, numbers, rows.len());
+    fn dictionary(&self, rows: &[Row]) -> Option<Text<'a>> {
+        if !self.is_tried {
+            return None;
+        }
+        let mut trial = Trial::new(rows.len());
+        let Some(numbers) = &self.numbers else {
+            trial.add(rows, |texts, row| self.text(*row).map_or(u32::MAX, |text| texts.number(text)))?;
+            return Some(trial.end());
+        };
+        // For each number among those of all sources, the one in this dictionary: a text is looked at once a source.
+        let mut known = vec![UNKNOWN; numbers.none as usize];
+        known.push(u32::MAX);
+        let mut number_of = |texts: &mut Numbered<'a>, number: u32| {
+            let known = &mut known[number as usize];
+            if *known == UNKNOWN {
+                *known = texts.number(numbers.text(&self.sources, number));
+            }
+            *known
+        };
         match &numbers.of_rows {
-            None => trial.add(rows, |row| numbers.of(&self.sources, *row))?,
+            None => trial.add(rows, |texts, row| number_of(texts, numbers.of(&self.sources, *row)))?,
             Some(of_rows) if of_rows.numbers.len() > rows.len() => {
-                trial.add(rows, |row| of_rows.numbers[of_rows.place(*row)])?;
+                trial.add(rows, |texts, row| number_of(texts, of_rows.numbers[of_rows.place(*row)]))?;
             }
             Some(of_rows) => {
                 // All of them, in another order: numbered as they stand, and then put into that order.
-                trial.add(&of_rows.numbers, |number| *number)?;
+                trial.add(&of_rows.numbers, |texts, number| number_of(texts, *number))?;
                 let numbers = &trial.numbers;
                 if numbers.iter().any(|number| *number != numbers[0]) {
                     trial.numbers = rows.iter().map(|row| numbers[of_rows.place(*row)]).collect();
@@ -218,11 +245,7 @@ impl Numbers {
 const UNKNOWN: u32 = u32::MAX - 1;
 
 /// A dictionary while it is tried whether it pays.
-struct Trial<'a, 't> {
-    sources: &'t [Source<'a>],
-    all: &'t Numbers,
-    /// For each number among those of all sources, the one in this dictionary; a text is looked at once for each source.
-    known: Vec<u32>,
+struct Trial<'a> {
     texts: Numbered<'a>,
     /// For each row, the number of its text, or [`u32::MAX`].
     numbers: Vec<u32>,
@@ -231,25 +254,16 @@ struct Trial<'a, 't> {
     bytes: usize,
 }
 
-impl<'a, 't> Trial<'a, 't> {
-    fn new(sources: &'t [Source<'a>], all: &'t Numbers, rows: usize) -> Self {
-        let mut known = vec![UNKNOWN; all.none as usize];
-        known.push(u32::MAX);
-        let (texts, numbers) = (Numbered::default(), Vec::with_capacity(rows));
-        Trial { sources, all, known, texts, numbers, looked_at: 0, bytes: 0 }
+impl<'a> Trial<'a> {
+    fn new(rows: usize) -> Self {
+        Trial { texts: Numbered::default(), numbers: Vec::with_capacity(rows), looked_at: 0, bytes: 0 }
     }
 
-    /// Adds rows by their numbers among those of all sources; none when the dictionary is given up.
-    fn add<T>(&mut self, rows: &[T], number_of: impl Fn(&T) -> u32) -> Option<()> {
+    /// Adds rows by the numbers of their texts; none when the dictionary is given up.
+    fn add<T>(&mut self, rows: &[T], mut number_of: impl FnMut(&mut Numbered<'a>, &T) -> u32) -> Option<()> {
         for rows in rows.chunks(TRIAL_ROWS) {
-            let Trial { sources, all, known, texts, .. } = self;
-            self.numbers.extend(rows.iter().map(&number_of).map(|number| {
-                let known = &mut known[number as usize];
-                if *known == UNKNOWN {
-                    *known = texts.number(all.text(sources, number));
-                }
-                *known
-            }));
+            let texts = &mut self.texts;
+            self.numbers.extend(rows.iter().map(|row| number_of(texts, row)));
             if !self.goes_on() {
                 return None;
             }
