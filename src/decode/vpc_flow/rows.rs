@@ -482,16 +482,56 @@ mod tests {
 
     /// Appends an object, whole.
     fn append(rows: &mut Rows, object: &str) -> Result<Range<usize>, String> {
+        let outcome = append_lines(rows, object);
+        if outcome.is_err() {
+            rows.drop_object();
+        }
+        outcome.map(|()| rows.end("o"))
+    }
+
+    fn append_lines(rows: &mut Rows, object: &str) -> Result<(), String> {
         let mut lines = Lines::new(object);
         let header = Header::read(&mut lines).unwrap();
         let mut chunk = Chunk::new(header.names.len());
         while chunk.fill(&mut lines, &header, rows.of_object()).unwrap() {
-            if let Err(error) = rows.append(object, &chunk) {
-                rows.drop_object();
-                return Err(error.to_string());
-            }
+            rows.append(object, &chunk).map_err(|error| error.to_string())?;
         }
-        Ok(rows.end("o"))
+        Ok(())
+    }
+
+    #[test]
+    fn a_column_takes_room_from_its_first_text_on() {
+        let object = |source: &str, lines: usize| {
+            let line = format!("{source} 10.0.0.1 443\n");
+            format!("srcaddr dstaddr srcport\n{}", line.repeat(lines))
+        };
+        let none = object("-", 3000);
+        let mut rows = Rows::new(&Header::read(&mut Lines::new(&none)).unwrap(), 0);
+        let numbers_of_source = |rows: &mut Rows| match &mut rows.filled[0].values {
+            Values::Text(column) => {
+                let numbers = column.take_numbers();
+                column.give_numbers(numbers.clone());
+                numbers.len()
+            }
+            _ => unreachable!("addresses are text"),
+        };
+        let source_of = |rows: &mut Rows| {
+            let batch = rows.finish().unwrap();
+            let source = batch.column_by_name("srcaddr").unwrap();
+            (source.data_type() == &DataType::Null, source.len() - source.logical_null_count())
+        };
+        assert_eq!(append(&mut rows, &none), Ok(0..3000));
+        assert_eq!(numbers_of_source(&mut rows), 0);
+        // Of an object that is refused, nothing is left, not even a type.
+        append_lines(&mut rows, &object("10.0.0.9", 3000)).unwrap();
+        rows.drop_object();
+        assert_eq!(append(&mut rows, &none), Ok(3000..6000));
+        assert_eq!(source_of(&mut rows), (true, 0));
+        assert_eq!(append(&mut rows, &none), Ok(0..3000));
+        assert_eq!(append(&mut rows, &object("10.0.0.9", 2000)), Ok(3000..5000));
+        assert_eq!(append(&mut rows, &none), Ok(5000..8000));
+        assert_eq!(numbers_of_source(&mut rows), 8000);
+        assert_eq!(source_of(&mut rows), (false, 2000));
     }
 
     #[test]
