@@ -6,11 +6,11 @@ use arrow::array::{
     BooleanArray, DictionaryArray, Int32Array, Int64Array, RecordBatchReader, StringArray,
     TimestampMicrosecondArray, UInt32Array,
 };
-use arrow::compute::{cast, concat_batches, take_record_batch};
+use arrow::compute::{cast, concat, concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondType, UInt32Type};
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::file::metadata::PageIndexPolicy;
+use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -220,6 +220,56 @@ fn what_is_written_is_read_back() {
                 sample(&mut random, rows / 7, true, 2),
             ];
             check(&batches);
+        }
+    }
+}
+
+/// The same with dictionaries that have each text once, and then each once more: every other row has the latter, but
+/// for those of the last text.
+fn packed(batch: &RecordBatch) -> RecordBatch {
+    let dictionary = DataType::Dictionary(Box::new(DataType::UInt32), Box::new(DataType::Utf8));
+    let pack = |array: &ArrayRef| -> ArrayRef {
+        let packed = cast(array, &dictionary).unwrap();
+        let packed = packed.as_dictionary::<UInt32Type>();
+        let texts = u32::try_from(packed.values().len()).unwrap();
+        let number = |(row, number): (usize, Option<u32>)| {
+            number.map(|number| if row % 2 == 1 && number + 1 < texts { number + texts } else { number })
+        };
+        let numbers: UInt32Array = packed.keys().iter().enumerate().map(number).collect();
+        let values = concat(&[packed.values(), packed.values()]).unwrap();
+        Arc::new(DictionaryArray::<UInt32Type>::new(numbers, values))
+    };
+    let mut arrays = batch.columns().to_vec();
+    arrays[1..4].iter_mut().for_each(|array| *array = pack(array));
+    let fields = COLUMNS.iter().zip(&arrays);
+    let fields: Vec<Field> = fields.map(|(c, a)| Field::new(c.name, a.data_type().clone(), true)).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
+}
+
+#[test]
+fn dictionaries_of_batches_become_those_of_row_groups() {
+    let mut random = StdRng::seed_from_u64(12);
+    for (rows, groups) in [(3000, 1), (20_000, 1), (150_000, 2)] {
+        let batches = [rows, 1, rows, 0, rows / 3].map(|rows| packed(&sample(&mut random, rows, false, 50)));
+        let builder = check(&batches);
+        let found = builder.metadata().row_groups();
+        assert_eq!(found.len(), groups);
+        for name in [1, 3] {
+            let has_dictionary =
+                |group: &RowGroupMetaData| group.column(name).dictionary_page_offset().is_some();
+            assert!(found.iter().all(has_dictionary), "column {name} of {rows} rows");
+        }
+        // Few of the rows, and most of them.
+        for share in [10, 2] {
+            let slices: Vec<Range<usize>> =
+                batches.iter().map(|batch| batch.num_rows() / 20..batch.num_rows() / share).collect();
+            let of = batches.iter().zip(&slices);
+            let parts: Vec<Part> =
+                of.clone().map(|(batch, rows)| Part { batch, rows: rows.clone() }).collect();
+            let file = encode_parts(&TABLE, &parts).unwrap().remove(0);
+            let slices: Vec<RecordBatch> =
+                of.map(|(batch, rows)| batch.slice(rows.start, rows.len())).collect();
+            assert_eq!(read(&file.bytes).0.columns(), sorted(&slices).columns(), "1/{share} of {rows}");
         }
     }
 }
