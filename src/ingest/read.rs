@@ -46,7 +46,7 @@ pub struct Fetched {
 
 impl Fetched {
     /// An object that is not fetched; where its etag is not known, an empty one is in its place.
-    pub(super) fn unread(bucket: &str, key: &str, etag: Option<&str>) -> Self {
+    pub fn unread(bucket: &str, key: &str, etag: Option<&str>) -> Self {
         Fetched {
             bucket: bucket.to_owned(),
             key: key.to_owned(),

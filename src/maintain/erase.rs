@@ -373,14 +373,8 @@ mod tests {
     fn object(key: &str) -> ReadObject {
         let record =
             r#"{"Records":[{"eventVersion":"1.08","eventTime":"2026-03-10T12:00:00Z","eventName":"E"}]}"#;
-        let fetched = Fetched {
-            bucket: "b".to_owned(),
-            key: key.to_owned(),
-            etag: Some("e".to_owned()),
-            version_id: None,
-            announced_at: None,
-            bytes: Bytes::from_static(record.as_bytes()),
-        };
+        let bytes = Bytes::from_static(record.as_bytes());
+        let fetched = Fetched { bytes, ..Fetched::unread("b", key, Some("e")) };
         Reader::new(gzip::Limits::default(), Arc::new(SystemClock)).read(&fetched)
     }
 

@@ -64,14 +64,8 @@ pub fn object_of(key: &str, day: u32, events: &[Event<'_>]) -> ReadObject {
         )
     };
     let records: Vec<String> = events.iter().map(record).collect();
-    let fetched = Fetched {
-        bucket: "b".to_owned(),
-        key: key.to_owned(),
-        etag: Some("e".to_owned()),
-        version_id: None,
-        announced_at: None,
-        bytes: Bytes::from(format!(r#"{{"Records":[{}]}}"#, records.join(","))),
-    };
+    let bytes = Bytes::from(format!(r#"{{"Records":[{}]}}"#, records.join(",")));
+    let fetched = Fetched { bytes, ..Fetched::unread("b", key, Some("e")) };
     Reader::new(gzip::Limits::default(), clock()).read(&fetched)
 }
 

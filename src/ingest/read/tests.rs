@@ -5,15 +5,8 @@ use super::*;
 use crate::clock::SystemClock;
 
 fn read_one(reader: &Reader, key: &str, content: &str) -> ReadObject {
-    let fetched = Fetched {
-        bucket: "bucket".to_owned(),
-        key: key.to_owned(),
-        etag: Some("etag".to_owned()),
-        version_id: None,
-        announced_at: None,
-        bytes: Bytes::copy_from_slice(content.as_bytes()),
-    };
-    reader.read(&fetched)
+    let bytes = Bytes::copy_from_slice(content.as_bytes());
+    reader.read(&Fetched { bytes, ..Fetched::unread("bucket", key, Some("etag")) })
 }
 
 /// Reads an object; returns its state, its kind, the table its rows are for and how many there are.
@@ -151,14 +144,7 @@ fn large_content_is_read_whatever_its_last_member_claims() {
         let (most, end) = text.as_bytes().split_at(text.len() - 100);
         let bytes = Bytes::from([member(most), member(end)].concat());
         assert!(gzip::claims_to_be_small(&bytes));
-        let fetched = Fetched {
-            bucket: "b".to_owned(),
-            key: key.to_owned(),
-            etag: Some("e".to_owned()),
-            version_id: None,
-            announced_at: None,
-            bytes,
-        };
+        let fetched = Fetched { bytes, ..Fetched::unread("b", key, Some("e")) };
         let ReadObject { record, rows } = reader.read(&fetched);
         assert_eq!(record.state, expected, "{key} {name}: {:?}", record.reason);
         assert_eq!(rows.map_or(0, |rows| rows.range.len()) > 64, expected == State::Committed);
