@@ -279,7 +279,7 @@ impl TextColumn {
         }
     }
 
-    /// Appends rows that have parts of a text, or nothing.
+    /// Appends rows that have parts of a text, in bytes of it and each of whole characters, or nothing.
     #[inline]
     pub fn append_parts(&mut self, text: &str, mut parts: impl Iterator<Item = Option<Range<usize>>>) {
         let TextColumn { rows, len, texts, .. } = self;

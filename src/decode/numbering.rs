@@ -62,8 +62,8 @@ impl Numbering {
         }
     }
 
-    /// The same of a part of a text: what follows it there is read with it, where there is enough, so that parts of up to
-    /// 16 bytes, and those of 17 to 32, take the same steps whatever their length.
+    /// The same of a part of a text, in bytes of it and of whole characters. What follows it there is read with it, where
+    /// there is enough: parts of up to 16 bytes, and those of 17 to 32, take the same steps whatever their length.
     #[inline]
     pub fn number_in<'a>(
         &mut self,

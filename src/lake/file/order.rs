@@ -31,7 +31,7 @@ pub struct Sorted {
     pub rows: Vec<Row>,
     /// How many of them have no time.
     pub untimed: usize,
-    /// The first and the last time.
+    /// The first and the last time, in microseconds since the epoch; none when no row has one.
     pub bounds: Option<(i64, i64)>,
 }
 
@@ -47,7 +47,7 @@ const PLACE_BITS: u32 = 24;
 /// The time of rows that have none, which puts them last.
 const NO_TIME: i64 = i64::MAX;
 
-/// Sorts rows by the times of their batches, in microseconds.
+/// Sorts rows by the times of their batches, in microseconds since the epoch; those without one come last.
 pub fn sort(runs: &[Run], times: &[&TimestampMicrosecondArray]) -> Sorted {
     let unsorted = Unsorted { runs, times };
     let mut found = Found { rows: 0, untimed: 0, bounds: None, are_seconds: true };
