@@ -15,7 +15,8 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group};
 use trailhound::clock::{Clock, SystemClock};
 use trailhound::decode::columns::{CLOUDTRAIL, VPC_FLOW};
-use trailhound::decode::{cloudtrail::Decoder, gzip, vpc_flow};
+use trailhound::decode::vpc_flow::{self, Formats};
+use trailhound::decode::{cloudtrail::Decoder, gzip};
 use trailhound::generate::{self, Plan};
 use trailhound::ingest::listing::{self, Days};
 use trailhound::ingest::load::{BatchLimits, Loader, Origin};
@@ -102,13 +103,13 @@ fn steps(criterion: &mut Criterion) {
 }
 
 fn flows(criterion: &mut Criterion) {
-    let text = flow_sample();
-    let rows = vpc_flow::decode_packed(&text, "object").expect("decodes").batch;
+    let (text, formats) = (flow_sample(), Formats::default());
+    let rows = vpc_flow::decode_packed(&formats, &text, "object").expect("decodes").batch;
     let mut group = criterion.benchmark_group("vpc_flow");
     group.throughput(Throughput::Elements(rows.num_rows() as u64));
     group.measurement_time(Duration::from_secs(4)).sample_size(15);
     group.bench_function("decode", |bencher| {
-        bencher.iter(|| vpc_flow::decode_packed(black_box(&text), "object").expect("decodes"));
+        bencher.iter(|| vpc_flow::decode_packed(&formats, black_box(&text), "object").expect("decodes"));
     });
     group.bench_function("encode", |bencher| {
         bencher.iter(|| lake::encode(&VPC_FLOW, black_box(std::slice::from_ref(&rows))).expect("encodes"));

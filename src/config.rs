@@ -238,6 +238,8 @@ pub struct Ingest {
     pub max_object_bytes: usize,
     /// Largest object once decompressed, in bytes.
     pub max_content_bytes: usize,
+    /// Formats of flow logs that come without a header, as written.
+    pub flow_formats: Vec<String>,
 }
 
 /// Which detections run, and how often.
@@ -525,6 +527,7 @@ fn resolve(mut blocks: Vec<Block>, file: Option<PathBuf>) -> Config {
             decode_threads: size(ingest, "decode_threads"),
             max_object_bytes: size(ingest, "max_object_bytes"),
             max_content_bytes: size(ingest, "max_content_bytes"),
+            flow_formats: ingest.list("flow_formats").to_vec(),
         },
         detect: Detect {
             folders: paths(detect, "folders"),

@@ -13,7 +13,8 @@ use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use trailhound::decode::cloudtrail::Decoder;
 use trailhound::decode::columns::{AGGREGATED_EVENTS, CLOUDTRAIL, Table};
-use trailhound::decode::{Decoded, Error, ErrorKind, envelope, gzip as inflater, vpc_flow};
+use trailhound::decode::vpc_flow::{self, Formats};
+use trailhound::decode::{Decoded, Error, ErrorKind, envelope, gzip as inflater};
 use trailhound::ingest::notification::{self, Notification};
 use trailhound::ingest::route::{self, Kind};
 use trailhound::query::record;
@@ -92,8 +93,9 @@ thread_local! {
 /// CloudTrail logs decode as the plain reference reads them, or are refused for a reason the reference has as well.
 pub fn cloudtrail(data: &[u8]) {
     DECODER.with_borrow_mut(|decoder| {
-        if let Ok(Some(messages)) = envelope::open(data)
-            && let Ok(Decoded { table, batch }) = envelope::decode(&messages, decoder, "o")
+        if let Ok(Some(messages)) = envelope::open(data, &Formats::default())
+            && let Ok(Decoded { table, batch }) =
+                envelope::decode(&messages, decoder, &Formats::default(), "o")
             && [CLOUDTRAIL.name, AGGREGATED_EVENTS.name].contains(&table.name)
         {
             assert_read(table, Ok(batch), messages.join("\n").as_bytes());
@@ -190,9 +192,9 @@ fn by_key(object: &str) -> BTreeMap<String, Vec<Result<String, String>>> {
 
 /// Flow logs decode as the plain reference reads them, or are refused for a reason the reference has as well.
 pub fn flow_lines(data: &[u8]) {
-    let _ = vpc_flow::looks_like(data);
     let outcome = vpc_flow::decode_any(data, "o");
     among_neighbours(data, &outcome);
+    without_their_header(data);
     let Ok(text) = std::str::from_utf8(data) else {
         let error = outcome.expect_err("is no text");
         return assert_inside(&error, data);
@@ -242,6 +244,32 @@ fn among_neighbours(data: &[u8], alone: &Result<Decoded, Error>) {
     }
     for (gathered, name) in [(before, "before"), (after, "after")] {
         check(&gathered, &vpc_flow::decode_any(NEIGHBOUR, name).expect("is read"));
+    }
+}
+
+/// Records that fit a format that is known are read as they are with a header of its names before them.
+fn without_their_header(data: &[u8]) {
+    const FORMAT: &str = "version account-id interface-id dstaddr srcaddr dstport srcport protocol bytes packets end start \
+                          action log-status";
+    thread_local! {
+        static FORMATS: Formats = Formats::parse([FORMAT]).expect("is a format");
+    }
+    let formats = FORMATS.with(Clone::clone);
+    if !formats.knows(data) || data.starts_with(b"\xef\xbb\xbf") {
+        return;
+    }
+    let header = format!("{FORMAT}\n");
+    let found = vpc_flow::decode_any_in(&formats, data, "o");
+    match (found, vpc_flow::decode_any(&[header.as_bytes(), data].concat(), "o")) {
+        (Ok(found), Ok(expected)) => assert_eq!(found.batch, expected.batch),
+        (Err(found), Err(expected)) => {
+            let place = expected.offset.map(|offset| offset - header.len());
+            assert_eq!(
+                (found.kind.to_string(), found.record, found.offset),
+                (expected.kind.to_string(), expected.record, place)
+            );
+        }
+        (found, expected) => panic!("{found:?} and with a header {expected:?}"),
     }
 }
 
@@ -308,7 +336,7 @@ pub fn keys(data: &[u8]) {
         Kind::VpcFlow,
         Kind::Unsupported("waf"),
     ] {
-        let found = route::by_content(kind.clone(), data);
+        let found = route::by_content(kind.clone(), data, &Formats::default());
         assert!(!matches!(kind, Kind::Unsupported(_)) || found == kind);
     }
     let text = String::from_utf8_lossy(data);

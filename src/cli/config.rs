@@ -26,6 +26,7 @@ impl Config {
             Config::Check => {
                 let config = global.config(output)?;
                 let rules = session::rules(&config)?.len();
+                session::reader(&config, output)?;
                 let sinks = session::sinks(&config, output)?.len();
                 let file = config
                     .file

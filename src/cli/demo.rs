@@ -63,7 +63,9 @@ impl Demo {
         let found = listing::files(&logs, Days::default())?.found;
         let progress = output.progress_bytes(found.iter().map(|found| found.size_bytes).sum(), "reading");
         let loading = Instant::now();
-        let tally = ingest::load(&config, &lake, Origin::Files, found, &progress).await?;
+        let reader = session::reader(&config, output)?;
+        let files = ingest::loader(&config, &lake, &reader, Origin::Files);
+        let tally = files.load(found, |bytes| progress.advance(bytes)).await?;
         progress.finish();
         let loaded = loading.elapsed();
 

@@ -10,11 +10,11 @@ use clap::Args;
 
 use futures::StreamExt;
 
-use super::output::{Outcome, Output, Progress as Bar, human_bytes, human_count, human_duration};
+use super::output::{Outcome, Output, human_bytes, human_count, human_duration};
 use super::{Failure, Global, session};
 use crate::config::Config;
 use crate::ingest::backfill;
-use crate::ingest::listing::{self, Days, Found, Listing, Skipped};
+use crate::ingest::listing::{self, Days, Listing, Skipped};
 use crate::ingest::load::{BatchLimits, Loader, Origin, Rejected, Tally, megabytes_per_second};
 use crate::ingest::progress::{Counts, Progress};
 use crate::ingest::read::Reader;
@@ -27,6 +27,7 @@ Examples:
   trailhound ingest ./AWSLogs
   trailhound ingest ./AWSLogs --since 2026-01-01 --until 2026-01-31 --lake /data/lake
   trailhound ingest s3://my-trail-bucket/AWSLogs/111122223333
+  trailhound ingest ./firehose --flow-format '${vpc-id} ${srcaddr} ${dstaddr} ${bytes} ${start} ${action}'
 ";
 
 /// How often a terminal is told how far a backfill is.
@@ -58,11 +59,16 @@ pub(crate) struct Ingest {
     /// Only objects whose key names this day or an earlier one
     #[arg(long, value_name = "YYYY-MM-DD")]
     until: Option<NaiveDate>,
+    /// A format of flow logs that come without a header, as `${version} ${srcaddr} ...`; may be given again
+    #[arg(long = "flow-format", value_name = "FORMAT")]
+    flow_formats: Vec<String>,
 }
 
 impl Ingest {
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<Outcome, Failure> {
-        let config = global.config(output)?;
+        let mut config = global.config(output)?;
+        config.ingest.flow_formats.splice(0..0, self.flow_formats);
+        let reader = session::reader(&config, output)?;
         let days = Days { since: self.since, until: self.until };
         if let (Some(since), Some(until)) = (self.since, self.until)
             && since > until
@@ -90,12 +96,13 @@ impl Ingest {
         let bytes = files.iter().flatten().map(|found| found.size_bytes).sum();
         let progress = output.progress_bytes(bytes, "reading");
         for found in files {
-            total.add(load(&config, &lake, Origin::Files, found, &progress).await?);
+            let loader = loader(&config, &lake, &reader, Origin::Files);
+            total.add(loader.load(found, |bytes| progress.advance(bytes)).await?);
         }
         progress.finish();
         for location in &locations {
             if let Location::S3 { bucket, prefix } = location {
-                total.add(backfill(&config, &lake, (bucket, prefix), days, output).await?);
+                total.add(backfill((&config, &lake, &reader), (bucket, prefix), days, output).await?);
             }
         }
         let seconds = started.elapsed();
@@ -147,8 +154,7 @@ fn skipped(skipped: Skipped) -> Rejected {
 
 /// Loads the objects of a bucket while they are listed; the lake's own are no logs.
 async fn backfill(
-    config: &Config,
-    lake: &Arc<Lake>,
+    (config, lake, reader): (&Config, &Arc<Lake>, &Arc<Reader>),
     (bucket, prefix): (&str, &str),
     days: Days,
     output: &Output,
@@ -164,7 +170,7 @@ async fn backfill(
         found.retain(|found| !config.lake.holds_object(bucket, &found.key));
         Ok(found)
     });
-    let loader = loader(config, lake, Origin::Bucket { name: bucket.to_owned(), store });
+    let loader = loader(config, lake, reader, Origin::Bucket { name: bucket.to_owned(), store });
     let load = loader.load_chunks(chunks, |done| {
         for found in done.objects {
             let day = route::by_key(&found.key).date;
@@ -232,26 +238,15 @@ fn told(now: Counts, earlier: Counts, elapsed: Duration) -> String {
     )
 }
 
-/// Loads what was found at one place.
-pub(super) async fn load(
-    config: &Config,
-    lake: &Arc<Lake>,
-    origin: Origin,
-    found: Vec<Found>,
-    progress: &Bar,
-) -> Result<Tally, Failure> {
-    Ok(loader(config, lake, origin).load(found, |bytes| progress.advance(bytes)).await?)
-}
-
-fn loader(config: &Config, lake: &Arc<Lake>, origin: Origin) -> Loader {
-    let reader = Reader::new(session::object_limits(config), session::clock());
+/// A loader of objects from one origin.
+pub(super) fn loader(config: &Config, lake: &Arc<Lake>, reader: &Arc<Reader>, origin: Origin) -> Loader {
     // Local files come as fast as they are decoded; a bucket needs more under way to hide its latency.
     let at_once = match origin {
         Origin::Files => config.ingest.decode_threads.max(1) * 2,
         Origin::Bucket { .. } => 16,
     };
     let limits = BatchLimits { bytes: config.ingest.batch_bytes, rows: config.ingest.batch_rows };
-    Loader { lake: Arc::clone(lake), reader: Arc::new(reader), origin, limits, at_once }
+    Loader { lake: Arc::clone(lake), reader: Arc::clone(reader), origin, limits, at_once }
 }
 
 /// The end of a load: what was read, what was not and why.

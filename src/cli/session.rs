@@ -9,12 +9,13 @@ use crate::alert::sinks::Sink;
 use crate::alert::sinks::terminal::Style;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Overrides};
+use crate::ingest::read::Reader;
 use crate::lake::Lake;
 use crate::service::Screen;
 use crate::service::setup;
 use crate::store::{self, LakeStore};
 
-pub use setup::{aws, limits, object_limits, rules, subscribers};
+pub use setup::{aws, limits, rules, subscribers};
 
 impl Global {
     /// The configuration in force; what is odd about it is told.
@@ -42,6 +43,16 @@ impl Global {
 /// The system's clock, as the layers below take it.
 pub fn clock() -> Arc<dyn Clock> {
     Arc::new(SystemClock)
+}
+
+/// What reads objects; fields of formats that are not known are told.
+pub fn reader(config: &Config, output: &Output) -> Result<Arc<Reader>, Failure> {
+    for name in setup::unknown_flow_fields(config)? {
+        output.warn(format!(
+            "a format of flow logs has `{name}`, which is no known field: it goes to `other_fields`"
+        ));
+    }
+    Ok(Arc::new(setup::reader(config, clock())?))
 }
 
 async fn place(config: &Config) -> Result<LakeStore, Failure> {

@@ -255,6 +255,12 @@ static INGEST: &[Key] = &[
         Default::Integer(2 * GIB),
         "Largest object once decompressed; larger ones are quarantined. What is neither a list of records nor a flow log stops at 256 MiB.",
     ),
+    key(
+        "flow_formats",
+        Kind::TextList,
+        Default::EmptyList,
+        "Formats of flow logs that come without a header, as AWS shows them: `${version} ${srcaddr} ...`.",
+    ),
 ];
 
 static DETECT: &[Key] = &[

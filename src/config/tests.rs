@@ -23,6 +23,7 @@ batch_age_seconds = 3
 decode_threads = 4
 max_object_bytes = 5000
 max_content_bytes = 6000
+flow_formats = ["${version} ${srcaddr}"]
 [detect]
 folders = ["./detections", "/etc/d"]
 interval_seconds = 9
@@ -85,6 +86,7 @@ fn every_key_reaches_its_field() {
         decode_threads: 4,
         max_object_bytes: 5000,
         max_content_bytes: 6000,
+        flow_formats: vec!["${version} ${srcaddr}".to_owned()],
     };
     assert_eq!(config.ingest, ingest);
     let detect = Detect {

@@ -21,7 +21,8 @@ use super::cloudtrail::scan::{self, Fault, Inside, Member};
 use super::cloudtrail::unescape::{key_of, string_of};
 use super::cloudtrail::{Decoder, Likeness, MAX_DEPTH, likeness, utf8};
 use super::columns::{AGGREGATED_EVENTS, CLOUDTRAIL, Table};
-use super::{Decoded, Error, ErrorKind, check_offsets, time, vpc_flow, without_mark};
+use super::vpc_flow::{self, Formats};
+use super::{Decoded, Error, ErrorKind, check_offsets, time, without_mark};
 
 /// More messages than this in one object are refused: no envelope comes near.
 const MAX_MESSAGES: usize = 20_000_000;
@@ -33,14 +34,14 @@ const MAX_TIME_BYTES: usize = 36;
 const MAX_LEVELS: usize = MAX_DEPTH + 2;
 
 /// The messages of an object's content, unescaped, in order; none when it is no envelope.
-pub fn open(text: &[u8]) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
+pub fn open<'a>(text: &'a [u8], formats: &Formats) -> Result<Option<Vec<Cow<'a, str>>>, Error> {
     let (mark, text) = without_mark(text);
     // Most logs are told by their first bytes.
     if is_plain(text) {
         return Ok(None);
     }
     let (known, broken) = utf8(text);
-    let mut content = Content::new(known, broken.is_some());
+    let mut content = Content::new(known, broken.is_some(), formats);
     let read = content.read();
     if content.opened == 0 {
         // What is wrong with other content is for its own decoder to say.
@@ -60,12 +61,12 @@ pub fn open(text: &[u8]) -> Result<Option<Vec<Cow<'_, str>>>, Error> {
 }
 
 /// Whether content that begins like this is an envelope.
-pub fn begins(text: &[u8]) -> bool {
+pub fn begins(text: &[u8], formats: &Formats) -> bool {
     let (_, text) = without_mark(text);
     if is_list_of_files(text) {
         return true;
     }
-    let mut content = Content { most: 1, ..Content::new(utf8(text).0, false) };
+    let mut content = Content { most: 1, ..Content::new(utf8(text).0, false, formats) };
     // Of a beginning, only what is whole in it can be read.
     !is_plain(text) && content.read().is_ok() && content.opened > 0
 }
@@ -106,6 +107,7 @@ fn exported(line: &[u8]) -> Option<&[u8]> {
 pub fn decode(
     messages: &[Cow<'_, str>],
     decoder: &mut Decoder,
+    formats: &Formats,
     source_object: &str,
 ) -> Result<Decoded, Error> {
     let refused = |what: &str, record| {
@@ -113,7 +115,7 @@ pub fn decode(
     };
     let first = messages.iter().find(|message| !message.trim_ascii_start().is_empty());
     if first.is_none_or(|message| is_json(message)) {
-        let is_other = |message: &Cow<'_, str>| !is_json(message) && looks_like_flows(message);
+        let is_other = |message: &Cow<'_, str>| !is_json(message) && looks_like_flows(formats, message);
         if let Some(other) = messages.iter().position(is_other) {
             return refused(OF_TWO_KINDS, other);
         }
@@ -121,15 +123,17 @@ pub fn decode(
         let batch = decoder.decode_each(table, messages.iter().map(AsRef::as_ref), source_object)?;
         return Ok(Decoded { table, batch });
     }
-    if !first.is_some_and(|message| looks_like_flows(message)) {
-        let what = "the messages are neither CloudTrail records nor flow log records in a default format";
-        return refused(what, 0);
+    if !first.is_some_and(|message| looks_like_flows(formats, message)) {
+        let may_be = first.is_some_and(|message| vpc_flow::may_be_records(message.as_bytes()));
+        let other = "the messages are neither CloudTrail records nor flow log records in a known format";
+        return refused(if may_be { vpc_flow::OF_NO_FORMAT } else { other }, 0);
     }
     if let Some(other) = messages.iter().position(|message| is_json(message)) {
         return refused(OF_TWO_KINDS, other);
     }
     let lines = messages.join("\n");
-    vpc_flow::decode_any(lines.as_bytes(), source_object).map_err(|error| Error { offset: None, ..error })
+    vpc_flow::decode_any_in(formats, lines.as_bytes(), source_object)
+        .map_err(|error| Error { offset: None, ..error })
 }
 
 const OF_TWO_KINDS: &str = "the object holds messages of different kinds, CloudTrail records and flow logs";
@@ -138,8 +142,8 @@ fn is_json(message: &str) -> bool {
     message.trim_ascii_start().starts_with('{')
 }
 
-fn looks_like_flows(message: &str) -> bool {
-    vpc_flow::looks_like(message.as_bytes()).is_some()
+fn looks_like_flows(formats: &Formats, message: &str) -> bool {
+    formats.looks_like(message.as_bytes()).is_some()
 }
 
 fn table_of(message: &str) -> &'static Table {
@@ -147,8 +151,10 @@ fn table_of(message: &str) -> &'static Table {
 }
 
 /// Content, and what was opened of it.
-struct Content<'a> {
+struct Content<'a, 'f> {
     text: &'a str,
+    /// Those that records of flow logs may be in.
+    formats: &'f Formats,
     /// Whether more follows that is no text.
     is_cut: bool,
     /// Whether it is lines of an exported log group.
@@ -163,9 +169,17 @@ struct Content<'a> {
 /// A part of the text, as byte offsets.
 type Span = (usize, usize);
 
-impl<'a> Content<'a> {
-    fn new(text: &'a str, is_cut: bool) -> Self {
-        Content { text, is_cut, is_exported: false, messages: Vec::new(), opened: 0, most: usize::MAX }
+impl<'a, 'f> Content<'a, 'f> {
+    fn new(text: &'a str, is_cut: bool, formats: &'f Formats) -> Self {
+        Content {
+            text,
+            formats,
+            is_cut,
+            is_exported: false,
+            messages: Vec::new(),
+            opened: 0,
+            most: usize::MAX,
+        }
     }
 
     /// Opens everything, up to the first thing that is no envelope.
@@ -226,7 +240,7 @@ impl<'a> Content<'a> {
             b'{' => self.document(at, is_listed),
             b'"' => {
                 let end = scan::value(self.text.as_bytes(), at, 0).map_err(error)?;
-                let is_message = |text: &Cow<'_, str>| is_json(text) || looks_like_flows(text);
+                let is_message = |text: &Cow<'_, str>| is_json(text) || looks_like_flows(self.formats, text);
                 let message = string_of(&self.text[at..end]).filter(is_message);
                 let Some(message) = message else { return self.no_envelope(at, is_listed) };
                 self.opened += 1;
@@ -250,7 +264,7 @@ impl<'a> Content<'a> {
         let mut fields = Fields::default();
         let mut inside = Inside::new(self.text.as_bytes(), at, MAX_LEVELS);
         while let Some(member) = inside.member().map_err(error)? {
-            if !fields.note(self.text, member) {
+            if !fields.note(self.text, self.formats, member) {
                 return self.no_envelope(at, is_listed);
             }
         }
@@ -368,7 +382,7 @@ struct Fields {
 impl Fields {
     /// Notes a field, if it is of the type that such a field of an envelope has; false when it is one that no envelope
     /// has, or has twice.
-    fn note(&mut self, text: &str, member: Member) -> bool {
+    fn note(&mut self, text: &str, formats: &Formats, member: Member) -> bool {
         self.count += 1;
         let Some(key) = key_of(text, member) else { return true };
         let (place, first) = match &*key {
@@ -386,8 +400,8 @@ impl Fields {
             "Events" => (&mut self.looked_up, b'['),
             "CloudTrailEvent" => (&mut self.cloudtrail_event, b'"'),
             "message" => (&mut self.message, b'"'),
-            "_raw" => return self.note_raw(text, member),
-            "result" => return self.note_result(text, member),
+            "_raw" => return self.note_raw(text, formats, member),
+            "result" => return self.note_result(text, formats, member),
             "detail-type" => (&mut self.detail_type, b'"'),
             "detail" => (&mut self.detail, b'{'),
             key => {
@@ -404,10 +418,10 @@ impl Fields {
     }
 
     /// Notes the text that an event was before it was taken apart, if it is there, and is that of a log.
-    fn note_raw(&mut self, text: &str, member: Member) -> bool {
+    fn note_raw(&mut self, text: &str, formats: &Formats, member: Member) -> bool {
         let raw = string_of(&text[member.value..member.end]);
         self.is_no_answer = true;
-        if raw.is_some_and(|raw| is_json(&raw) || looks_like_flows(&raw)) {
+        if raw.is_some_and(|raw| is_json(&raw) || looks_like_flows(formats, &raw)) {
             let is_first = !self.is_raw && self.message.is_none();
             (self.is_raw, self.message) = (true, Some((member.value, member.end)));
             return is_first;
@@ -416,12 +430,12 @@ impl Fields {
     }
 
     /// Notes what Splunk exports: the text of an event is below `_raw` of the result.
-    fn note_result(&mut self, text: &str, member: Member) -> bool {
+    fn note_result(&mut self, text: &str, formats: &Formats, member: Member) -> bool {
         self.is_no_answer = true;
         let mut inside = Inside::new(text.as_bytes(), member.value, MAX_LEVELS);
         let is_object = text.as_bytes()[member.value] == b'{';
         while is_object && let Ok(Some(field)) = inside.member() {
-            if key_of(text, field).is_some_and(|key| key == "_raw") && !self.note_raw(text, field) {
+            if key_of(text, field).is_some_and(|key| key == "_raw") && !self.note_raw(text, formats, field) {
                 return false;
             }
         }
@@ -480,7 +494,8 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Option<&[&str]>) {
-        let found = open(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let found =
+            open(text.as_bytes(), &Formats::default()).unwrap_or_else(|error| panic!("{text}: {error}"));
         let found = found.map(|messages| messages.iter().map(ToString::to_string).collect::<Vec<_>>());
         let expected = expected.map(|texts| texts.iter().map(|text| (*text).to_owned()).collect());
         assert_eq!(found, expected, "{text}");
@@ -621,7 +636,7 @@ mod tests {
     fn what_is_only_half_an_envelope_is_an_error() {
         let data = r#"{"messageType":"DATA_MESSAGE","logEvents":[{"message":"x"}]}"#;
         for text in [format!("{data}{{}}"), format!("{data}{{"), format!("{data} 7")] {
-            open(text.as_bytes()).expect_err(&text);
+            open(text.as_bytes(), &Formats::default()).expect_err(&text);
         }
         for (text, expected) in [
             (
@@ -650,20 +665,22 @@ mod tests {
             (r#"{"CloudTrailEvent":"\ud800"}"#, "a message is no text (record 0, byte 19)"),
             ("\u{feff}{\"message\":\"x\"}{\"message\"}", "invalid JSON: expected `:` (byte 28)"),
         ] {
-            let error = open(text.as_bytes()).expect_err(text);
+            let error = open(text.as_bytes(), &Formats::default()).expect_err(text);
             assert_eq!(error.to_string(), expected, "{text}");
         }
-        let error = open(b"{\"message\":\"x\"}{\"message\":\"\xff\"}").expect_err("is no UTF-8");
+        let error =
+            open(b"{\"message\":\"x\"}{\"message\":\"\xff\"}", &Formats::default()).expect_err("is no UTF-8");
         assert_eq!(error.to_string(), "not valid UTF-8 (byte 27)");
         let exported = b"2026-03-10T12:00:00.000Z {}\n2026-03-10T12:00:00.000Z {\"a\":\"\xff\"}\n";
-        let error = open(exported).expect_err("is no UTF-8");
+        let error = open(exported, &Formats::default()).expect_err("is no UTF-8");
         assert_eq!(error.to_string(), "not valid UTF-8 (record 1, byte 59)");
-        let error = open(b"\"{}\" 7 \xff").expect_err("is no envelope first");
+        let error = open(b"\"{}\" 7 \xff", &Formats::default()).expect_err("is no envelope first");
         assert_eq!(error.to_string(), "an envelope is followed by something else (record 1, byte 5)");
-        let error = open(b"[{\"message\":\"x\"},{\"message\":\"").expect_err("is cut");
+        let error = open(b"[{\"message\":\"x\"},{\"message\":\"", &Formats::default()).expect_err("is cut");
         assert_eq!(error.to_string(), "invalid JSON: EOF while parsing a value (byte 29)");
         let lone = r#"{"CloudTrailEvent":"{}"}{"CloudTrailEvent":"\ud800"}"#;
-        open(lone.as_bytes()).expect_err("a lone surrogate outside the record cannot be unescaped");
+        open(lone.as_bytes(), &Formats::default())
+            .expect_err("a lone surrogate outside the record cannot be unescaped");
     }
 
     #[test]
@@ -676,7 +693,7 @@ mod tests {
             (r#"{"Records":[{"eventV"#, false),
             (r#"[{"detail-type":"x""#, false),
         ] {
-            assert_eq!(begins(text.as_bytes()), expected, "{text}");
+            assert_eq!(begins(text.as_bytes(), &Formats::default()), expected, "{text}");
         }
     }
 
@@ -690,7 +707,8 @@ mod tests {
         let mut decoder = Decoder::new();
         let mut outcome = |messages: &[&str]| {
             let messages: Vec<Cow<'_, str>> = messages.iter().map(|text| Cow::Borrowed(*text)).collect();
-            decode(&messages, &mut decoder, "o").map(|found| (found.table.name, found.batch.num_rows()))
+            decode(&messages, &mut decoder, &Formats::default(), "o")
+                .map(|found| (found.table.name, found.batch.num_rows()))
         };
         for (messages, expected) in [
             (&[][..], ("cloudtrail", 0)),
@@ -706,7 +724,7 @@ mod tests {
             (&[record, "{\"status\":\"info\"}"], "no `Records` among the keys `status` (record 1)"),
             (
                 &["START RequestId"],
-                "the messages are neither CloudTrail records nor flow log records in a default format (record 0)",
+                "the messages are neither CloudTrail records nor flow log records in a known format (record 0)",
             ),
             (&[flow, "2 1"], "2 fields where the header names 14 (record 1)"),
             (&["START RequestId", record], "the messages are neither"),

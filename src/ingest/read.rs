@@ -21,7 +21,8 @@ use crate::clock::Clock;
 use crate::decode::cloudtrail::{self, Decoder, Likeness};
 use crate::decode::columns::{AGGREGATED_EVENTS, DIGESTS};
 use crate::decode::gzip::{self, Limits};
-use crate::decode::{self, Decoded, ErrorKind, envelope, vpc_flow};
+use crate::decode::vpc_flow::{self, Formats};
+use crate::decode::{self, Decoded, ErrorKind, envelope};
 use crate::lake::{self, ObjectId, ObjectRecord, ReadObject, State, hex};
 
 /// The bucket of local files in object identities.
@@ -62,11 +63,12 @@ impl Fetched {
 #[derive(Debug)]
 pub struct Reader {
     limits: gzip::Limits,
+    formats: Formats,
     clock: Arc<dyn Clock>,
     spare: Mutex<Vec<Buffers>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Buffers {
     content: Vec<u8>,
     decoder: Decoder,
@@ -74,6 +76,14 @@ struct Buffers {
 }
 
 impl Buffers {
+    fn new(formats: &Formats) -> Self {
+        Buffers {
+            content: Vec::new(),
+            decoder: Decoder::default(),
+            flows: vpc_flow::Gatherer::new(formats.clone()),
+        }
+    }
+
     /// How many bytes of text the rows gathered so far take.
     fn gathered_bytes(&self) -> usize {
         self.decoder.gathered_bytes() + self.flows.bytes()
@@ -109,18 +119,20 @@ enum Large {
 
 impl Large {
     /// By its key and the beginning of its content.
-    fn of(decoder: &mut Decoder, route: &Route, text: &[u8]) -> Self {
-        match route::by_content(route.kind.clone(), text) {
-            Kind::CloudTrail if is_events(text) => Large::Events(decoder.begin()),
-            Kind::VpcFlow | Kind::TransitGatewayFlow => Large::Flows(Box::default()),
+    fn of(decoder: &mut Decoder, formats: &Formats, route: &Route, text: &[u8]) -> Self {
+        match route::by_content(route.kind.clone(), text, formats) {
+            Kind::CloudTrail if is_events(text, formats) => Large::Events(decoder.begin()),
+            Kind::VpcFlow | Kind::TransitGatewayFlow => {
+                Large::Flows(Box::new(vpc_flow::Pieces::new(formats.clone())))
+            }
             _ => Large::Other,
         }
     }
 }
 
 /// Whether the content that begins like this is records one after another, in a list or by themselves.
-fn is_events(text: &[u8]) -> bool {
-    cloudtrail::likeness(text) == Likeness::Events && !envelope::begins(text)
+fn is_events(text: &[u8], formats: &Formats) -> bool {
+    cloudtrail::likeness(text) == Likeness::Events && !envelope::begins(text, formats)
 }
 
 /// What came of reading an object for itself.
@@ -163,7 +175,13 @@ enum Batch {
 impl Reader {
     /// A reader that refuses objects beyond the limits.
     pub fn new(limits: gzip::Limits, clock: Arc<dyn Clock>) -> Self {
-        Reader { limits, clock, spare: Mutex::new(Vec::new()) }
+        Reader { limits, formats: Formats::default(), clock, spare: Mutex::new(Vec::new()) }
+    }
+
+    /// The same, which also knows these formats of flow logs whose records come without a header.
+    #[must_use]
+    pub fn with_flow_formats(self, formats: Formats) -> Self {
+        Reader { formats, ..self }
     }
 
     /// The largest object that is read, in bytes as stored.
@@ -174,7 +192,7 @@ impl Reader {
     /// Inflates, recognizes and decodes an object. CPU work: not for a thread that serves I/O.
     pub fn read(&self, fetched: &Fetched) -> ReadObject {
         let mut gathered = Gathered::default();
-        let mut buffers = self.lock().pop().unwrap_or_default();
+        let mut buffers = self.buffers();
         self.read_into(&mut buffers, fetched, &mut gathered);
         gathered.settle(&mut buffers);
         self.give_back(buffers);
@@ -187,7 +205,7 @@ impl Reader {
     /// those that are left are not asked for. CPU work, like [`Reader::read`].
     pub fn read_all(&self, fetched: impl IntoIterator<Item = Fetched>) -> Vec<ReadObject> {
         let mut gathered = Gathered::default();
-        let mut buffers = self.lock().pop().unwrap_or_default();
+        let mut buffers = self.buffers();
         for fetched in fetched {
             self.read_into(&mut buffers, &fetched, &mut gathered);
             if buffers.gathered_bytes() > GATHERED_BYTES {
@@ -313,9 +331,9 @@ impl Reader {
             &fetched.bytes
         };
         other::refuse(text)?;
-        let mut kind = route::by_content(route.kind.clone(), text);
+        let mut kind = route::by_content(route.kind.clone(), text, &self.formats);
         let rows = match kind {
-            Kind::CloudTrail | Kind::Aggregated => match envelope::open(text)? {
+            Kind::CloudTrail | Kind::Aggregated => match envelope::open(text, &self.formats)? {
                 None if kind == Kind::Aggregated => {
                     let batch = decoder.decode_aggregated(text, object_id)?;
                     Found::Own(Decoded { table: &AGGREGATED_EVENTS, batch })
@@ -327,7 +345,8 @@ impl Reader {
                     events.1
                 }
                 Some(messages) => {
-                    let enveloped = enveloped(envelope::decode(&messages, decoder, object_id)?, route)?;
+                    let decoded = envelope::decode(&messages, decoder, &self.formats, object_id)?;
+                    let enveloped = enveloped(decoded, route)?;
                     kind = enveloped.0;
                     enveloped.1
                 }
@@ -337,7 +356,7 @@ impl Reader {
             }
             Kind::VpcFlow | Kind::TransitGatewayFlow => match flows.append(text, object_id)? {
                 Some(found) => Found::Gathered(Batch::Flows(found.batch), found.rows),
-                None => Found::Own(vpc_flow::decode_packed(text, object_id)?),
+                None => Found::Own(vpc_flow::decode_packed(&self.formats, text, object_id)?),
             },
             Kind::Parquet => {
                 let decoded = vpc_flow::parquet::decode(text, self.limits.content_bytes, object_id)?;
@@ -385,7 +404,7 @@ impl Reader {
             let reading = match &mut reading {
                 Some(reading) => reading,
                 None if gzip::is_gzip(text) => return Err(twice()),
-                None => reading.insert(Large::of(decoder, route, text)),
+                None => reading.insert(Large::of(decoder, &self.formats, route, text)),
             };
             let taken = match reading {
                 Large::Events(pieces) => decoder.append_piece(pieces, text, is_last)?,
@@ -414,6 +433,11 @@ impl Reader {
             Some(Large::Other) | None => return Ok(None),
         };
         Ok(Some(Content { kind, bytes, rows }))
+    }
+
+    fn buffers(&self) -> Buffers {
+        let spare = self.lock().pop();
+        spare.unwrap_or_else(|| Buffers::new(&self.formats))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Buffers>> {

@@ -7,7 +7,8 @@ use chrono::NaiveDate;
 
 use crate::decode::cloudtrail::{self, Likeness};
 use crate::decode::columns::{AGGREGATED_EVENTS, CLOUDTRAIL, TRANSIT_GATEWAY_FLOW, Table};
-use crate::decode::{envelope, vpc_flow};
+use crate::decode::envelope;
+use crate::decode::vpc_flow::{self, Formats};
 
 /// What kind of log an object is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,8 +142,9 @@ fn date(year: &str, month: &str, day: &str) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)
 }
 
-/// What the content is, given what the key says: content decides wherever it is clear.
-pub fn by_content(kind: Kind, text: &[u8]) -> Kind {
+/// What the content is, given what the key says: content decides wherever it is clear. Records of flow logs may be in
+/// one of these formats without a header.
+pub fn by_content(kind: Kind, text: &[u8], formats: &Formats) -> Kind {
     if let Kind::Unsupported(_) = kind {
         return kind;
     }
@@ -153,7 +155,7 @@ pub fn by_content(kind: Kind, text: &[u8]) -> Kind {
     match start.first() {
         Some(b'{' | b'[') => json_kind(kind, start),
         Some(_) if envelope::begins_with_message(start) => Kind::CloudTrail,
-        Some(_) => vpc_flow::looks_like(start).map_or(kind, of_table),
+        Some(_) => formats.looks_like(start).map_or(kind, of_table),
         None => kind,
     }
 }
@@ -321,7 +323,7 @@ mod tests {
             (Kind::Unsupported("config"), flows, Kind::Unsupported("config")),
         ] {
             assert_eq!(
-                by_content(kind.clone(), text),
+                by_content(kind.clone(), text, &Formats::default()),
                 expected,
                 "{kind:?} {}",
                 String::from_utf8_lossy(text)

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alert::sinks;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Source};
+use crate::decode;
 use crate::detect::detection;
 use crate::ingest::lease::{Leases, Timing};
 use crate::ingest::load::{BatchLimits, Loader, Origin};
@@ -69,6 +70,9 @@ pub enum Error {
     /// Detections cannot be read.
     #[error("{}", list(.0))]
     Detections(Vec<detection::Error>),
+    /// A format of flow logs cannot be read.
+    #[error(transparent)]
+    FlowFormats(decode::Error),
     /// A store cannot be opened.
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -209,12 +213,18 @@ struct Service {
 impl Service {
     async fn open(config: &Config, options: &Options) -> Result<Self, Error> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let reader = setup::reader(config, Arc::clone(&clock))?;
+        for name in setup::unknown_flow_fields(config)? {
+            tracing::warn!(
+                name,
+                "`ingest.flow_formats` names a field that is not known: it goes to `other_fields`"
+            );
+        }
         let place = store::lake(&setup::location(&config.lake), &setup::aws(config)).await?;
         let lake = Arc::new(Lake::create(place, Arc::clone(&clock)).await?);
-        let limits = setup::object_limits(config);
         Ok(Service {
             lake,
-            reader: Arc::new(Reader::new(limits, Arc::clone(&clock))),
+            reader: Arc::new(reader),
             clock,
             stats: Arc::default(),
             signals: Arc::default(),

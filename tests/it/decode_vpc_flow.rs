@@ -23,7 +23,7 @@ fn project_samples_agree() {
     let mut rows = 0;
     for file in &files {
         let text = samples::read_text(file);
-        assert!(vpc_flow::looks_like(text.as_bytes()).is_some(), "{}", file.display());
+        assert!(vpc_flow::Formats::default().looks_like(text.as_bytes()).is_some(), "{}", file.display());
         rows += compare(&text, &samples::name(file));
     }
     println!("{} files, {rows} rows compared", files.len());

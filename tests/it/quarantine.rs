@@ -108,6 +108,41 @@ fn an_object_that_was_replaced_is_a_new_one_and_one_that_is_gone_stays() {
     assert_eq!(place.rows("select count(*) as n from cloudtrail"), "n\n1\n");
 }
 
+#[test]
+fn flow_logs_without_a_header_are_read_once_their_format_is_known() {
+    let place = Place::new();
+    let line = "vpc-1 10.0.0.1 10.0.0.2 ACCEPT 17 1418530010";
+    place.write("logs/flows.log", &format!("{line}\n{line}\n"));
+    place.write("logs/firehose.json", &format!(r#"{{"message":"{line}"}}"#));
+    assert_eq!(place.run(&["ingest", "logs"]).code, 1);
+    let reason = "what may be flow logs, but without their header and in no known format: say which field is which with \
+                  `--flow-format`, or with `ingest.flow_formats` in the configuration";
+    let refused = [format!("firehose.json: {reason} (record 0)"), format!("flows.log: {reason}")];
+    assert_eq!(place.quarantined(&[]), refused);
+
+    let wrong = place.run(&["ingest", "logs", "--flow-format", "vpc-id,srcaddr"]);
+    insta::assert_snapshot!("flow_format_wrong", place.steady(&wrong));
+    place.write("wrong.toml", "[ingest]\nflow_formats = ['vpc-id srcaddr', 'vpc-id vpc-id']\n");
+    let checked = place.run(&["config", "check", "--config", "wrong.toml"]);
+    assert_eq!(checked.code, 2, "{}", checked.stderr);
+    assert!(checked.stderr.contains("`vpc-id vpc-id` is no format of a flow log: `vpc-id` is there twice"));
+
+    let format = "${vpc-id} ${srcaddr} ${dstaddr} ${action} ${novel} ${start}";
+    place.write("logs/other.log", "10.0.0.9 17\n");
+    place.write("trailhound.toml", "[ingest]\nflow_formats = ['${srcaddr} ${bytes}']\n");
+    let loaded = place.run(&["ingest", "logs/flows.log", "logs/other.log", "--flow-format", format]);
+    insta::assert_snapshot!("flow_format", place.steady(&loaded));
+    let retried = place.run(&["lake", "quarantine", "--retry", "--flow-format", format]);
+    assert_eq!(retried.code, 0, "{}", retried.stderr);
+    let sql = "select vpc_id, srcaddr, dstaddr, bytes, start_time, other_fields, count(*) as n \
+               from vpc_flow group by all order by vpc_id";
+    let rows = "vpc_id,srcaddr,dstaddr,bytes,start_time,other_fields,n\n\
+                vpc-1,10.0.0.1,10.0.0.2,,2014-12-14T04:06:50Z,\"{\"\"novel\"\":\"\"17\"\"}\",3\n\
+                ,10.0.0.9,,17,,,1\n";
+    assert_eq!(place.rows(sql), rows);
+    assert!(place.quarantined(&[]).is_empty());
+}
+
 #[tokio::test]
 async fn an_object_that_was_read_by_a_clock_that_is_behind_is_no_longer_quarantined() {
     let place = Place::new();

@@ -65,6 +65,9 @@ pub(crate) struct Quarantine {
     /// Read the objects again, and load those that can be read now
     #[arg(long)]
     retry: bool,
+    /// With --retry, a format of flow logs that come without a header; may be given again
+    #[arg(long = "flow-format", value_name = "FORMAT", requires = "retry")]
+    flow_formats: Vec<String>,
     /// At most so many [default: 100; with --retry, all]
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
@@ -75,7 +78,8 @@ pub(crate) struct Quarantine {
 
 impl Quarantine {
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<Outcome, Failure> {
-        let config = global.config(output)?;
+        let mut config = global.config(output)?;
+        config.ingest.flow_formats.splice(0..0, self.flow_formats.iter().cloned());
         let lake = session::open_lake(&config).await?;
         let objects = self.objects(&config, &lake).await?;
         if objects.iter().all(|batch| batch.num_rows() == 0) {
@@ -157,7 +161,7 @@ async fn retry(
     by_bucket: BTreeMap<String, Vec<Found>>,
     output: &Output,
 ) -> Result<Outcome, Failure> {
-    let lake = Arc::new(lake);
+    let (lake, reader) = (Arc::new(lake), session::reader(config, output)?);
     let started = Instant::now();
     let mut total = Tally::default();
     let bytes = by_bucket.values().flatten().map(|found| found.size_bytes).sum();
@@ -170,7 +174,8 @@ async fn retry(
             let store = session::aws(config).bucket(&bucket, object_store::RetryConfig::default()).await?;
             Origin::Bucket { name: bucket, store }
         };
-        total.add(ingest::load(config, &lake, origin, found, &progress).await?);
+        let loader = ingest::loader(config, &lake, &reader, origin);
+        total.add(loader.load(found, |bytes| progress.advance(bytes)).await?);
     }
     progress.finish();
     ingest::summary(&total, started.elapsed(), &lake.place(), output)?;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use chrono::DateTime;
 
+use super::formats::Formats;
 use super::lines::{self, Lines, Span};
 use crate::decode::columns::{TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
 use crate::decode::{Error, ErrorKind};
@@ -96,9 +97,9 @@ impl PartialEq for Header {
 }
 
 impl Header {
-    /// Reads the header line, or leaves the lines where they are and returns the default format when the first line
-    /// is a record in it.
-    pub fn read(lines: &mut Lines<'_>) -> Result<Header, Error> {
+    /// Reads the header line, or leaves the lines where they are and returns the format that the first line is a record
+    /// in: one of `formats`, or a default one.
+    pub fn read(lines: &mut Lines<'_>, formats: &Formats) -> Result<Header, Error> {
         let mut ahead = lines.clone();
         let mut spans: Vec<Span> = Vec::new();
         let Some(offset) = ahead.next_fields(None, &mut spans)? else {
@@ -111,11 +112,17 @@ impl Header {
             *lines = ahead;
             return Ok(Header::of(table, &fields));
         }
-        if let Some(header) = of_default_record(&fields) {
+        if let Some(header) = formats.header_of(&fields).or_else(|| of_default_record(&fields)) {
             return Ok(header);
         }
-        let what = "the first line is neither a flow log header nor a record in the default format";
+        let what = "the first line is neither a flow log header nor a record in a known format";
         Err(refused(what.to_owned()))
+    }
+
+    /// Of records that may have the time before them which an export of a log group puts there.
+    pub fn timed(table: &'static Table, has_time: bool, names: &[&str]) -> Header {
+        let time = if has_time { &[EXPORT_TIME][..] } else { &[] };
+        Header::of(table, &[time, names].concat())
     }
 
     /// Of a name that is repeated, the last one fills the column.
@@ -142,9 +149,9 @@ impl Header {
 }
 
 /// The header that [`Header::read`] reads from a text, when it reads one: it is all in the first line.
-pub fn of_text(text: &[u8]) -> Option<Header> {
+pub fn of_text(text: &[u8], formats: &Formats) -> Option<Header> {
     let line = std::str::from_utf8(lines::first(text)?).ok()?;
-    Header::read(&mut Lines::new(line)).ok()
+    Header::read(&mut Lines::new(line), formats).ok()
 }
 
 /// The table whose records follow a line of these fields, when they are mostly names of its fields.
@@ -176,12 +183,11 @@ pub fn default_table(fields: &[&str]) -> Option<&'static Table> {
 fn of_default_record(fields: &[&str]) -> Option<Header> {
     let record = without_time(fields);
     let (table, names) = default_format(record)?;
-    let time = if record.len() < fields.len() { &[EXPORT_TIME][..] } else { &[] };
-    Some(Header::of(table, &[time, names].concat()))
+    Some(Header::timed(table, record.len() < fields.len(), names))
 }
 
 /// A record without the time of the log event, which an export of a log group to S3 puts before it.
-fn without_time<'a, 'b>(fields: &'a [&'b str]) -> &'a [&'b str] {
+pub fn without_time<'a, 'b>(fields: &'a [&'b str]) -> &'a [&'b str] {
     match fields.split_first() {
         Some((time, record)) if DateTime::parse_from_rfc3339(time).is_ok() => record,
         _ => fields,
@@ -221,10 +227,12 @@ fn is_default_record(fields: &[&str]) -> bool {
         && matches!(status, "OK" | "NODATA" | "SKIPDATA")
 }
 
-fn is_name(field: &str) -> bool {
+/// Whether a text is like the names of fields.
+pub fn is_name(field: &str) -> bool {
     field.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
-fn column_of(table: &Table, name: &str) -> Option<usize> {
+/// The column that a field of this name fills, as an index into the table's columns.
+pub fn column_of(table: &Table, name: &str) -> Option<usize> {
     table.columns.iter().position(|column| column.source == name && !name.is_empty())
 }

@@ -7,6 +7,7 @@
 //! The format is that of the VPC User Guide, "Flow log records": fields separated by blanks, the first line their
 //! names in order, `-` for a value that does not apply.
 
+mod formats;
 mod header;
 mod lines;
 pub mod parquet;
@@ -16,8 +17,9 @@ use std::ops::Range;
 
 use arrow::record_batch::RecordBatch;
 
-use super::columns::{Table, VPC_FLOW};
+use super::columns::VPC_FLOW;
 use super::{Decoded, Error, ErrorKind, check_offsets, fill, without_mark};
+pub use formats::Formats;
 use header::Header;
 use lines::{Chunk, Lines};
 use rows::Rows;
@@ -29,22 +31,28 @@ use rows::Rows;
 /// each record is kept as the field `timestamp`. An empty text has no rows. Fails as a whole,
 /// with the record and the byte offset, when a line has fewer or more fields than the header.
 pub fn decode_any(text: &[u8], source_object: &str) -> Result<Decoded, Error> {
-    let Decoded { table, batch } = decode_packed(text, source_object)?;
+    decode_any_in(&Formats::default(), text, source_object)
+}
+
+/// The same of records that may be without a header in one of these formats, before the default ones.
+pub fn decode_any_in(formats: &Formats, text: &[u8], source_object: &str) -> Result<Decoded, Error> {
+    let Decoded { table, batch } = decode_packed(formats, text, source_object)?;
     let failed = |error| ErrorKind::Shape(format!("the columns make no table: {error}")).nowhere();
     Ok(Decoded { table, batch: fill::unpacked(table, &batch).map_err(failed)? })
 }
 
-/// Like [`decode_any`], with text as dictionaries and columns without values of no type: cheaper, and what the lake
+/// Like [`decode_any_in`], with text as dictionaries and columns without values of no type: cheaper, and what the lake
 /// takes too.
-pub fn decode_packed(text: &[u8], source_object: &str) -> Result<Decoded, Error> {
+pub fn decode_packed(formats: &Formats, text: &[u8], source_object: &str) -> Result<Decoded, Error> {
     check_offsets(text.len())?;
-    let mut pieces = Pieces::new();
+    let mut pieces = Pieces::new(formats.clone());
     pieces.append(text, true)?;
     pieces.finish(source_object)
 }
 
 /// The rows of objects whose content comes in pieces, one object after the other, all with the same header.
 pub struct Pieces {
+    formats: Formats,
     read: Option<Read>,
     /// Whether the header of the object at hand was read.
     is_begun: bool,
@@ -59,16 +67,10 @@ struct Read {
     chunk: Chunk,
 }
 
-impl Default for Pieces {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Pieces {
-    /// Nothing was read yet.
-    pub fn new() -> Self {
-        Pieces { read: None, is_begun: false, offset: 0 }
+    /// Nothing was read yet, of records that may be without a header in one of these formats.
+    pub fn new(formats: Formats) -> Self {
+        Pieces { formats, read: None, is_begun: false, offset: 0 }
     }
 
     /// Reads the lines that end in a piece, which begins where the last one was left; returns how much of it is done
@@ -112,7 +114,7 @@ impl Pieces {
             if text.trim_ascii().is_empty() {
                 return Ok(());
             }
-            let header = Header::read(&mut lines)?;
+            let header = Header::read(&mut lines, &self.formats)?;
             self.is_begun = true;
             match &self.read {
                 Some(read) if read.header != header => {
@@ -175,6 +177,7 @@ const SPARED_BYTES: usize = 16 << 20;
 /// Gathers the rows of many objects: those with the same header share a batch.
 #[derive(Default)]
 pub struct Gatherer {
+    formats: Formats,
     by_header: Vec<Pieces>,
     /// Of what was taken last, the first, without its rows: most objects have the header of those before.
     spare: Option<Pieces>,
@@ -196,11 +199,16 @@ pub struct Gathered {
 }
 
 impl Gatherer {
+    /// Nothing yet, of records that may be without a header in one of these formats.
+    pub fn new(formats: Formats) -> Self {
+        Gatherer { formats, ..Gatherer::default() }
+    }
+
     /// Adds the rows of an object, all or none, see [`decode_any`]; none when there are too many different headers,
     /// until those that are gathered are taken.
     pub fn append(&mut self, text: &[u8], source_object: &str) -> Result<Option<Gathered>, Error> {
         check_offsets(text.len())?;
-        let header = header::of_text(without_mark(text).1);
+        let header = header::of_text(without_mark(text).1, &self.formats);
         let is_same = |pieces: &Pieces| {
             header.as_ref().is_some_and(|header| pieces.read.as_ref().is_some_and(|r| r.header == *header))
         };
@@ -209,7 +217,7 @@ impl Gatherer {
             None if self.by_header.len() >= GATHERED_HEADERS => return Ok(None),
             None => {
                 let spare = self.spare.take_if(|spare| is_same(spare));
-                self.by_header.push(spare.unwrap_or_default());
+                self.by_header.push(spare.unwrap_or_else(|| Pieces::new(self.formats.clone())));
                 self.by_header.len() - 1
             }
         };
@@ -263,14 +271,11 @@ pub fn decode(text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
     Ok(batch)
 }
 
-/// The table of the flow logs that a text begins like: with a header line of known field names, or a record in a
-/// default format.
-pub fn looks_like(text: &[u8]) -> Option<&'static Table> {
-    let fields = lines::first_fields(text)?;
-    header::default_table(&fields).or_else(|| header::table_of(&fields).filter(|_| fields.len() > 1))
-}
+/// Why records are refused that [`may_be_records`] of flow logs: what to do about it.
+pub const OF_NO_FORMAT: &str = "what may be flow logs, but without their header and in no known format: say which field \
+                                is which with `--flow-format`, or with `ingest.flow_formats` in the configuration";
 
-/// Whether a text that is no flow log by [`looks_like`] begins with what may be a record of one.
+/// Whether a text that is no flow log by [`Formats::looks_like`] begins with what may be a record of one.
 pub fn may_be_records(text: &[u8]) -> bool {
     let Some(fields) = lines::first_fields(text) else { return false };
     let is_telling = |field: &&str| {

@@ -477,6 +477,7 @@ const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 #[cfg(test)]
 mod tests {
+    use super::super::Formats;
     use super::super::lines::Lines;
     use super::*;
 
@@ -491,7 +492,7 @@ mod tests {
 
     fn append_lines(rows: &mut Rows, object: &str) -> Result<(), String> {
         let mut lines = Lines::new(object);
-        let header = Header::read(&mut lines).unwrap();
+        let header = Header::read(&mut lines, &Formats::default()).unwrap();
         let mut chunk = Chunk::new(header.names.len());
         while chunk.fill(&mut lines, &header, rows.of_object()).unwrap() {
             rows.append(object, &chunk).map_err(|error| error.to_string())?;
@@ -506,7 +507,7 @@ mod tests {
             format!("srcaddr dstaddr srcport\n{}", line.repeat(lines))
         };
         let none = object("-", 3000);
-        let mut rows = Rows::new(&Header::read(&mut Lines::new(&none)).unwrap(), 0);
+        let mut rows = Rows::new(&Header::read(&mut Lines::new(&none), &Formats::default()).unwrap(), 0);
         let numbers_of_source = |rows: &mut Rows| match &mut rows.filled[0].values {
             Values::Text(column) => {
                 let numbers = column.take_numbers();
@@ -542,7 +543,7 @@ mod tests {
         };
         let bytes_of_each = r#"{"other":"000000"}"#.len();
         let first = object(0, 5000);
-        let mut rows = Rows::new(&Header::read(&mut Lines::new(&first)).unwrap(), 0);
+        let mut rows = Rows::new(&Header::read(&mut Lines::new(&first), &Formats::default()).unwrap(), 0);
         rows.other_fields.most = 5000 * bytes_of_each;
         assert_eq!(append(&mut rows, &first), Ok(0..5000));
         // What others take, or took before they were refused, is not counted.

@@ -249,7 +249,7 @@ fn names_as_values_are_not_a_header() {
 /// Of as many fields as the default format, or nearly: what is no record in it must not be read as one.
 #[test]
 fn other_formats_without_a_header_are_refused() {
-    let refused = "the first line is neither a flow log header nor a record in the default format (byte 0)";
+    let refused = "the first line is neither a flow log header nor a record in a known format (byte 0)";
     for record in [
         "5 vpc-0a subnet-0b i-0c eni-0d 10.0.1.5 52.94.1.1 443 51000 6 1773144000 1773144060 ACCEPT OK",
         "3 10.0.1.5 52.94.1.1 443 51000 6 10 840 10.0.1.5 52.94.1.1 1773144000 1773144060 ACCEPT OK",
@@ -298,7 +298,7 @@ fn not_utf8() {
 
 #[test]
 fn not_a_flow_log() {
-    let refused = "the first line is neither a flow log header nor a record in the default format";
+    let refused = "the first line is neither a flow log header nor a record in a known format";
     check_error(b"{\"Records\":[]}", &format!("{refused} (byte 0)"));
     check_error(b"\n\nversion;account-id;action\n", &format!("{refused} (byte 2)"));
     check_error(b"the end of the action\n", &format!("{refused} (byte 0)"));
@@ -359,10 +359,10 @@ fn what_looks_like_a_flow_log() {
         ("2 the end\n", None),
     ];
     for (text, table) in cases {
-        assert_eq!(looks_like(text.as_bytes()).map(|table| table.name), table, "{text}");
+        assert_eq!(Formats::default().looks_like(text.as_bytes()).map(|table| table.name), table, "{text}");
     }
-    assert!(looks_like(b"\xff\xfe").is_none());
-    assert!(looks_like(b"\0\0\0").is_none());
+    assert!(Formats::default().looks_like(b"\xff\xfe").is_none());
+    assert!(Formats::default().looks_like(b"\0\0\0").is_none());
 }
 
 const GATEWAY: &str = "6 TransitGateway 123456789010 tgw-1 tgw-attach-1 111122223333 - vpc-1 - subnet-1 - eni-1 - \
@@ -438,7 +438,7 @@ fn pieces_give_what_the_whole_gives() {
     for content in [lines, custom, format!("\n\n{ACCEPTED}"), String::new()] {
         let whole = decode_any(content.as_bytes(), "o").unwrap().batch;
         for piece_bytes in [200, 5000, 100_000, 10_000_000] {
-            let mut pieces = Pieces::new();
+            let mut pieces = Pieces::new(Formats::default());
             let (mut start, mut held) = (0, piece_bytes);
             loop {
                 let end = content.len().min(start + held);
@@ -454,12 +454,12 @@ fn pieces_give_what_the_whole_gives() {
             assert_eq!(fill::unpacked(table, &batch).unwrap(), whole, "{piece_bytes}");
         }
     }
-    let mut pieces = Pieces::new();
+    let mut pieces = Pieces::new(Formats::default());
     let text = format!("{ACCEPTED}\n{ACCEPTED}\n");
     assert_eq!(pieces.append(text.as_bytes(), false).unwrap(), text.len());
     let error = pieces.append(b"2 1\n", true).unwrap_err().to_string();
     assert!(error.ends_with(&format!("(record 2, byte {})", text.len())), "{error}");
-    assert!(Pieces::new().append(&vec![b'x'; lines::MAX_LINE_BYTES + 1], false).is_err());
+    assert!(Pieces::new(Formats::default()).append(&vec![b'x'; lines::MAX_LINE_BYTES + 1], false).is_err());
 }
 
 #[test]

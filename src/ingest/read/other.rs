@@ -35,8 +35,7 @@ pub(super) fn refuse(text: &[u8]) -> Result<(), decode::Error> {
 /// Why content is refused of which nothing says what it is.
 pub(super) fn unrecognized(text: &[u8]) -> decode::Error {
     let what = if vpc_flow::may_be_records(text) {
-        "lines that may be flow logs, but in no default format and without their header: put a line with the names of \
-         the fields before them"
+        vpc_flow::OF_NO_FORMAT
     } else {
         "neither CloudTrail nor VPC Flow Logs"
     };

@@ -192,7 +192,8 @@ fn what_is_often_taken_for_a_log_is_named() {
         ("<?xml version=\"1.0\"?><Error/>", "XML, as S3 answers"),
         ("\n<!DOCTYPE html>", "HTML, as a page"),
         ("<134>Mar 10 x", "neither CloudTrail nor VPC Flow Logs"),
-        (flow, "lines that may be flow logs"),
+        (flow, "what may be flow logs, but without their header"),
+        (&format!(r#"{{"message":"{flow}"}}"#), "what may be flow logs, but without their header"),
         ("hello ACCEPT", "neither CloudTrail nor VPC Flow Logs"),
         (bus, "an EventBridge event whose `detail` is no event of CloudTrail (byte 0)"),
     ] {
@@ -200,6 +201,78 @@ fn what_is_often_taken_for_a_log_is_named() {
         let reason = record.reason.unwrap_or_default();
         assert!(record.state == State::Quarantined && reason.starts_with(expected), "{content}: {reason}");
     }
+}
+
+#[test]
+fn records_without_a_header_are_read_in_the_formats_that_are_known() {
+    let formats = ["${version} ${vpc-id} ${dstaddr} ${srcaddr} ${bytes} ${start} ${new}", "action start"];
+    let known = || {
+        let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
+        reader.with_flow_formats(Formats::parse(formats).unwrap())
+    };
+    let line = |number: usize| format!("5 vpc-1 10.0.0.{number} 10.0.1.{number} 20 1418530010 eni-{number}");
+    let (first, second) = (line(1), line(2));
+    let group = |messages: [&str; 2]| {
+        let events = messages.map(|message| format!(r#"{{"id":"1","timestamp":1,"message":"{message}"}}"#));
+        let events = events.join(",");
+        format!(r#"{{"messageType":"DATA_MESSAGE","logGroup":"g","logEvents":[{events}]}}"#)
+    };
+    for content in [
+        format!("{first}\n{second}\n"),
+        format!("2014-12-14T04:07:50.000Z {first}\n2014-12-14T04:07:51.000Z {second}\n"),
+        format!(r#"{{"message":"{first}"}}{{"message":"{second}"}}"#),
+        format!(r#"["{first}","{second}"]"#),
+        format!(r#"{{"result":{{"_raw":"{first}"}}}} {{"_raw":"{second}"}}"#),
+        group([&first, &second]),
+    ] {
+        let ReadObject { record, rows } = read_one(&known(), "x", &content);
+        assert_eq!(
+            (record.state, &*record.kind),
+            (State::Committed, "vpc_flow"),
+            "{:?} {content}",
+            record.reason
+        );
+        let batch = rows.unwrap().to_batch();
+        let text = |name: &str, row| {
+            let texts = arrow::compute::cast(batch.column_by_name(name).unwrap(), &DataType::Utf8).unwrap();
+            texts.as_string::<i32>().value(row).to_owned()
+        };
+        for (row, number) in [(0, 1), (1, 2)] {
+            assert_eq!(text("srcaddr", row), format!("10.0.1.{number}"), "{content}");
+            assert_eq!(text("dstaddr", row), format!("10.0.0.{number}"));
+            assert!(text("other_fields", row).ends_with(&format!(r#""new":"eni-{number}"}}"#)), "{content}");
+        }
+        // Nobody said which field is which.
+        let unknown = read_one(&Reader::new(gzip::Limits::default(), Arc::new(SystemClock)), "x", &content);
+        assert_eq!(unknown.record.state, State::Quarantined, "{content}");
+    }
+    // Default formats and headers are known as well, and one object's format is not that of another.
+    let reader = known();
+    for (content, rows) in [(FLOW, 1), ("ACCEPT 1418530010\n- -", 2), ("start end\n1 2\n", 1), (&*first, 1)] {
+        let record = read_one(&reader, "x", content).record;
+        assert_eq!(
+            (record.state, record.row_count),
+            (State::Committed, rows),
+            "{:?} {content}",
+            record.reason
+        );
+    }
+    let mixed = read_one(&reader, "x", &format!("{first}\nACCEPT 1418530010\n")).record;
+    let place = format!("record 1, byte {}", first.len() + 1);
+    assert_eq!(mixed.reason, Some(format!("2 fields where the header names 7 ({place})")));
+}
+
+#[test]
+fn large_objects_without_a_header_are_read_in_the_formats_that_are_known() {
+    let line = "ACCEPT 1418530010\n";
+    let lines = 1 + gzip::TRUSTED_BYTES / line.len();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, line.repeat(lines).as_bytes()).unwrap();
+    let bytes = Bytes::from(encoder.finish().unwrap());
+    let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
+    let reader = reader.with_flow_formats(Formats::parse(["action start"]).unwrap());
+    let record = reader.read(&Fetched { bytes, ..Fetched::unread("b", "x", Some("e")) }).record;
+    assert_eq!(usize::try_from(record.row_count), Ok(lines), "{:?}", record.reason);
 }
 
 #[test]

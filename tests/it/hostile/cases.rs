@@ -419,9 +419,7 @@ pub fn flow_cases() -> Vec<Case> {
         flow(
             "NUL in the header",
             FLOW_HEADER.replace("bytes", "by\0tes").into_bytes(),
-            refused(
-                "the first line is neither a flow log header nor a record in the default format (byte 0)",
-            ),
+            refused("the first line is neither a flow log header nor a record in a known format (byte 0)"),
         ),
         flow(
             "no UTF-8 in a field",
