@@ -198,8 +198,10 @@ impl From<service::Error> for Failure {
                 .hint("`trailhound rules test` tells when they are right"),
             error @ service::Error::NoSource => Failure::new(Outcome::WrongUse, error)
                 .hint("add `[[source]]` to trailhound.toml; `trailhound config reference` has the keys"),
-            error @ service::Error::FlowFormats(_) => Failure::new(Outcome::WrongUse, error)
-                .hint("`aws ec2 describe-flow-logs --query 'FlowLogs[].LogFormat'` shows the formats of your flow logs"),
+            error @ service::Error::FlowFormats(_) => Failure::new(Outcome::WrongUse, error).hint(
+                "give it in single quotes, as a shell has its own use for `${...}`; \
+                 `aws ec2 describe-flow-logs --query 'FlowLogs[].[LogFormat]' --output text` prints yours",
+            ),
             error @ service::Error::SecretText { .. } => Failure::new(Outcome::WrongUse, error),
             error @ service::Error::Queue(_) => Failure::new(Outcome::Failed, error)
                 .hint("check the queue's URL, the region and the credentials: `aws sts get-caller-identity`"),

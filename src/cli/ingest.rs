@@ -59,7 +59,7 @@ pub(crate) struct Ingest {
     /// Only objects whose key names this day or an earlier one
     #[arg(long, value_name = "YYYY-MM-DD")]
     until: Option<NaiveDate>,
-    /// A format of flow logs that come without a header, as `${version} ${srcaddr} ...`; may be given again
+    /// A format of flow logs that come without a header, as '${version} ${srcaddr} ...'; may be given again
     #[arg(long = "flow-format", value_name = "FORMAT")]
     flow_formats: Vec<String>,
 }

@@ -47,12 +47,12 @@ pub fn clock() -> Arc<dyn Clock> {
 
 /// What reads objects; fields of formats that are not known are told.
 pub fn reader(config: &Config, output: &Output) -> Result<Arc<Reader>, Failure> {
-    for name in setup::unknown_flow_fields(config)? {
-        output.warn(format!(
-            "a format of flow logs has `{name}`, which is no known field: it goes to `other_fields`"
-        ));
+    let formats = setup::flow_formats(config)?;
+    for (name, table) in formats.unknown_names() {
+        output
+            .warn(format!("`{name}` in a format is no known field of `{table}`: it goes to `other_fields`"));
     }
-    Ok(Arc::new(setup::reader(config, clock())?))
+    Ok(Arc::new(setup::reader(config, formats, clock())))
 }
 
 async fn place(config: &Config) -> Result<LakeStore, Failure> {

@@ -124,9 +124,9 @@ pub fn decode(
         return Ok(Decoded { table, batch });
     }
     if !first.is_some_and(|message| looks_like_flows(formats, message)) {
-        let may_be = first.is_some_and(|message| vpc_flow::may_be_records(message.as_bytes()));
         let other = "the messages are neither CloudTrail records nor flow log records in a known format";
-        return refused(if may_be { vpc_flow::OF_NO_FORMAT } else { other }, 0);
+        let of_flows = first.and_then(|message| vpc_flow::of_no_format(message.as_bytes()));
+        return refused(of_flows.as_deref().unwrap_or(other), 0);
     }
     if let Some(other) = messages.iter().position(|message| is_json(message)) {
         return refused(OF_TWO_KINDS, other);

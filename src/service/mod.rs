@@ -213,18 +213,19 @@ struct Service {
 impl Service {
     async fn open(config: &Config, options: &Options) -> Result<Self, Error> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let reader = setup::reader(config, Arc::clone(&clock))?;
-        for name in setup::unknown_flow_fields(config)? {
+        let formats = setup::flow_formats(config)?;
+        for (name, table) in formats.unknown_names() {
             tracing::warn!(
                 name,
-                "`ingest.flow_formats` names a field that is not known: it goes to `other_fields`"
+                table,
+                "`ingest.flow_formats` has a field that is not known: it goes to `other_fields`"
             );
         }
         let place = store::lake(&setup::location(&config.lake), &setup::aws(config)).await?;
         let lake = Arc::new(Lake::create(place, Arc::clone(&clock)).await?);
         Ok(Service {
             lake,
-            reader: Arc::new(reader),
+            reader: Arc::new(setup::reader(config, formats, Arc::clone(&clock))),
             clock,
             stats: Arc::default(),
             signals: Arc::default(),

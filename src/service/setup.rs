@@ -129,24 +129,19 @@ pub fn vacuum(config: &Config) -> vacuum::Settings {
     vacuum::Settings { retain, dry_run: false }
 }
 
+/// The formats of flow logs that come without a header.
+pub fn flow_formats(config: &Config) -> Result<Formats, Error> {
+    Formats::parse(config.ingest.flow_formats.iter().map(String::as_str)).map_err(Error::FlowFormats)
+}
+
 /// What reads objects.
-pub fn reader(config: &Config, clock: Arc<dyn Clock>) -> Result<Reader, Error> {
+pub fn reader(config: &Config, formats: Formats, clock: Arc<dyn Clock>) -> Reader {
     let limits = gzip::Limits {
         compressed_bytes: config.ingest.max_object_bytes,
         content_bytes: config.ingest.max_content_bytes,
         ..gzip::Limits::default()
     };
-    Ok(Reader::new(limits, clock).with_flow_formats(flow_formats(config)?))
-}
-
-/// The formats of flow logs that come without a header.
-fn flow_formats(config: &Config) -> Result<Formats, Error> {
-    Formats::parse(config.ingest.flow_formats.iter().map(String::as_str)).map_err(Error::FlowFormats)
-}
-
-/// Of the formats of flow logs, the names that are of no field this version knows.
-pub fn unknown_flow_fields(config: &Config) -> Result<Vec<String>, Error> {
-    Ok(flow_formats(config)?.names_without_a_column().into_iter().map(str::to_owned).collect())
+    Reader::new(limits, clock).with_flow_formats(formats)
 }
 
 #[cfg(test)]

@@ -115,8 +115,8 @@ fn flow_logs_without_a_header_are_read_once_their_format_is_known() {
     place.write("logs/flows.log", &format!("{line}\n{line}\n"));
     place.write("logs/firehose.json", &format!(r#"{{"message":"{line}"}}"#));
     assert_eq!(place.run(&["ingest", "logs"]).code, 1);
-    let reason = "what may be flow logs, but without their header and in no known format: say which field is which with \
-                  `--flow-format`, or with `ingest.flow_formats` in the configuration";
+    let reason = "what may be a flow log, but without a header and in no known format: name its 6 fields in their order, \
+                  with `--flow-format` or with `ingest.flow_formats` in the configuration";
     let refused = [format!("firehose.json: {reason} (record 0)"), format!("flows.log: {reason}")];
     assert_eq!(place.quarantined(&[]), refused);
 

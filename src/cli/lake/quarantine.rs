@@ -18,7 +18,7 @@ use crate::cli::{Failure, Global, ingest, session};
 use crate::config::Config;
 use crate::ingest::listing::Found;
 use crate::ingest::load::{Origin, Tally};
-use crate::ingest::read::LOCAL_BUCKET;
+use crate::ingest::read::{LOCAL_BUCKET, Reader};
 use crate::lake::Lake;
 use crate::query::Session;
 
@@ -51,7 +51,7 @@ order by q.read_at desc, q.bucket, q.key";
 /// List the objects that could not be read, newest first; with --retry, read them again.
 ///
 /// Nothing of a quarantined object is in the lake. Reading it again makes sense after an upgrade, with other limits
-/// in the configuration, or when it could not be fetched whole. An object that was replaced in its place since is a
+/// in the configuration, with a format of flow logs that is known now, or when it could not be fetched whole. An object that was replaced in its place since is a
 /// new object to the lake: it is read like any other, and the one before it is listed no more.
 #[derive(Debug, Args)]
 #[command(before_long_help = EXAMPLES)]
@@ -65,7 +65,7 @@ pub(crate) struct Quarantine {
     /// Read the objects again, and load those that can be read now
     #[arg(long)]
     retry: bool,
-    /// With --retry, a format of flow logs that come without a header; may be given again
+    /// With --retry, a format of flow logs that come without a header, in single quotes; may be given again
     #[arg(long = "flow-format", value_name = "FORMAT", requires = "retry")]
     flow_formats: Vec<String>,
     /// At most so many [default: 100; with --retry, all]
@@ -80,6 +80,7 @@ impl Quarantine {
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<Outcome, Failure> {
         let mut config = global.config(output)?;
         config.ingest.flow_formats.splice(0..0, self.flow_formats.iter().cloned());
+        let reader = session::reader(&config, output)?;
         let lake = session::open_lake(&config).await?;
         let objects = self.objects(&config, &lake).await?;
         if objects.iter().all(|batch| batch.num_rows() == 0) {
@@ -87,7 +88,8 @@ impl Quarantine {
             return Ok(Outcome::Done);
         }
         if self.retry {
-            return retry(&config, lake, found(&objects, self.limit.unwrap_or(usize::MAX)), output).await;
+            return retry(&config, lake, &reader, found(&objects, self.limit.unwrap_or(usize::MAX)), output)
+                .await;
         }
         self.list(&objects, output)
     }
@@ -158,10 +160,11 @@ fn found(objects: &[RecordBatch], limit: usize) -> BTreeMap<String, Vec<Found>> 
 async fn retry(
     config: &Config,
     lake: Lake,
+    reader: &Arc<Reader>,
     by_bucket: BTreeMap<String, Vec<Found>>,
     output: &Output,
 ) -> Result<Outcome, Failure> {
-    let (lake, reader) = (Arc::new(lake), session::reader(config, output)?);
+    let lake = Arc::new(lake);
     let started = Instant::now();
     let mut total = Tally::default();
     let bytes = by_bucket.values().flatten().map(|found| found.size_bytes).sum();
@@ -174,7 +177,7 @@ async fn retry(
             let store = session::aws(config).bucket(&bucket, object_store::RetryConfig::default()).await?;
             Origin::Bucket { name: bucket, store }
         };
-        let loader = ingest::loader(config, &lake, &reader, origin);
+        let loader = ingest::loader(config, &lake, reader, origin);
         total.add(loader.load(found, |bytes| progress.advance(bytes)).await?);
     }
     progress.finish();

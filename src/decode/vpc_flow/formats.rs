@@ -3,16 +3,16 @@
 //!
 //! Must never take a record for one of a format that it does not fit: its values would be read as others.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::header::{self, Header};
-use super::lines;
-use super::rows::integer;
-use crate::decode::columns::{Kind, Table};
+use super::header::{self, EXPORT_TIME, Header};
+use super::lines::{self, Lines};
+use crate::decode::columns::Table;
 use crate::decode::{Error, ErrorKind};
 
-/// The formats that records without a header may be in, besides the default ones; the first that fits is taken.
+/// The formats that records without a header may be in, besides the default ones.
 #[derive(Debug, Clone, Default)]
 pub struct Formats {
     all: Arc<[Format]>,
@@ -23,6 +23,24 @@ pub struct Formats {
 struct Format {
     table: &'static Table,
     names: Vec<String>,
+    shapes: Vec<Shape>,
+}
+
+/// What the values of a field are like, where they are not `-`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// Anything.
+    Any,
+    /// Digits.
+    Number,
+    /// Digits, or `unknown`.
+    Account,
+    /// An address.
+    Address,
+    /// One of these.
+    OneOf(&'static [&'static str]),
+    /// Something that begins so.
+    Beginning(&'static str),
 }
 
 impl Formats {
@@ -37,37 +55,63 @@ impl Formats {
         Ok(Formats { all: formats.collect::<Result<_, _>>()? })
     }
 
-    /// Names in the formats that are of no column: fields newer than this version, or mistaken.
-    pub fn names_without_a_column(&self) -> Vec<&str> {
-        let has_none = |format: &Format, name: &str| header::column_of(format.table, name).is_none();
-        let names = |format| Format::names(format).into_iter().filter(move |name| has_none(format, name));
-        self.all.iter().flat_map(names).collect()
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
     }
 
-    /// The table of the flow logs that a text begins like: with a header line of known field names, or a record in a
+    /// Names in the formats that are no field of their table, each with that: newer than this version, or mistaken.
+    pub fn unknown_names(&self) -> BTreeSet<(&str, &'static str)> {
+        let pairs = self
+            .all
+            .iter()
+            .flat_map(|format| format.names.iter().map(move |name| (name.as_str(), format.table)));
+        let unknown = pairs.filter(|(name, table)| header::column_of(table, name).is_none());
+        unknown.map(|(name, table)| (name, table.name)).collect()
+    }
+
+    /// The table of the flow logs that a text begins like: with a header line of known field names, or with records in a
     /// default format or in one of these.
     pub fn looks_like(&self, text: &[u8]) -> Option<&'static Table> {
         let fields = lines::first_fields(text)?;
-        let known = self.format_of(header::without_time(&fields)).map(|format| format.table);
-        known
-            .or_else(|| header::default_table(&fields))
-            .or_else(|| header::table_of(&fields).filter(|_| fields.len() > 1))
+        let by_header = header::table_of(&fields).filter(|_| fields.len() > 1);
+        by_header.or_else(|| self.header_of(text).map(|header| header.table))
     }
 
-    /// Whether a text begins with a record in one of these formats, without the time of an export.
-    pub fn knows(&self, text: &[u8]) -> bool {
-        lines::first_fields(text).is_some_and(|fields| self.format_of(&fields).is_some())
+    /// The header that the records which a text begins with would have had: in the format that most of the first of them
+    /// fit, as one with few values fits many; of several, the first, and a default one last. Records may all have the
+    /// time before them that an export of a log group puts there.
+    pub(super) fn header_of(&self, text: &[u8]) -> Option<Header> {
+        if self.all.is_empty() {
+            return header::of_default_record(&lines::first_fields(text)?);
+        }
+        let beginning = lines::beginning(text);
+        let text = std::str::from_utf8(beginning)
+            .or_else(|error| std::str::from_utf8(&beginning[..error.valid_up_to()]));
+        let (mut lines, mut spans, mut records) = (Lines::new(text.ok()?), Vec::new(), Vec::new());
+        while let Ok(Some(_)) = lines.next_fields(None, &mut spans) {
+            records.push(spans.drain(..).map(|span| lines.field(span)).collect::<Vec<&str>>());
+        }
+        let first = records.first()?;
+        let default = header::of_default_record(first);
+        let time = first.len() - header::without_time(first).len();
+        let records: Vec<&[&str]> =
+            records.iter().map(|record| record.get(time..).unwrap_or_default()).collect();
+        let in_default = records.iter().take_while(|record| header::default_table(record).is_some()).count();
+        // Of those that as many fit, the first.
+        let best = self
+            .all
+            .iter()
+            .rev()
+            .map(|format| (format.leading(&records), format))
+            .max_by_key(|(most, _)| *most);
+        let best = best.filter(|(fitting, _)| *fitting > 0 && *fitting >= in_default);
+        best.map(|(_, format)| format.header(time > 0)).or(default)
     }
 
-    /// The header that a record would have had, with or without the time that an export of a log group puts before it.
-    pub(super) fn header_of(&self, fields: &[&str]) -> Option<Header> {
-        let record = header::without_time(fields);
-        let format = self.format_of(record)?;
-        Some(Header::timed(format.table, record.len() < fields.len(), &format.names()))
-    }
-
-    fn format_of(&self, record: &[&str]) -> Option<&Format> {
-        self.all.iter().find(|format| format.fits(record))
+    /// Whether a text begins with records that are in one of these formats rather than in a default one.
+    pub fn know(&self, text: &[u8]) -> bool {
+        header::of_text(text, self).is_some_and(|header| !header.shapes.is_empty())
     }
 }
 
@@ -80,7 +124,11 @@ impl Format {
                 format!("`{word}` is no name of a field, which are like `srcaddr` and `log-status`")
             })
         });
-        let names: Vec<&str> = names.collect::<Result<_, _>>()?;
+        let mut names: Vec<&str> = names.collect::<Result<_, _>>()?;
+        // The time of an export is found in any case, and is no part of the record.
+        if names.first() == Some(&EXPORT_TIME) {
+            names.remove(0);
+        }
         header::check_names(&names)?;
         if let Some((_, name)) = names.iter().enumerate().find(|(place, name)| names[..*place].contains(name))
         {
@@ -88,30 +136,76 @@ impl Format {
         }
         let table = header::table_of(&names).filter(|_| names.len() > 1);
         let table = table.ok_or("most of its names are of no field of flow logs, or it has only one")?;
-        Ok(Format { table, names: names.into_iter().map(str::to_owned).collect() })
-    }
-
-    fn names(&self) -> Vec<&str> {
-        self.names.iter().map(String::as_str).collect()
-    }
-
-    /// Whether the fields of a record are values that the fields of this format can have.
-    fn fits(&self, record: &[&str]) -> bool {
-        record.len() == self.names.len()
-            && self.names.iter().zip(record).all(|(name, field)| *field == "-" || self.can_be(name, field))
-    }
-
-    fn can_be(&self, name: &str, field: &str) -> bool {
-        match name {
-            "action" => matches!(field, "ACCEPT" | "REJECT"),
-            "log-status" => matches!(field, "OK" | "NODATA" | "SKIPDATA"),
-            "interface-id" => field.starts_with("eni-"),
-            "srcaddr" | "dstaddr" | "pkt-srcaddr" | "pkt-dstaddr" => field.parse::<IpAddr>().is_ok(),
-            _ => match header::column_of(self.table, name).map(|column| self.table.columns[column].kind) {
-                Some(Kind::Int32 | Kind::Int64 | Kind::Seconds) => integer(field).is_some(),
-                _ => true,
-            },
+        let shapes: Vec<Shape> = names.iter().map(|name| Shape::of(name)).collect();
+        if !shapes.iter().any(|shape| shape.is_telling()) {
+            return Err(
+                "none of its fields tells its records from other text, as `srcaddr` or `action` does"
+                    .to_owned(),
+            );
         }
+        Ok(Format { table, names: names.into_iter().map(str::to_owned).collect(), shapes })
+    }
+
+    /// How many of the first records can be of this format; none when nothing in them tells that they are.
+    fn leading(&self, records: &[&[&str]]) -> usize {
+        let fits = |record: &&&[&str]| {
+            record.len() == self.shapes.len()
+                && self.shapes.iter().zip(**record).all(|(shape, value)| shape.has(value))
+        };
+        let fitting = records.iter().take_while(fits).count();
+        let tells = |record: &&[&str]| {
+            self.shapes.iter().zip(*record).any(|(shape, value)| shape.is_telling() && *value != "-")
+        };
+        if records[..fitting].iter().any(tells) { fitting } else { 0 }
+    }
+
+    fn header(&self, has_time: bool) -> Header {
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let time = has_time.then_some(Shape::Any);
+        let shapes = time.into_iter().chain(self.shapes.iter().copied()).collect();
+        Header { shapes, ..Header::timed(self.table, has_time, &names) }
+    }
+}
+
+impl Shape {
+    /// By the name of the field, as the documentation of AWS has it.
+    fn of(name: &str) -> Shape {
+        match name {
+            "version" | "srcport" | "dstport" | "protocol" | "packets" | "bytes" | "start" | "end"
+            | "tcp-flags" => Shape::Number,
+            "account-id" | "tgw-src-vpc-account-id" | "tgw-dst-vpc-account-id" => Shape::Account,
+            "srcaddr" | "dstaddr" | "pkt-srcaddr" | "pkt-dstaddr" => Shape::Address,
+            "action" => Shape::OneOf(&["ACCEPT", "REJECT"]),
+            "log-status" => Shape::OneOf(&["OK", "NODATA", "SKIPDATA"]),
+            "type" => Shape::OneOf(&["IPv4", "IPv6", "EFA"]),
+            "flow-direction" => Shape::OneOf(&["ingress", "egress"]),
+            "resource-type" => Shape::Beginning("TransitGateway"),
+            "interface-id" | "tgw-src-eni" | "tgw-dst-eni" => Shape::Beginning("eni-"),
+            "vpc-id" | "tgw-src-vpc-id" | "tgw-dst-vpc-id" => Shape::Beginning("vpc-"),
+            "subnet-id" | "tgw-src-subnet-id" | "tgw-dst-subnet-id" => Shape::Beginning("subnet-"),
+            "instance-id" => Shape::Beginning("i-"),
+            "tgw-id" => Shape::Beginning("tgw-"),
+            _ => Shape::Any,
+        }
+    }
+
+    /// Whether a value can be of a field of this shape.
+    pub fn has(self, value: &str) -> bool {
+        let is_number = || value.bytes().all(|byte| byte.is_ascii_digit());
+        value == "-"
+            || match self {
+                Shape::Any => true,
+                Shape::Number => is_number(),
+                Shape::Account => value == "unknown" || is_number(),
+                Shape::Address => value.parse::<IpAddr>().is_ok(),
+                Shape::OneOf(words) => words.contains(&value),
+                Shape::Beginning(start) => value.starts_with(start),
+            }
+    }
+
+    /// Whether values of this shape are hardly found in other text.
+    fn is_telling(self) -> bool {
+        !matches!(self, Shape::Any | Shape::Number | Shape::Account)
     }
 }
 
@@ -137,8 +231,11 @@ mod tests {
             formats(&["${resource-type} ${tgw-id} ${start}"]).all[0].table.name,
             TRANSIT_GATEWAY_FLOW.name
         );
-        let found = formats(&["version srcaddr dstaddr not-yet-known", "start end", "end brand-new action"]);
-        assert_eq!(found.names_without_a_column(), ["not-yet-known", "brand-new"]);
+        let names =
+            ["timestamp srcaddr new new-too dstaddr start", "tgw-id action start", "srcaddr dstaddr new"];
+        let found = formats(&names);
+        let unknown = [("action", "transit_gateway_flow"), ("new", "vpc_flow"), ("new-too", "vpc_flow")];
+        assert_eq!(found.unknown_names().into_iter().collect::<Vec<_>>(), unknown);
         let long = format!("version srcaddr dstaddr {}", "x".repeat(65));
         let many = "field ".repeat(257);
         for (text, expected) in [
@@ -159,6 +256,10 @@ mod tests {
             ),
             ("version ${}", "`${}` is no name of a field, which are like `srcaddr` and `log-status`"),
             ("start end start", "`start` is there twice"),
+            (
+                "account-id start end",
+                "none of its fields tells its records from other text, as `srcaddr` or `action` does",
+            ),
             (&long, &format!("the name of field 4, `{}...`, is longer than 64 bytes", "x".repeat(64))),
             (&many, "a header of 257 fields, more than 256"),
         ] {
@@ -167,21 +268,38 @@ mod tests {
         }
     }
 
+    /// The fields that the records of a text would be read as, without those that are alike in all formats.
+    fn check(formats: &Formats, text: &str, expected: Option<&str>) {
+        let header = header::of_text(text.as_bytes(), formats);
+        assert_eq!(header.as_ref().map(|header| header.names.join(" ")).as_deref(), expected, "{text}");
+        let table = header.map(|header| header.table.name);
+        assert_eq!(formats.looks_like(text.as_bytes()).map(|table| table.name), table, "{text}");
+    }
+
     #[test]
-    fn a_record_is_of_the_first_format_that_it_fits() {
-        let formats = formats(&[
+    fn records_are_of_the_format_that_they_fit() {
+        let all = [
             "version action srcaddr start",
             "version interface-id bytes log-status",
             "vpc-id srcaddr dstaddr start",
             "resource-type tgw-id start",
-        ]);
-        for (line, expected) in [
-            ("3 ACCEPT 10.0.0.1 17", Some("action")),
-            ("3 - - 17", Some("action")),
-            ("2026-03-10T12:00:00Z 3 REJECT ::1 -", Some("action")),
-            ("3 eni-1 20 OK", Some("interface-id")),
-            ("vpc-1 10.0.0.1 10.0.0.2 17", Some("srcaddr")),
-            ("TransitGateway tgw-1 17", Some("tgw-id")),
+            "version srcaddr dstaddr action",
+        ];
+        let formats = formats(&all);
+        let timed = format!("timestamp {}", all[0]);
+        for (text, expected) in [
+            ("3 ACCEPT 10.0.0.1 17", Some(all[0])),
+            ("3 REJECT 2001:db8::1 -", Some(all[0])),
+            ("2026-03-10T12:00:00Z 3 REJECT ::1 -", Some(&*timed)),
+            ("3 eni-1 99999999999999999999 OK", Some(all[1])),
+            ("vpc-1 10.0.0.1 10.0.0.2 17", Some(all[2])),
+            ("TransitGateway tgw-1 17", Some(all[3])),
+            ("3 10.0.0.1 10.0.0.2 ACCEPT", Some(all[4])),
+            // What follows tells what a record of nothing is.
+            ("3 - - -\n3 ACCEPT 10.0.0.1 17", Some(all[0])),
+            ("3 - - -\n\n3 10.0.0.1 10.0.0.2 ACCEPT", Some(all[4])),
+            ("- - - -\nvpc-1 10.0.0.1 10.0.0.2 17", Some(all[2])),
+            ("3 - - -", None),
             ("3 accept 10.0.0.1 17", None),
             ("3 ACCEPT 10.0.0 17", None),
             ("3 ACCEPT 10.0.0.1 x", None),
@@ -189,18 +307,35 @@ mod tests {
             ("3 lo 20 OK", None),
             ("3 ACCEPT 10.0.0.1", None),
             ("3 ACCEPT 10.0.0.1 17 18", None),
+            // A header is one whatever its names could be.
+            ("start end", Some("start end")),
         ] {
-            let fields: Vec<&str> = line.split(' ').collect();
-            let header = formats.header_of(&fields);
-            assert_eq!(
-                header.as_ref().map(|header| header.names.len()),
-                expected.map(|_| fields.len()),
-                "{line}"
-            );
-            let has_name =
-                |name| header.as_ref().is_some_and(|header| header.names.iter().any(|of| of == name));
-            assert!(expected.is_none_or(has_name), "{line}");
-            assert_eq!(formats.looks_like(line.as_bytes()).is_some(), expected.is_some(), "{line}");
+            check(&formats, text, expected);
         }
+        // The first 256 lines tell.
+        let late = |before: usize| format!("{}3 10.0.0.1 10.0.0.2 ACCEPT\n", "3 - - -\n".repeat(before));
+        check(&formats, &late(255), Some(all[4]));
+        check(&formats, &late(256), None);
+    }
+
+    #[test]
+    fn records_in_a_default_format_are_no_others() {
+        const DEFAULT: &str =
+            "2 123456789010 eni-1 10.0.0.1 10.0.0.2 443 51000 6 20 4249 1418530010 1418530070 ACCEPT OK";
+        let default = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end \
+                       action log-status";
+        let other = default.replace("account-id", "vpc-id");
+        let turned = default.replace("srcaddr dstaddr", "dstaddr srcaddr");
+        let of_vpc = DEFAULT.replace("123456789010", "vpc-1");
+        let nothing = "2 - eni-1 - - - - - - - 1418530010 1418530070 - NODATA";
+        let formats = formats(&[&other]);
+        check(&formats, DEFAULT, Some(default));
+        check(&formats, &of_vpc, Some(&*other));
+        check(&formats, &format!("{nothing}\n{DEFAULT}"), Some(default));
+        check(&formats, &format!("{nothing}\n{of_vpc}"), Some(&*other));
+        // Where nothing tells them apart, it is as it was said.
+        check(&super::Formats::parse([&*turned]).unwrap(), DEFAULT, Some(&*turned));
+        check(&Formats::default(), DEFAULT, Some(default));
+        check(&Formats::default(), &of_vpc, None);
     }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use chrono::DateTime;
 
-use super::formats::Formats;
+use super::formats::{Formats, Shape};
 use super::lines::{self, Lines, Span};
 use crate::decode::columns::{TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
 use crate::decode::{Error, ErrorKind};
@@ -36,7 +36,7 @@ const DEFAULT_FORMAT: [&str; 14] = [
 ];
 
 /// The name of the time that stands before each record of an exported log group; it has no column.
-const EXPORT_TIME: &str = "timestamp";
+pub const EXPORT_TIME: &str = "timestamp";
 
 /// The default format of transit gateway flow logs: all fields of versions 2 to 6.
 const DEFAULT_GATEWAY_FORMAT: [&str; 36] = [
@@ -87,12 +87,15 @@ pub struct Header {
     pub names: Vec<String>,
     /// For each name the column it fills, as an index into the table's columns.
     pub columns: Vec<Option<usize>>,
+    /// Where the records come without a header, what the values of the fields are like; else empty. Another format must
+    /// not be taken for this one.
+    pub shapes: Vec<Shape>,
 }
 
 impl PartialEq for Header {
     fn eq(&self, other: &Self) -> bool {
         // The columns follow from the rest.
-        self.table.name == other.table.name && self.names == other.names
+        self.table.name == other.table.name && self.names == other.names && self.shapes == other.shapes
     }
 }
 
@@ -112,11 +115,12 @@ impl Header {
             *lines = ahead;
             return Ok(Header::of(table, &fields));
         }
-        if let Some(header) = formats.header_of(&fields).or_else(|| of_default_record(&fields)) {
+        if let Some(header) = formats.header_of(lines.rest().as_bytes()) {
             return Ok(header);
         }
-        let what = "the first line is neither a flow log header nor a record in a known format";
-        Err(refused(what.to_owned()))
+        Err(refused(of_no_format(&fields).unwrap_or_else(|| {
+            "the first line is neither a flow log header nor a record in a known format".to_owned()
+        })))
     }
 
     /// Of records that may have the time before them which an export of a log group puts there.
@@ -136,7 +140,8 @@ impl Header {
             }
             columns.push(column);
         }
-        Header { table, names: names.iter().map(|name| (*name).to_owned()).collect(), columns }
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Header { table, names, columns, shapes: Vec::new() }
     }
 
     /// Whether a line with this first field may be a header: cheap, for it is asked of every line.
@@ -148,10 +153,28 @@ impl Header {
     }
 }
 
-/// The header that [`Header::read`] reads from a text, when it reads one: it is all in the first line.
+/// The header that [`Header::read`] reads from a text, when it reads one.
 pub fn of_text(text: &[u8], formats: &Formats) -> Option<Header> {
-    let line = std::str::from_utf8(lines::first(text)?).ok()?;
-    Header::read(&mut Lines::new(line), formats).ok()
+    let fields = lines::first_fields(text)?;
+    match table_of(&fields) {
+        Some(table) => check_names(&fields).ok().map(|()| Header::of(table, &fields)),
+        None => formats.header_of(text),
+    }
+}
+
+/// Why a record is refused that may be one of a flow log: what to do about it.
+pub fn of_no_format(fields: &[&str]) -> Option<String> {
+    let is_telling = |field: &&str| {
+        matches!(*field, "ACCEPT" | "REJECT" | "NODATA" | "SKIPDATA" | "TransitGateway")
+            || ["eni-", "tgw-"].iter().any(|start| field.starts_with(start))
+    };
+    (fields.len() > 2 && fields.iter().any(is_telling)).then(|| {
+        format!(
+            "what may be a flow log, but without a header and in no known format: name its {} fields in their order, with \
+             `--flow-format` or with `ingest.flow_formats` in the configuration",
+            without_time(fields).len()
+        )
+    })
 }
 
 /// The table whose records follow a line of these fields, when they are mostly names of its fields.
@@ -180,7 +203,8 @@ pub fn default_table(fields: &[&str]) -> Option<&'static Table> {
     default_format(without_time(fields)).map(|(table, _)| table)
 }
 
-fn of_default_record(fields: &[&str]) -> Option<Header> {
+/// The header of the default format that the fields of a line are a record in.
+pub fn of_default_record(fields: &[&str]) -> Option<Header> {
     let record = without_time(fields);
     let (table, names) = default_format(record)?;
     Some(Header::timed(table, record.len() < fields.len(), names))

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter, memrchr};
 use wide::u8x16;
 
 use super::header::{self, Header};
@@ -21,6 +21,9 @@ const CHUNK_RECORDS: usize = 1024;
 
 /// A slice of the source, as byte offsets; the source is under 2 GiB.
 pub type Span = (u32, u32);
+
+/// So many lines tell the format of records that have no header: those without traffic fit many.
+const TELLING_LINES: usize = 256;
 
 /// Bytes whose marks are looked for at once.
 const BLOCK: usize = 64;
@@ -135,6 +138,11 @@ impl<'a> Lines<'a> {
         found > 0
     }
 
+    /// The text that was not passed yet.
+    pub fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
     /// The text of a span.
     pub fn field(&self, span: Span) -> &'a str {
         field(self.text, span)
@@ -157,6 +165,14 @@ pub fn first(text: &[u8]) -> Option<&[u8]> {
     let start = text.iter().position(|byte| !is_blank(*byte) && *byte != b'\n')?;
     let rest = &text[start..text.len().min(start + MAX_LINE_BYTES)];
     Some(&rest[..memchr(b'\n', rest).unwrap_or(rest.len())])
+}
+
+/// The first lines, as many as tell the format of records that have no header; whole ones, if there is more.
+pub fn beginning(text: &[u8]) -> &[u8] {
+    let most = &text[..text.len().min(MAX_LINE_BYTES)];
+    let end = memchr_iter(b'\n', most).nth(TELLING_LINES - 1);
+    let end = end.or_else(|| memrchr(b'\n', most).filter(|_| most.len() < text.len()));
+    end.map_or(most, |end| &most[..=end])
 }
 
 /// The fields of the first line that is not blank, of a text that may be cut off or be something else altogether.
@@ -261,7 +277,18 @@ impl Chunk {
                 }
             }
             if found.len() != self.width {
-                let what = format!("{} fields where the header names {}", found.len(), self.width);
+                let names = if header.shapes.is_empty() { "the header names" } else { "the format has" };
+                let what = format!("{} fields where {names} {}", found.len(), self.width);
+                return Err(shape(&what, record, offset));
+            }
+            let misfit =
+                header.shapes.iter().zip(found).position(|(shape, span)| !shape.has(lines.field(*span)));
+            if let Some(place) = misfit {
+                let what = format!(
+                    "field {} cannot be `{}`, which it is in the format that the records before it fit",
+                    place + 1,
+                    header.names[place]
+                );
                 return Err(shape(&what, record, offset));
             }
             if record == MAX_RECORDS {

@@ -271,18 +271,9 @@ pub fn decode(text: &[u8], source_object: &str) -> Result<RecordBatch, Error> {
     Ok(batch)
 }
 
-/// Why records are refused that [`may_be_records`] of flow logs: what to do about it.
-pub const OF_NO_FORMAT: &str = "what may be flow logs, but without their header and in no known format: say which field \
-                                is which with `--flow-format`, or with `ingest.flow_formats` in the configuration";
-
-/// Whether a text that is no flow log by [`Formats::looks_like`] begins with what may be a record of one.
-pub fn may_be_records(text: &[u8]) -> bool {
-    let Some(fields) = lines::first_fields(text) else { return false };
-    let is_telling = |field: &&str| {
-        matches!(*field, "ACCEPT" | "REJECT" | "NODATA" | "SKIPDATA" | "TransitGateway")
-            || ["eni-", "tgw-"].iter().any(|start| field.starts_with(start))
-    };
-    fields.len() > 2 && fields.iter().any(is_telling)
+/// Why a text is refused that is no flow log by [`Formats::looks_like`], but begins with what may be a record of one.
+pub fn of_no_format(text: &[u8]) -> Option<String> {
+    header::of_no_format(&lines::first_fields(text)?)
 }
 
 #[cfg(test)]

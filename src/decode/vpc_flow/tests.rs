@@ -249,7 +249,6 @@ fn names_as_values_are_not_a_header() {
 /// Of as many fields as the default format, or nearly: what is no record in it must not be read as one.
 #[test]
 fn other_formats_without_a_header_are_refused() {
-    let refused = "the first line is neither a flow log header nor a record in a known format (byte 0)";
     for record in [
         "5 vpc-0a subnet-0b i-0c eni-0d 10.0.1.5 52.94.1.1 443 51000 6 1773144000 1773144060 ACCEPT OK",
         "3 10.0.1.5 52.94.1.1 443 51000 6 10 840 10.0.1.5 52.94.1.1 1773144000 1773144060 ACCEPT OK",
@@ -258,7 +257,12 @@ fn other_formats_without_a_header_are_refused() {
         "2 111122223333 eni-0d 443 51000 10.0.1.5 52.94.1.1 6 10 840 1773144000 1773144060 ACCEPT OK",
         "2026-03-10T12:00:00Z 5 111122223333 eni-0d 10.0.1.5 10.0.1.6 443 51000 6 10 840 1773144000 1773144060 ACCEPT OK",
     ] {
-        check_error(record.as_bytes(), refused);
+        let fields = record.trim_start_matches("2026-03-10T12:00:00Z ").split(' ').count();
+        let refused = format!(
+            "what may be a flow log, but without a header and in no known format: name its {fields} fields in their \
+             order, with `--flow-format` or with `ingest.flow_formats` in the configuration (byte 0)"
+        );
+        check_error(record.as_bytes(), &refused);
     }
     for record in [
         "2 unknown eni-0d - - - - - - - 1773144000 1773144060 - SKIPDATA",

@@ -34,10 +34,6 @@ pub(super) fn refuse(text: &[u8]) -> Result<(), decode::Error> {
 
 /// Why content is refused of which nothing says what it is.
 pub(super) fn unrecognized(text: &[u8]) -> decode::Error {
-    let what = if vpc_flow::may_be_records(text) {
-        vpc_flow::OF_NO_FORMAT
-    } else {
-        "neither CloudTrail nor VPC Flow Logs"
-    };
-    ErrorKind::Shape(what.to_owned()).nowhere()
+    let what = vpc_flow::of_no_format(text);
+    ErrorKind::Shape(what.unwrap_or_else(|| "neither CloudTrail nor VPC Flow Logs".to_owned())).nowhere()
 }

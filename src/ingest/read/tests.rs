@@ -192,8 +192,8 @@ fn what_is_often_taken_for_a_log_is_named() {
         ("<?xml version=\"1.0\"?><Error/>", "XML, as S3 answers"),
         ("\n<!DOCTYPE html>", "HTML, as a page"),
         ("<134>Mar 10 x", "neither CloudTrail nor VPC Flow Logs"),
-        (flow, "what may be flow logs, but without their header"),
-        (&format!(r#"{{"message":"{flow}"}}"#), "what may be flow logs, but without their header"),
+        (flow, "what may be a flow log, but without a header"),
+        (&format!(r#"{{"message":"{flow}"}}"#), "what may be a flow log, but without a header"),
         ("hello ACCEPT", "neither CloudTrail nor VPC Flow Logs"),
         (bus, "an EventBridge event whose `detail` is no event of CloudTrail (byte 0)"),
     ] {
@@ -257,9 +257,13 @@ fn records_without_a_header_are_read_in_the_formats_that_are_known() {
             record.reason
         );
     }
+    let misfit = line(3).replace("10.0.0.3", "20");
+    let misfit = read_one(&reader, "x", &format!("{first}\n{misfit}\n")).record;
+    let what = "field 3 cannot be `dstaddr`, which it is in the format that the records before it fit";
+    assert_eq!(misfit.reason, Some(format!("{what} (record 1, byte {})", first.len() + 1)));
     let mixed = read_one(&reader, "x", &format!("{first}\nACCEPT 1418530010\n")).record;
     let place = format!("record 1, byte {}", first.len() + 1);
-    assert_eq!(mixed.reason, Some(format!("2 fields where the header names 7 ({place})")));
+    assert_eq!(mixed.reason, Some(format!("2 fields where the format has 7 ({place})")));
 }
 
 #[test]
