@@ -55,19 +55,14 @@ impl Formats {
         Ok(Formats { all: formats.collect::<Result<_, _>>()? })
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
     /// Names in the formats that are no field of their table, each with that: newer than this version, or mistaken.
     pub fn unknown_names(&self) -> BTreeSet<(&str, &'static str)> {
-        let pairs = self
-            .all
-            .iter()
-            .flat_map(|format| format.names.iter().map(move |name| (name.as_str(), format.table)));
-        let unknown = pairs.filter(|(name, table)| header::column_of(table, name).is_none());
-        unknown.map(|(name, table)| (name, table.name)).collect()
+        let mut unknown = BTreeSet::new();
+        for format in self.all.iter() {
+            let names = format.names.iter().filter(|name| header::column_of(format.table, name).is_none());
+            unknown.extend(names.map(|name| (name.as_str(), format.table.name)));
+        }
+        unknown
     }
 
     /// The table of the flow logs that a text begins like: with a header line of known field names, or with records in a
