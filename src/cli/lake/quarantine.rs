@@ -28,6 +28,7 @@ Examples:
   trailhound lake quarantine us-east-1/2026/03/10 --format ndjson
   trailhound lake quarantine --retry                 read all of it again
   trailhound lake quarantine vpcflowlogs --since 2026-03-01 --retry
+  trailhound lake quarantine firehose --retry --flow-format '${vpc-id} ${srcaddr} ${bytes} ${start} ${action}'
 ";
 
 /// What is quarantined: no longer so is an object that was read, whatever the clocks say, and one that was replaced
@@ -51,8 +52,9 @@ order by q.read_at desc, q.bucket, q.key";
 /// List the objects that could not be read, newest first; with --retry, read them again.
 ///
 /// Nothing of a quarantined object is in the lake. Reading it again makes sense after an upgrade, with other limits
-/// in the configuration, with a format of flow logs that is known now, or when it could not be fetched whole. An object that was replaced in its place since is a
-/// new object to the lake: it is read like any other, and the one before it is listed no more.
+/// in the configuration, with a format of flow logs that is known now, or when it could not be fetched whole. An object
+/// that was replaced in its place since is a new object to the lake: it is read like any other, and the one before it
+/// is listed no more.
 #[derive(Debug, Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(crate) struct Quarantine {
@@ -80,14 +82,14 @@ impl Quarantine {
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<Outcome, Failure> {
         let mut config = global.config(output)?;
         config.ingest.flow_formats.splice(0..0, self.flow_formats.iter().cloned());
-        let reader = session::reader(&config, output)?;
+        let reader = if self.retry { Some(session::reader(&config, output)?) } else { None };
         let lake = session::open_lake(&config).await?;
         let objects = self.objects(&config, &lake).await?;
         if objects.iter().all(|batch| batch.num_rows() == 0) {
             output.note("no object is quarantined");
             return Ok(Outcome::Done);
         }
-        if self.retry {
+        if let Some(reader) = reader {
             return retry(&config, lake, &reader, found(&objects, self.limit.unwrap_or(usize::MAX)), output)
                 .await;
         }

@@ -1,5 +1,6 @@
 //! Formats of flow logs that come without a header: through `CloudWatch` Logs or Firehose, only who made the flow log
-//! knows which field is which.
+//! knows which field is which. They are written as `LogFormat` of `DescribeFlowLogs` is; the names of fields, and what
+//! their values are like, are those of the VPC User Guide, "Flow log records", and of the Transit Gateway guide.
 //!
 //! Must never take a record for one of a format that it does not fit: its values would be read as others.
 
@@ -74,8 +75,9 @@ impl Formats {
     }
 
     /// The header that the records which a text begins with would have had: in the format that most of the first of them
-    /// fit, as one with few values fits many; of several, the first, and a default one last. Records may all have the
-    /// time before them that an export of a log group puts there.
+    /// fit, as one with few values fits many; of several, the first, and a default one last. The first 256 lines are
+    /// looked at, of at most a megabyte. Records may all have the time before them that an export of a log group puts
+    /// there.
     pub(super) fn header_of(&self, text: &[u8]) -> Option<Header> {
         if self.all.is_empty() {
             return header::of_default_record(&lines::first_fields(text)?);
@@ -83,23 +85,31 @@ impl Formats {
         let beginning = lines::beginning(text);
         let text = std::str::from_utf8(beginning)
             .or_else(|error| std::str::from_utf8(&beginning[..error.valid_up_to()]));
-        let (mut lines, mut spans, mut records) = (Lines::new(text.ok()?), Vec::new(), Vec::new());
-        while let Ok(Some(_)) = lines.next_fields(None, &mut spans) {
-            records.push(spans.drain(..).map(|span| lines.field(span)).collect::<Vec<&str>>());
+        let (mut lines, mut spans) = (Lines::new(text.ok()?), Vec::new());
+        let mut next = || {
+            lines.next_fields(None, &mut spans).ok()??;
+            Some(spans.drain(..).map(|span| lines.field(span)).collect::<Vec<&str>>())
+        };
+        let first = next()?;
+        let default = header::of_default_record(&first);
+        let record = header::without_time(&first);
+        let time = first.len() - record.len();
+        // Mostly the first tells, and the others need not be looked at.
+        let mut fitting = self.all.iter().filter(|format| format.fits(record));
+        if let (Some(only), None) = (fitting.next(), fitting.next())
+            && default.is_none()
+            && only.tells(record)
+        {
+            return Some(only.header(time > 0));
         }
-        let first = records.first()?;
-        let default = header::of_default_record(first);
-        let time = first.len() - header::without_time(first).len();
+        let mut records = vec![first];
+        records.extend(std::iter::from_fn(next));
         let records: Vec<&[&str]> =
             records.iter().map(|record| record.get(time..).unwrap_or_default()).collect();
         let in_default = records.iter().take_while(|record| header::default_table(record).is_some()).count();
         // Of those that as many fit, the first.
-        let best = self
-            .all
-            .iter()
-            .rev()
-            .map(|format| (format.leading(&records), format))
-            .max_by_key(|(most, _)| *most);
+        let all = self.all.iter().rev().map(|format| (format.leading(&records), format));
+        let best = all.max_by_key(|(most, _)| *most);
         let best = best.filter(|(fitting, _)| *fitting > 0 && *fitting >= in_default);
         best.map(|(_, format)| format.header(time > 0)).or(default)
     }
@@ -143,15 +153,19 @@ impl Format {
 
     /// How many of the first records can be of this format; none when nothing in them tells that they are.
     fn leading(&self, records: &[&[&str]]) -> usize {
-        let fits = |record: &&&[&str]| {
-            record.len() == self.shapes.len()
-                && self.shapes.iter().zip(**record).all(|(shape, value)| shape.has(value))
-        };
-        let fitting = records.iter().take_while(fits).count();
-        let tells = |record: &&[&str]| {
-            self.shapes.iter().zip(*record).any(|(shape, value)| shape.is_telling() && *value != "-")
-        };
-        if records[..fitting].iter().any(tells) { fitting } else { 0 }
+        let fitting = records.iter().take_while(|record| self.fits(record)).count();
+        if records[..fitting].iter().any(|record| self.tells(record)) { fitting } else { 0 }
+    }
+
+    /// Whether the fields of a record are values that the fields of this format can have.
+    fn fits(&self, record: &[&str]) -> bool {
+        record.len() == self.shapes.len()
+            && self.shapes.iter().zip(record).all(|(shape, value)| shape.has(value))
+    }
+
+    /// Whether one of the fields of a record that fits is hardly found in other text.
+    fn tells(&self, record: &[&str]) -> bool {
+        self.shapes.iter().zip(record).any(|(shape, value)| shape.is_telling() && *value != "-")
     }
 
     fn header(&self, has_time: bool) -> Header {

@@ -100,8 +100,8 @@ impl PartialEq for Header {
 }
 
 impl Header {
-    /// Reads the header line, or leaves the lines where they are and returns the format that the first line is a record
-    /// in: one of `formats`, or a default one.
+    /// Reads the header line, or leaves the lines where they are and returns the format that they are records in: one of
+    /// `formats`, or a default one. When the first line is neither, that is an error, with the byte it begins at.
     pub fn read(lines: &mut Lines<'_>, formats: &Formats) -> Result<Header, Error> {
         let mut ahead = lines.clone();
         let mut spans: Vec<Span> = Vec::new();

@@ -34,7 +34,8 @@ pub fn decode_any(text: &[u8], source_object: &str) -> Result<Decoded, Error> {
     decode_any_in(&Formats::default(), text, source_object)
 }
 
-/// The same of records that may be without a header in one of these formats, before the default ones.
+/// Like [`decode_any`], of text that may also be records without a header in one of these formats. Then a record that
+/// does not fit the format of the first ones is an error too.
 pub fn decode_any_in(formats: &Formats, text: &[u8], source_object: &str) -> Result<Decoded, Error> {
     let Decoded { table, batch } = decode_packed(formats, text, source_object)?;
     let failed = |error| ErrorKind::Shape(format!("the columns make no table: {error}")).nowhere();
