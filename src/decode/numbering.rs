@@ -212,19 +212,21 @@ fn beyond(last: u64, bytes: usize) -> u64 {
 /// The words of the first so many of these bytes.
 #[inline]
 fn first_words(window: &[u8; 16], bytes: usize) -> [u64; 2] {
-    /// For each number of bytes, those of a word.
-    const FIRST: [u64; 9] = {
-        let mut first = [u64::MAX; 9];
+    /// For each number of bytes, those of two words.
+    const FIRST: [[u64; 2]; 17] = {
+        let mut first = [[u64::MAX; 2]; 17];
         let mut bytes = 0;
         while bytes < 8 {
-            first[bytes] = (1 << (8 * bytes)) - 1;
+            first[bytes] = [(1 << (8 * bytes)) - 1, 0];
+            first[bytes + 8][1] = first[bytes][0];
             bytes += 1;
         }
         first
     };
+    let first = FIRST[bytes.min(16)];
     let (low, high) = window.split_at(8);
     let word = |half: &[u8]| half.first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-    [word(low) & FIRST[bytes.min(8)], word(high) & FIRST[bytes.saturating_sub(8).min(8)]]
+    [word(low) & first[0], word(high) & first[1]]
 }
 
 #[cfg(test)]

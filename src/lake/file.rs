@@ -34,8 +34,8 @@ use super::action::Add;
 use super::ledger::day;
 use super::tables::OBJECTS;
 use crate::decode::columns::{Kind, Table};
-use column::Wanted;
-use order::{Row, Run, Sorted};
+use column::{Rows, Wanted};
+use order::{Run, Sorted};
 use pages::Chunk;
 
 /// Columns people hunt by, which get a Bloom filter where the table has them.
@@ -116,7 +116,13 @@ pub fn encode_parts(table: &'static Table, parts: &[Part]) -> Result<Vec<Encoded
         while start < rows.end {
             let day = day_of(start);
             let end = (start..rows.end).find(|row| day_of(*row) != day).unwrap_or(rows.end);
-            days.entry(day).or_default().push(Run { source, rows: narrow(start)..narrow(end) });
+            let runs = days.entry(day).or_default();
+            match runs.last_mut() {
+                Some(last) if last.source == source && last.rows.end == narrow(start) => {
+                    last.rows.end = narrow(end);
+                }
+                _ => runs.push(Run { source, rows: narrow(start)..narrow(end) }),
+            }
             start = end;
         }
     }
@@ -139,29 +145,30 @@ fn encode_day(
     let time_index = table.index_of(table.time_column).unwrap_or(0);
     let times: Vec<&TimestampMicrosecondArray> =
         sources.iter().map(|batch| batch.column(time_index).as_primitive()).collect();
-    let Sorted { rows, untimed, bounds } = order::sort(runs, &times);
+    let Sorted { places, untimed, bounds } = order::sort(runs, &times);
     // The partition column is in the path and the log, not in the file.
     let stored = table.columns.len() - 1;
     let columns: Vec<usize> = (0..stored).collect();
     let schema = table.schema().project(&columns).map_err(|error| Error::table(table, error))?;
     let schema = ArrowSchemaConverter::new().convert(&schema).map_err(failed)?;
-    let groups: Vec<&[Row]> = rows.chunks(ROW_GROUP_ROWS).collect();
+    let rows = Rows::new(runs, &places, ROW_GROUP_ROWS);
+    let groups = places.len().div_ceil(ROW_GROUP_ROWS);
     let chunks: Result<Vec<Vec<Chunk>>, ParquetError> = columns
         .par_iter()
         .map_init(Compressor::default, |compressor, index| {
             compressor.set_compression_level(COMPRESSION_LEVEL)?;
             let arrays: Vec<&ArrayRef> = sources.iter().map(|batch| batch.column(*index)).collect();
-            column::encode(&arrays, &groups, &wanted(table, *index, schema.column(*index)), compressor)
+            column::encode(&arrays, &rows, &wanted(table, *index, schema.column(*index)), compressor)
         })
         .collect();
     let chunks = chunks.map_err(failed)?;
     let bytes: usize = chunks.iter().flatten().map(|chunk| chunk.bytes.len()).sum();
     // With room for filters, indexes and footer: growing would copy it all.
-    let file = Vec::with_capacity(bytes + bytes / 16 + stored * groups.len() * FOOTER_BYTES);
+    let file = Vec::with_capacity(bytes + bytes / 16 + stored * groups * FOOTER_BYTES);
     let properties = properties(table).build().into();
     let mut writer = SerializedFileWriter::new(file, schema.root_schema_ptr(), properties).map_err(failed)?;
     let mut chunks: Vec<_> = chunks.into_iter().map(Vec::into_iter).collect();
-    for _ in &groups {
+    for _ in 0..groups {
         let mut group = writer.next_row_group().map_err(failed)?;
         for chunk in chunks.iter_mut().filter_map(Iterator::next) {
             group.append_column(&chunk.bytes, chunk.close).map_err(failed)?;
@@ -173,9 +180,9 @@ fn encode_day(
         event_date: day.and_then(NaiveDate::from_epoch_days),
         sha256: hex(&Sha256::digest(&bytes)),
         bytes,
-        rows: rows.len(),
+        rows: places.len(),
         mark: mark(table),
-        stats: statistics(table, rows.len(), untimed, bounds),
+        stats: statistics(table, places.len(), untimed, bounds),
     })
 }
 

@@ -45,12 +45,20 @@ pub struct Lines<'a> {
     ahead: Range<usize>,
     /// From here on they were not looked for.
     block: usize,
+    /// Whether the marks that were found last are single blanks and line ends, so that each ends a field.
+    are_plain: bool,
+    /// Of these, how many of those that are not passed yet are line ends.
+    line_ends: usize,
+    /// Whether the last byte that was looked at is a mark.
+    ends_in_mark: bool,
 }
 
 impl<'a> Lines<'a> {
     /// All lines of a text.
     pub fn new(text: &'a str) -> Self {
-        Lines { text, at: 0, marks: Box::new([0; MARKS + BLOCK]), ahead: 0..0, block: 0 }
+        let marks = Box::new([0; MARKS + BLOCK]);
+        let (ahead, are_plain, line_ends) = (0..0, false, 0);
+        Lines { text, at: 0, marks, ahead, block: 0, are_plain, line_ends, ends_in_mark: true }
     }
 
     /// Appends the spans of the next line's fields and returns where the line begins; `None` after the last line.
@@ -94,6 +102,7 @@ impl<'a> Lines<'a> {
                 start = end + 1;
                 if is_last {
                     self.ahead.start += passed + 1;
+                    self.line_ends -= 1;
                     self.at = start;
                     return true;
                 }
@@ -114,12 +123,63 @@ impl<'a> Lines<'a> {
         true
     }
 
+    /// How many lines there are next that are so plain that their fields are known: as many of them as `width`, with one
+    /// blank between two, all in lines that are not too long. Of those, at most as many as are found already.
+    fn plain_lines(&self, width: usize) -> usize {
+        let ahead = &self.marks[self.ahead.clone()];
+        let count = ahead.len() / width;
+        // As many as there are lines, and one at the end of each: then there are none in between.
+        if !self.are_plain || count != self.line_ends {
+            return 0;
+        }
+        let bytes = self.text.as_bytes();
+        let mut before = self.at;
+        let is_plain = ahead.chunks_exact(width).all(|line| {
+            let end = line[width - 1] as usize;
+            let is_short = end - before <= MAX_LINE_BYTES;
+            before = end + 1;
+            is_short && bytes[end] == b'\n'
+        });
+        if is_plain { count } else { 0 }
+    }
+
+    /// Appends the spans of the fields of the next so many plain lines, which all have this many, up to the first that
+    /// is not wanted; returns how many.
+    fn pass_plain_lines(
+        &mut self,
+        count: usize,
+        width: usize,
+        is_wanted: impl Fn(&str) -> bool,
+        spans: &mut Vec<Span>,
+    ) -> usize {
+        let ahead = &self.marks[self.ahead.clone()][..count * width];
+        let mut start = narrow(self.at);
+        let wanted = ahead.chunks_exact(width).take_while(|line| {
+            let first = (start, line[0]);
+            start = line[width - 1] + 1;
+            is_wanted(self.field(first))
+        });
+        let count = wanted.count();
+        let ends = &ahead[..count * width];
+        let Some(last) = ends.last() else { return 0 };
+        spans.push((narrow(self.at), ends[0]));
+        spans.extend(ends.iter().zip(&ends[1..]).map(|(before, end)| (before + 1, *end)));
+        self.at = *last as usize + 1;
+        self.ahead.start += ends.len();
+        self.line_ends -= count;
+        count
+    }
+
     /// Looks for the next marks, when all that were found are passed; false when there are none.
     fn look_ahead(&mut self) -> bool {
         let bytes = self.text.as_bytes();
+        let from = self.block;
         let mut found = 0;
+        let mut neighbours = 0;
         while found < MARKS && self.block < bytes.len() {
             let mut bits = marks(bytes, self.block);
+            neighbours |= bits & (bits << 1 | u64::from(self.ends_in_mark));
+            self.ends_in_mark = bits >> (BLOCK - 1) == 1;
             let count = bits.count_ones() as usize;
             let mut next = || {
                 let mark = self.block + bits.trailing_zeros() as usize;
@@ -135,6 +195,9 @@ impl<'a> Lines<'a> {
             self.block += BLOCK;
         }
         self.ahead = 0..found;
+        let looked_at = bytes.get(from..self.block.min(bytes.len())).unwrap_or_default();
+        self.line_ends = memchr_iter(b'\n', looked_at).count();
+        self.are_plain = neighbours == 0 && self.line_ends + memchr_iter(b' ', looked_at).count() == found;
         found > 0
     }
 
@@ -264,6 +327,15 @@ impl Chunk {
         while self.records() < CHUNK_RECORDS {
             let first = self.spans.len();
             let record = before + self.records();
+            if header.shapes.is_empty() && self.width > 0 {
+                // Most lines are plain.
+                let wanted = (CHUNK_RECORDS - self.records()).min(MAX_RECORDS - record);
+                let count = lines.plain_lines(self.width).min(wanted);
+                let is_wanted = |first: &str| !header.may_repeat(first);
+                if lines.pass_plain_lines(count, self.width, is_wanted, &mut self.spans) > 0 {
+                    continue;
+                }
+            }
             let Some(offset) = lines.next_fields(Some(record), &mut self.spans)? else { break };
             let found = &self.spans[first..];
             if header.may_repeat(lines.field(found[0])) {
@@ -350,6 +422,86 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The fields of the records of a text, or the place and beginning of the reason why there are none.
+    fn filled(text: &str, header: &Header) -> Result<Vec<Vec<String>>, String> {
+        let (mut lines, mut chunk) = (Lines::new(text), Chunk::new(header.names.len()));
+        let mut records = Vec::new();
+        while chunk.fill(&mut lines, header, records.len()).map_err(|error| error.to_string())? {
+            for record in 0..chunk.records() {
+                let fields = (0..header.names.len()).map(|field| chunk.span(record, field));
+                records.push(fields.map(|span| lines.field(span).to_owned()).collect());
+            }
+        }
+        Ok(records)
+    }
+
+    #[test]
+    fn plain_lines_are_read_as_others_are() {
+        let header = Header::of(&crate::decode::columns::VPC_FLOW, &["srcaddr", "dstaddr", "bytes"]);
+        let mut state = 1_u64;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        let odd = [
+            "a  b c\n",
+            "a b c\r\n",
+            "\n",
+            " a b c\n",
+            "a b c \n",
+            "a\tb c\n",
+            "srcaddr dstaddr bytes\n",
+            "\u{b} b c\n",
+        ];
+        let wrong = ["a b\n", "a b c d\n", "a\nb c d e\n", "srcaddr bytes dstaddr\n"];
+        let (mut odd_ones, mut wrong_ones) = (0, 0);
+        for round in 0..600 {
+            let mut text = String::new();
+            let mut expected = Ok(Vec::new());
+            for _ in 0..next(2500) {
+                let line = match next(400 * (1 + round % 3)) {
+                    0 => odd[next(odd.len())].to_owned(),
+                    1 if round % 5 == 0 => wrong[next(wrong.len())].to_owned(),
+                    _ => format!("{} {} {}\n", "x".repeat(1 + next(20)), "y".repeat(1 + next(9)), next(1000)),
+                };
+                odd_ones += usize::from(odd.contains(&line.as_str()));
+                if wrong.contains(&line.as_str()) {
+                    wrong_ones += 1;
+                    expected = Err(text.len());
+                    text.push_str(&line);
+                    break;
+                }
+                let fields: Vec<String> = line
+                    .split([' ', '\t', '\r', '\n'])
+                    .filter(|field| !field.is_empty())
+                    .map(str::to_owned)
+                    .collect();
+                if let (Ok(records), false) = (&mut expected, fields.is_empty() || fields == header.names) {
+                    records.push(fields);
+                }
+                text.push_str(&line);
+            }
+            if expected.is_ok() && next(2) == 0 {
+                // The last line need not end.
+                text.truncate(text.trim_end().len());
+            }
+            match expected {
+                Ok(records) => assert_eq!(filled(&text, &header), Ok(records)),
+                Err(place) => {
+                    let error = filled(&text, &header).unwrap_err();
+                    assert!(error.ends_with(&format!(", byte {place})")), "{error}, not at {place}");
+                }
+            }
+        }
+        assert!(odd_ones > 500 && wrong_ones > 50, "{odd_ones} {wrong_ones}");
+        // As many line ends as there would be, but not where they would be; and a line that is too long.
+        let (few, many) = ("a b\nc d e f\n", "a b c\n".repeat(400));
+        assert!(filled(few, &header).unwrap_err().ends_with("(record 0, byte 0)"));
+        assert!(filled(&format!("{many}{few}"), &header).unwrap_err().ends_with("(record 400, byte 2400)"));
+        let long = format!("{many}a {} c\n", "b".repeat(MAX_LINE_BYTES));
+        assert!(filled(&long, &header).unwrap_err().ends_with("(record 400, byte 2400)"));
     }
 
     #[test]

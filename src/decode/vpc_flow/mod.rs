@@ -100,7 +100,7 @@ impl Pieces {
     }
 
     fn unmarked_lines(&mut self, text: &[u8]) -> Result<(), Error> {
-        let valid_bytes = match std::str::from_utf8(text) {
+        let valid_bytes = match simdutf8::compat::from_utf8(text) {
             Ok(text) => return self.lines(text),
             Err(error) => error.valid_up_to(),
         };

@@ -323,40 +323,45 @@ fn is_null(text: &str, (start, end): Span) -> bool {
 #[expect(clippy::inline_always, reason = "it runs for every number, and is called in few places")]
 #[inline(always)]
 pub fn integer_at(text: &[u8], (start, end): Span) -> Option<i64> {
-    let (start, end) = (start as usize, end as usize);
-    let length = end - start;
-    if length > 1 && text[start] == b'0' {
-        return None;
-    }
+    let end = end as usize;
+    let length = end - start as usize;
     match length {
-        1..=8 => digits(*text[..end].last_chunk()?, length),
+        1..=8 => {
+            let (digits, first) = digits(*text[..end].last_chunk()?, length)?;
+            (first > 0 || length == 1).then(|| number(digits))
+        }
         9..=16 => {
-            let high = digits(*text[..end - 8].last_chunk()?, length - 8)?;
-            Some(high * 100_000_000 + digits(*text[..end].last_chunk()?, 8)?)
+            let (high, first) = digits(*text[..end - 8].last_chunk()?, length - 8)?;
+            let (low, _) = digits(*text[..end].last_chunk()?, 8)?;
+            (first > 0).then(|| number(high) * 100_000_000 + number(low))
         }
         _ => None,
     }
 }
 
-/// The number that the last `length` of these bytes are the digits of; `length` is at least 1.
+/// The last `length` of these bytes as digits, one in a byte and zeros before them, and whether the first of them is
+/// above zero; none when they are no digits. `length` is 1 to 8.
 #[inline]
-fn digits(bytes: [u8; 8], length: usize) -> Option<i64> {
+fn digits(bytes: [u8; 8], length: usize) -> Option<(u64, u64)> {
     const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
-    const HIGH: u64 = u64::from_le_bytes([0xf0; 8]);
-    const SIX: u64 = u64::from_le_bytes([6; 8]);
+    const BEYOND: u64 = u64::from_le_bytes([0x80 - 10; 8]);
+    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
+    // The first byte is the lowest.
+    let before = 8 * (8 - length);
+    let digits = (u64::from_le_bytes(bytes) ^ ZEROS) >> before << before;
+    let is_beyond = (digits | digits.wrapping_add(BEYOND)) & HIGH;
+    (is_beyond == 0).then_some((digits, digits & (0xff << before)))
+}
+
+/// The number of eight digits, one in a byte and the first in the lowest.
+#[inline]
+fn number(digits: u64) -> i64 {
     const PAIRS: u64 = 0x0000_00ff_0000_00ff;
-    // The first byte is the lowest: what comes before the digits becomes zeros.
-    let wanted = u64::MAX << (8 * (8 - length));
-    let word = (u64::from_le_bytes(bytes) & wanted) | (ZEROS & !wanted);
-    if word & HIGH != ZEROS || word.wrapping_add(SIX) & HIGH != ZEROS {
-        return None;
-    }
     // Digits to pairs of them, then two pairs at a time, each times what its place is worth.
-    let pairs = word & !HIGH;
-    let pairs = pairs * 10 + (pairs >> 8);
+    let pairs = digits * 10 + (digits >> 8);
     let low = (pairs & PAIRS).wrapping_mul(100 + (1_000_000 << 32));
     let high = ((pairs >> 16) & PAIRS).wrapping_mul(1 + (10_000 << 32));
-    Some((low.wrapping_add(high) >> 32).cast_signed())
+    (low.wrapping_add(high) >> 32).cast_signed()
 }
 
 /// An integer in the one way of writing it that can be told from its value: no plus sign, no leading zeros.

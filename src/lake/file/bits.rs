@@ -57,66 +57,76 @@ fn packed(values: &[u32], width: u8, out: &mut Vec<u8>) {
     if values.is_empty() {
         return;
     }
-    let (groups, rest) = values.as_chunks::<GROUP>();
     varint((values.len().div_ceil(GROUP) as u64) << 1 | 1, out);
-    out.reserve(values.len() * usize::from(width) / 8 + GROUP);
-    for group in groups {
-        pack_group(&group.map(u64::from), width, out);
-    }
+    let (groups, rest) = values.as_chunks::<GROUP>();
+    let mut last = [0; GROUP];
+    last[..rest.len()].copy_from_slice(rest);
+    pack(groups, width, out);
     if !rest.is_empty() {
-        pack(rest.iter().map(|value| u64::from(*value)), GROUP, width, out);
+        pack(&[last], width, out);
     }
 }
 
-/// Appends `count` values of `width` bits, a multiple of eight of them, the lowest bits first; those that are missing
-/// are 0. Eight values end with a whole byte, so that each eight are packed by themselves.
-pub fn pack(values: impl Iterator<Item = u64>, count: usize, width: u8, out: &mut Vec<u8>) {
-    let end = out.len() + (count * usize::from(width)).div_ceil(8);
-    let mut group = [0; GROUP];
-    let mut held = 0;
-    for value in values {
-        group[held] = value;
-        held += 1;
-        if held == GROUP {
-            pack_group(&group, width, out);
-            held = 0;
-        }
+/// Appends values of `width` bits, the lowest bits first; eight of them end with a whole byte.
+pub fn pack(groups: &[[u32; GROUP]], width: u8, out: &mut Vec<u8>) {
+    if let Some(pack) = PACK.get(usize::from(width)) {
+        pack(groups, out);
     }
-    group[held..].fill(0);
-    if held > 0 {
-        pack_group(&group, width, out);
-    }
-    out.resize(end, 0);
 }
 
-fn pack_group(values: &[u64; GROUP], width: u8, out: &mut Vec<u8>) {
-    let (bits, bytes) = (u32::from(width), usize::from(width));
-    match width {
-        0 => {}
-        1..=8 => {
-            let all = (0..).zip(values).fold(0, |all, (at, value)| all | value << (at * bits));
-            out.extend_from_slice(&all.to_le_bytes()[..bytes]);
-        }
-        9..=16 => {
-            let (low, high) = values.split_at(GROUP / 2);
-            let half =
-                |values: &[u64]| (0..).zip(values).fold(0, |all, (at, value)| all | value << (at * bits));
-            let all = u128::from(half(low)) | u128::from(half(high)) << (4 * bits);
-            out.extend_from_slice(&all.to_le_bytes()[..bytes]);
-        }
-        _ => {
-            let (mut pending, mut held) = (0_u128, 0);
-            for value in values {
-                pending |= u128::from(*value) << held;
-                held += bits;
-                if held >= 64 {
-                    let [low @ .., _, _, _, _, _, _, _, _] = pending.to_le_bytes();
-                    out.extend_from_slice(&low);
-                    pending >>= 64;
-                    held -= 64;
-                }
+type Pack = fn(&[[u32; GROUP]], &mut Vec<u8>);
+
+/// How values are packed, by their width.
+const PACK: [Pack; 33] = {
+    macro_rules! of_widths {
+        ($($width:literal)*) => { [$(pack_in::<$width>),*] };
+    }
+    of_widths!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32)
+};
+
+fn pack_in<const WIDTH: usize>(groups: &[[u32; GROUP]], out: &mut Vec<u8>) {
+    // A length that is known beforehand is written without a call: more is written than stays, up to this.
+    const WINDOW: usize = 32;
+    let start = out.len();
+    out.resize(start + groups.len() * WIDTH + WINDOW, 0);
+    let mut at = start;
+    for group in groups {
+        let pair = |first: usize| u64::from(group[first]) | u64::from(group[first + 1]) << WIDTH;
+        let half = |first: usize| u128::from(pair(first)) | u128::from(pair(first + 2)) << (2 * WIDTH);
+        let (low, high) = (half(0), half(4));
+        let (low, high) = match WIDTH {
+            0 => (0, 0),
+            32 => (low, high),
+            _ => (low | high << (4 * WIDTH), high >> (128 - 4 * WIDTH)),
+        };
+        if let Some(window) = out.get_mut(at..at + WINDOW) {
+            let (first, second) = window.split_at_mut(WINDOW / 2);
+            first.copy_from_slice(&low.to_le_bytes());
+            if WIDTH > 16 {
+                second.copy_from_slice(&high.to_le_bytes());
             }
-            out.extend_from_slice(&pending.to_le_bytes()[..(held / 8) as usize]);
+        }
+        at += WIDTH;
+    }
+    out.truncate(at);
+}
+
+/// Appends booleans, a bit each, the lowest first.
+pub fn booleans(values: &[bool], out: &mut Vec<u8>) {
+    let byte = |of: &[bool]| of.iter().rev().fold(0, |byte, value| byte << 1 | u8::from(*value));
+    out.extend(values.chunks(8).map(byte));
+}
+
+/// Appends values of any width, the lowest bits first, so many that they end with a whole byte.
+fn pack_wide(values: impl Iterator<Item = u64>, width: u8, out: &mut Vec<u8>) {
+    let (mut pending, mut held) = (0_u128, 0);
+    for value in values {
+        pending |= u128::from(value) << held;
+        held += u32::from(width);
+        while held >= 8 {
+            out.push(pending.to_le_bytes()[0]);
+            pending >>= 8;
+            held -= 8;
         }
     }
 }
@@ -145,7 +155,15 @@ pub fn deltas(values: &[i64], is_narrow: bool, out: &mut Vec<u8>) {
         for (part, deltas) in block.chunks(MINIBLOCK).enumerate() {
             let width = width_of(deltas.iter().map(excess).fold(0, |all, excess| all | excess));
             out[widths_at + part] = width;
-            pack(deltas.iter().map(excess), MINIBLOCK, width, out);
+            let mut excesses = [0; MINIBLOCK];
+            excesses.iter_mut().zip(deltas).for_each(|(to, delta)| *to = excess(delta));
+            if width <= 32 {
+                // Cuts nothing, by the width.
+                let narrow = excesses.map(|excess| u32::try_from(excess).unwrap_or(u32::MAX));
+                pack(narrow.as_chunks().0, width, out);
+            } else {
+                pack_wide(excesses.into_iter(), width, out);
+            }
         }
     }
 }
@@ -185,22 +203,31 @@ mod tests {
     }
 
     #[test]
-    fn eight_values_are_packed_bit_by_bit_in_any_width() {
+    fn values_are_packed_bit_by_bit_in_any_width() {
         for width in 0..=64_u8 {
-            for count in [1, 7, 8, 9, 32] {
+            for groups in [1, 2, 7] {
                 let mask = if width == 64 { u64::MAX } else { (1 << width) - 1 };
                 let value = |at: u64| (at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) & mask;
-                let values: Vec<u64> = (0..count).map(value).collect();
-                let all = values.len().next_multiple_of(GROUP);
+                let values: Vec<u64> = (0..groups * GROUP as u64).map(value).collect();
+                let check = |out: &[u8]| {
+                    assert_eq!(out.len(), 1 + values.len() * usize::from(width) / 8);
+                    for (at, value) in values.iter().enumerate() {
+                        let bit = |bit: usize| u64::from(out[1 + bit / 8]) >> (bit % 8) & 1;
+                        let first = at * usize::from(width);
+                        let found = (0..usize::from(width))
+                            .fold(0, |found, place| found | bit(first + place) << place);
+                        assert_eq!(found, *value, "{at} of {groups} groups, {width} bits");
+                    }
+                };
                 let mut out = vec![7];
-                pack(values.iter().copied(), all, width, &mut out);
-                assert_eq!(out.len(), 1 + all * usize::from(width) / 8);
-                for (at, value) in values.iter().enumerate() {
-                    let bit = |bit: usize| u64::from(out[1 + bit / 8]) >> (bit % 8) & 1;
-                    let first = at * usize::from(width);
-                    let found =
-                        (0..usize::from(width)).fold(0, |found, place| found | bit(first + place) << place);
-                    assert_eq!(found, *value, "{at} of {count}, {width} bits");
+                pack_wide(values.iter().copied(), width, &mut out);
+                check(&out);
+                if width <= 32 {
+                    let narrow: Vec<u32> =
+                        values.iter().map(|value| u32::try_from(*value).unwrap()).collect();
+                    let mut out = vec![7];
+                    pack(narrow.as_chunks().0, width, &mut out);
+                    check(&out);
                 }
             }
         }

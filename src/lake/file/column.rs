@@ -13,12 +13,14 @@ use parquet::data_type::ByteArray;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::statistics::{Statistics, ValueStatistics};
 use parquet::schema::types::ColumnDescPtr;
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::ops::Range;
+use std::sync::OnceLock;
 use zstd::bulk::Compressor;
 
 use super::bits;
-use super::order::Row;
+use super::order::Run;
 use super::pages::{Bounds, Chunk, PAGE_ROWS, PageOf, Pages};
 use super::text::{Text, Texts};
 
@@ -50,10 +52,40 @@ pub struct Wanted {
     pub grows: bool,
 }
 
-/// Encodes the values of groups of rows, which are taken from these arrays of one type: a chunk for each group.
+/// The rows of a file: as they come in runs, and in the order they are written in.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    /// As they come: which rows of which array.
+    runs: &'a [Run],
+    /// In order: the place of each.
+    places: &'a [u32],
+    /// The rows of a group, at most.
+    of_group: usize,
+    /// For each place, where it is in order; made where it is asked for.
+    inverse: OnceLock<Vec<u32>>,
+}
+
+impl<'a> Rows<'a> {
+    /// Rows whose places are these, in groups of so many.
+    pub fn new(runs: &'a [Run], places: &'a [u32], of_group: usize) -> Self {
+        Rows { runs, places, of_group, inverse: OnceLock::new() }
+    }
+
+    fn inverse(&self) -> &[u32] {
+        self.inverse.get_or_init(|| {
+            let mut inverse = vec![0; self.places.len()];
+            for (at, place) in (0..).zip(self.places) {
+                inverse[*place as usize] = at;
+            }
+            inverse
+        })
+    }
+}
+
+/// Encodes the values of rows, which are taken from these arrays of one type: a chunk for each group of rows.
 pub fn encode(
     arrays: &[&ArrayRef],
-    groups: &[&[Row]],
+    rows: &Rows,
     wanted: &Wanted,
     compressor: &mut Compressor<'static>,
 ) -> Result<Vec<Chunk>> {
@@ -64,28 +96,32 @@ pub fn encode(
     if let Some(other) = types.find(|other| *other != data_type && !(is_text(other) && is_text(data_type))) {
         return Err(unknown(other));
     }
-    let texts = match data_type {
-        of if is_text(of) => Some(Texts::new(arrays, groups).ok_or_else(|| unknown(of))?),
-        _ => None,
-    };
-    let chunk = |rows: &&[Row]| {
-        let pages = Pages::new(wanted.column.clone(), compressor);
-        if let Some(texts) = &texts {
-            return text(texts.of(rows), rows.len(), wanted, pages);
+    let groups = rows.places.chunks(rows.of_group);
+    let column = || wanted.column.clone();
+    match data_type {
+        DataType::Null => {
+            let of = wanted.column.physical_type();
+            groups.map(|places| nothing(places.len(), of, Pages::new(column(), compressor))).collect()
         }
-        match data_type {
-            DataType::Null => nothing(rows.len(), wanted.column.physical_type(), pages),
-            DataType::Boolean => booleans(arrays, rows, pages),
-            DataType::Int32 => numbers::<Int32Type>(arrays, rows, wanted, pages),
-            DataType::Date32 => numbers::<Date32Type>(arrays, rows, wanted, pages),
-            DataType::Int64 => numbers::<Int64Type>(arrays, rows, wanted, pages),
-            DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                numbers::<TimestampMicrosecondType>(arrays, rows, wanted, pages)
-            }
-            other => Err(unknown(other)),
+        of if is_text(of) => {
+            let texts = Texts::new(arrays, rows.runs, wanted.bounds, rows.of_group);
+            let texts = texts.ok_or_else(|| unknown(of))?;
+            groups
+                .map(|places| text(texts.of(places), places.len(), wanted, Pages::new(column(), compressor)))
+                .collect()
         }
-    };
-    groups.iter().map(chunk).collect()
+        DataType::Boolean => {
+            let values = flat_booleans(arrays, rows.runs);
+            groups.map(|places| booleans(&values, places, Pages::new(column(), compressor))).collect()
+        }
+        DataType::Int32 => numbers::<Int32Type>(arrays, rows, wanted, compressor),
+        DataType::Date32 => numbers::<Date32Type>(arrays, rows, wanted, compressor),
+        DataType::Int64 => numbers::<Int64Type>(arrays, rows, wanted, compressor),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            numbers::<TimestampMicrosecondType>(arrays, rows, wanted, compressor)
+        }
+        other => Err(unknown(other)),
+    }
 }
 
 fn unknown(data_type: &DataType) -> ParquetError {
@@ -115,18 +151,21 @@ fn nothing(rows: usize, of: Type, mut pages: Pages) -> Result<Chunk> {
 }
 
 fn dictionary(texts: &[&str], numbers: &[u32], wanted: &Wanted, mut pages: Pages) -> Result<Chunk> {
-    let mut values = Vec::new();
+    let mut values = Vec::with_capacity(texts.iter().map(|text| text.len() + 4).sum());
     for text in texts {
         append_plain(text, &mut values);
     }
-    pages.dictionary(&values, texts.len())?;
-    let order = Order::new(texts, wanted.bounds);
+    pages.dictionary(&values, texts.len(), wanted.bounds)?;
     let width = bits::width_of(texts.len().saturating_sub(1) as u64);
     let nulls = numbers.iter().filter(|number| **number == u32::MAX).count();
     for rows in numbers.chunks(PAGE_ROWS) {
         let (levels, some) = if nulls == 0 { Default::default() } else { levels_of_numbers(rows) };
         let there = if nulls == 0 { rows } else { &some };
-        let bounds = order.bounds(there).and_then(|(least, most)| bounds_of(least, most));
+        // The texts are in order where bounds are wanted.
+        let found =
+            there.iter().fold((u32::MAX, 0), |(least, most), number| (least.min(*number), most.max(*number)));
+        let text = |number: u32| texts.get(number as usize).filter(|_| wanted.bounds);
+        let bounds = text(found.0).zip(text(found.1)).and_then(|(least, most)| bounds_of(least, most));
         let nulls = rows.len() - there.len();
         let of = PageOf { rows: rows.len(), nulls, bounds, encoding: Encoding::RLE_DICTIONARY };
         pages.page(of, &levels, |out| {
@@ -134,55 +173,11 @@ fn dictionary(texts: &[&str], numbers: &[u32], wanted: &Wanted, mut pages: Pages
             bits::hybrid(there, width, out);
         })?;
     }
-    let bounds = order.by_rank.first().zip(order.by_rank.last()).map(|(least, most)| (*least, *most));
+    let bounds = texts.first().zip(texts.last()).filter(|_| wanted.bounds);
+    let bounds = bounds.map(|(least, most)| (*least, *most));
     let filter =
-        if wanted.bloom_filter { Some(bloom_filter(texts.iter().copied(), texts.len())?) } else { None };
+        if wanted.bloom_filter { Some(bloom_filter(plain_texts(&values), texts.len())?) } else { None };
     pages.finish(Some(text_statistics(bounds, nulls)), filter)
-}
-
-/// The order of a dictionary's texts.
-struct Order<'a> {
-    by_rank: Vec<&'a str>,
-    ranks: Vec<u32>,
-}
-
-impl<'a> Order<'a> {
-    fn new(texts: &[&'a str], is_wanted: bool) -> Self {
-        if !is_wanted {
-            return Order { by_rank: Vec::new(), ranks: Vec::new() };
-        }
-        // Most texts differ in their first bytes, which are compared as one number.
-        let mut order: Vec<(u128, usize)> =
-            texts.iter().enumerate().map(|(number, text)| (first_bytes(text), number)).collect();
-        order.sort_unstable_by(|(a, first), (b, second)| {
-            a.cmp(b).then_with(|| texts[*first].cmp(texts[*second]))
-        });
-        let mut ranks = vec![0; texts.len()];
-        for (rank, (_, number)) in (0..).zip(&order) {
-            ranks[*number] = rank;
-        }
-        Order { by_rank: order.into_iter().map(|(_, number)| texts[number]).collect(), ranks }
-    }
-
-    /// The least and the greatest of the texts with these numbers.
-    fn bounds(&self, numbers: &[u32]) -> Option<(&'a str, &'a str)> {
-        if self.ranks.is_empty() {
-            return None;
-        }
-        let mut ranks = numbers.iter().map(|number| self.ranks[*number as usize]);
-        let first = ranks.next()?;
-        let (least, most) =
-            ranks.fold((first, first), |(least, most), rank| (least.min(rank), most.max(rank)));
-        Some((self.by_rank[least as usize], self.by_rank[most as usize]))
-    }
-}
-
-/// The first sixteen bytes as a number that is less where they come first; what is missing counts as zeros.
-fn first_bytes(text: &str) -> u128 {
-    let mut first = [0; 16];
-    let length = text.len().min(first.len());
-    first[..length].copy_from_slice(&text.as_bytes()[..length]);
-    u128::from_be_bytes(first)
 }
 
 fn plain(texts: &[Option<&str>], wanted: &Wanted, mut pages: Pages) -> Result<Chunk> {
@@ -214,7 +209,8 @@ fn plain(texts: &[Option<&str>], wanted: &Wanted, mut pages: Pages) -> Result<Ch
     }
     let there = || texts.iter().flatten().copied();
     let count = there().count();
-    let filter = if wanted.bloom_filter { Some(bloom_filter(there(), count)?) } else { None };
+    let filter =
+        if wanted.bloom_filter { Some(bloom_filter(there().map(str::as_bytes), count)?) } else { None };
     pages.finish(Some(text_statistics(all, texts.len() - count)), filter)
 }
 
@@ -249,7 +245,17 @@ fn append_plain(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn bloom_filter<'a>(texts: impl Iterator<Item = &'a str>, count: usize) -> Result<Sbbf> {
+/// The texts that [`append_plain`] wrote.
+fn plain_texts(mut plain: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, rest) = plain.split_first_chunk()?;
+        let (text, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        plain = rest;
+        Some(text)
+    })
+}
+
+fn bloom_filter<'a>(texts: impl Iterator<Item = &'a [u8]>, count: usize) -> Result<Sbbf> {
     let mut filter = Sbbf::new_with_ndv_fpp(count.max(1) as u64, FALSE_POSITIVES)?;
     texts.for_each(|text| filter.insert(text));
     Ok(filter)
@@ -292,15 +298,20 @@ fn text_statistics(bounds: Option<(&str, &str)>, nulls: usize) -> Statistics {
     )
 }
 
-fn booleans(arrays: &[&ArrayRef], rows: &[Row], mut pages: Pages) -> Result<Chunk> {
+/// The values of all rows as they come.
+fn flat_booleans(arrays: &[&ArrayRef], runs: &[Run]) -> Vec<Option<bool>> {
     let sources: Vec<_> = arrays.iter().map(|array| array.as_boolean_opt()).collect();
-    let value = |row: &Row| {
-        let (array, row) = (sources[row.source as usize]?, row.row as usize);
-        array.is_valid(row).then(|| array.value(row))
+    let of_run = |run: &Run| {
+        let array = sources[run.source as usize];
+        run.range().map(move |row| array.filter(|array| array.is_valid(row)).map(|array| array.value(row)))
     };
+    runs.iter().flat_map(of_run).collect()
+}
+
+fn booleans(values: &[Option<bool>], places: &[u32], mut pages: Pages) -> Result<Chunk> {
     let (mut seen, mut nulls) = ((None::<bool>, None::<bool>), 0);
-    for rows in rows.chunks(PAGE_ROWS) {
-        let (levels, there) = levels(rows, value);
+    for rows in places.chunks(PAGE_ROWS) {
+        let (levels, there) = levels(rows, |place| values[*place as usize]);
         let (least, most) = (there.iter().min().copied(), there.iter().max().copied());
         seen = (seen.0.into_iter().chain(least).min(), seen.1.max(most));
         let bounds = least.zip(most).map(|(least, most)| (vec![u8::from(least)], vec![u8::from(most)]));
@@ -308,7 +319,7 @@ fn booleans(arrays: &[&ArrayRef], rows: &[Row], mut pages: Pages) -> Result<Chun
         nulls += of_page;
         let of = PageOf { rows: rows.len(), nulls: of_page, bounds, encoding: Encoding::PLAIN };
         pages.page(of, &levels, |out| {
-            bits::pack(there.iter().map(|value| u64::from(*value)), there.len(), 1, out);
+            bits::booleans(&there, out);
         })?;
     }
     let statistics = ValueStatistics::new(seen.0, seen.1, None, Some(nulls as u64), false);
@@ -351,19 +362,114 @@ impl Stored for TimestampMicrosecondType {
 
 fn numbers<T: Stored>(
     arrays: &[&ArrayRef],
-    rows: &[Row],
+    rows: &Rows,
+    wanted: &Wanted,
+    compressor: &mut Compressor<'static>,
+) -> Result<Vec<Chunk>> {
+    let flat = Flat::<T>::new(arrays, rows);
+    let groups = rows.places.chunks(rows.of_group).zip((0..).step_by(rows.of_group));
+    let group = |(places, start): (&[u32], usize)| {
+        let levels = flat.levels.get(start..start + places.len()).unwrap_or_default();
+        numbers_of_group::<T>(
+            places.len(),
+            levels,
+            &flat.of(places, levels),
+            wanted,
+            Pages::new(wanted.column.clone(), compressor),
+        )
+    };
+    groups.map(group).collect()
+}
+
+/// The numbers of all rows.
+struct Flat<'a, T: Stored> {
+    /// As they come; of rows that have none, any.
+    values: Cow<'a, [T::Native]>,
+    /// In order, a 1 for those that have one; empty when all have.
+    levels: Vec<u32>,
+}
+
+impl<'a, T: Stored> Flat<'a, T> {
+    fn new(arrays: &[&'a ArrayRef], rows: &Rows) -> Self {
+        let sources: Vec<Option<&'a PrimitiveArray<T>>> =
+            arrays.iter().map(|array| array.as_primitive_opt::<T>()).collect();
+        let source = |run: &Run| sources[run.source as usize];
+        let values = match rows.runs {
+            [only] if let Some(array) = source(only) => Cow::Borrowed(&array.values()[only.range()]),
+            runs => {
+                let mut values = Vec::with_capacity(rows.places.len());
+                for run in runs {
+                    match source(run) {
+                        Some(array) => values.extend_from_slice(&array.values()[run.range()]),
+                        None => values.resize(values.len() + run.range().len(), T::Native::default()),
+                    }
+                }
+                Cow::Owned(values)
+            }
+        };
+        let mut flat = Flat { values, levels: Vec::new() };
+        let mut start = 0;
+        for run in rows.runs {
+            match source(run) {
+                Some(array) if array.null_count() == 0 => {}
+                Some(array) => {
+                    let nulls = array.slice(run.range().start, run.range().len());
+                    let nulls = nulls.nulls().map(|nulls| !nulls.inner());
+                    nulls
+                        .iter()
+                        .flat_map(|nulls| nulls.set_indices())
+                        .for_each(|row| flat.clear(start + row, rows));
+                }
+                None => (start..start + run.range().len()).for_each(|place| flat.clear(place, rows)),
+            }
+            start += run.range().len();
+        }
+        flat
+    }
+
+    /// Notes that the row of a place has none.
+    fn clear(&mut self, place: usize, rows: &Rows) {
+        if self.levels.is_empty() {
+            self.levels = vec![1; rows.places.len()];
+        }
+        self.levels[rows.inverse()[place] as usize] = 0;
+    }
+
+    /// The numbers of a group of rows that have one.
+    fn of(&self, places: &[u32], levels: &[u32]) -> Vec<i64> {
+        let value = |place: &u32| T::wide(self.values[*place as usize]);
+        if levels.is_empty() {
+            return places.iter().map(value).collect();
+        }
+        // Those that are not there are written over by the next.
+        let mut there = vec![0; places.len()];
+        let mut count = 0;
+        for (place, level) in places.iter().zip(levels) {
+            there[count] = value(place);
+            count += *level as usize;
+        }
+        there.truncate(count);
+        there
+    }
+}
+
+fn numbers_of_group<T: Stored>(
+    rows: usize,
+    levels: &[u32],
+    values: &[i64],
     wanted: &Wanted,
     mut pages: Pages,
 ) -> Result<Chunk> {
-    let (levels, values) = numbers_of::<T>(arrays, rows);
-    let parts = parts(rows.len(), &levels, &values);
+    let parts = parts(rows, levels, values);
     let bounds = parts.iter().filter_map(|part| part.bounds).reduce(wider);
     let distinct =
-        bounds.filter(|_| !wanted.grows).and_then(|(least, most)| Distinct::of(&values, least, most));
+        bounds.filter(|_| !wanted.grows).and_then(|(least, most)| Distinct::of(values, least, most));
     if let Some(distinct) = &distinct {
         let mut plain = Vec::new();
-        distinct.values.iter().for_each(|value| append_number::<T>(*value, &mut plain));
-        pages.dictionary(&plain, distinct.values.len())?;
+        for value in &distinct.values {
+            append_number::<T>(*value, &mut plain);
+        }
+        pages.dictionary(&plain, distinct.values.len(), false)?;
     }
     let encoding = if distinct.is_some() { Encoding::RLE_DICTIONARY } else { Encoding::DELTA_BINARY_PACKED };
     for Part { rows: of_part, there, bounds } in parts {
@@ -379,7 +485,7 @@ fn numbers<T: Stored>(
             None => bits::deltas(&values[there], T::IS_NARROW, out),
         })?;
     }
-    pages.finish(Some(number_statistics::<T>(bounds, rows.len() - values.len())), None)
+    pages.finish(Some(number_statistics::<T>(bounds, rows - values.len())), None)
 }
 
 /// Rows of one page.
@@ -409,44 +515,6 @@ fn parts(rows: usize, levels: &[u32], values: &[i64]) -> Vec<Part> {
 
 fn wider(one: (i64, i64), other: (i64, i64)) -> (i64, i64) {
     (one.0.min(other.0), one.1.max(other.1))
-}
-
-/// Definition levels, empty when there are no nulls, and the numbers that are there.
-fn numbers_of<T: Stored>(arrays: &[&ArrayRef], rows: &[Row]) -> (Vec<u32>, Vec<i64>) {
-    let sources: Vec<Option<&PrimitiveArray<T>>> =
-        arrays.iter().map(|array| array.as_primitive_opt::<T>()).collect();
-    // Without nulls there is nothing to ask of each row.
-    let whole: Option<Vec<&[T::Native]>> = sources
-        .iter()
-        .map(|array| array.filter(|array| array.null_count() == 0).map(|array| &array.values()[..]))
-        .collect();
-    match whole.as_deref() {
-        Some([only]) => {
-            return (Vec::new(), rows.iter().map(|row| T::wide(only[row.row as usize])).collect());
-        }
-        Some(whole) => {
-            let value = |row: &Row| T::wide(whole[row.source as usize][row.row as usize]);
-            return (Vec::new(), rows.iter().map(value).collect());
-        }
-        None => {}
-    }
-    let sources: Vec<_> =
-        sources.iter().map(|array| Some((&array.as_ref()?.values()[..], array.as_ref()?.nulls()))).collect();
-    let mut levels = Vec::with_capacity(rows.len());
-    // Those that are not there are written over by the next.
-    let mut there = vec![0; rows.len()];
-    let mut count = 0;
-    for Row { source, row } in rows {
-        let (level, value) = sources[*source as usize].map_or((0, 0), |(values, nulls)| {
-            let is_there = nulls.is_none_or(|nulls| nulls.is_valid(*row as usize));
-            (u32::from(is_there), T::wide(values[*row as usize]))
-        });
-        levels.push(level);
-        there[count] = value;
-        count += level as usize;
-    }
-    there.truncate(count);
-    (levels, there)
 }
 
 /// Four at a time: one comparison does not wait for the one before it.
@@ -501,18 +569,27 @@ impl Distinct {
     }
 
     fn of_steps(values: &[i64], steps: Steps) -> Option<Self> {
-        let mut numbers_of = vec![u32::MAX; steps.count];
-        let mut distinct = Distinct { values: Vec::new(), numbers: Vec::with_capacity(values.len()) };
-        for value in values {
-            let number = &mut numbers_of[steps.step(*value)];
-            if *number == u32::MAX {
-                // At most as many as there are steps.
-                *number = u32::try_from(distinct.values.len()).unwrap_or(u32::MAX);
-                distinct.values.push(*value);
-            }
-            distinct.numbers.push(*number);
+        let mut is_used = vec![0_u8; steps.count];
+        let mut numbers: Vec<u32> = Vec::with_capacity(values.len());
+        numbers.extend(values.iter().map(|value| {
+            let step = steps.step(*value);
+            is_used[step as usize] = 1;
+            step
+        }));
+        let mut own = Vec::with_capacity(steps.count);
+        let mut distinct = Vec::new();
+        for (step, is_used) in (0..).zip(is_used) {
+            // At most as many as there are steps.
+            own.push(u32::try_from(distinct.len()).unwrap_or(u32::MAX));
+            distinct.extend((is_used == 1).then(|| steps.value(step)));
         }
-        Some(distinct).filter(|distinct| distinct.values.len() <= (values.len() / 4).max(16))
+        if distinct.len() > (values.len() / 4).max(16) {
+            return None;
+        }
+        for number in &mut numbers {
+            *number = own[*number as usize];
+        }
+        Some(Distinct { values: distinct, numbers })
     }
 
     fn hashed(values: &[i64]) -> Option<Self> {
@@ -569,11 +646,15 @@ impl Steps {
     }
 
     #[inline]
-    fn step(self, value: i64) -> usize {
+    fn step(self, value: i64) -> u32 {
         let steps =
             if self.size == 1 { value.abs_diff(self.least) } else { value.abs_diff(self.least) / MICROS };
         // No more than `count`, which is one.
-        usize::try_from(steps).unwrap_or(usize::MAX)
+        u32::try_from(steps).unwrap_or(u32::MAX)
+    }
+
+    fn value(self, step: u64) -> i64 {
+        self.least.saturating_add_unsigned(step * self.size)
     }
 }
 

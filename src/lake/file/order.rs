@@ -1,19 +1,11 @@
 //! Rows in the order of their time.
 //!
-//! Must never change the order of rows of the same time: they stay as they came.
+//! Rows are known by their place: how many come before, of all rows as they come, run by run. Must never change the
+//! order of rows of the same time: they stay as they came.
 
 use std::ops::Range;
 
 use arrow::array::{Array, TimestampMicrosecondArray};
-
-/// Where a row is: which batch, and its number there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Row {
-    /// The batch.
-    pub source: u32,
-    /// The number.
-    pub row: u32,
-}
 
 /// Rows of a batch that follow one another.
 #[derive(Debug, Clone)]
@@ -24,11 +16,18 @@ pub struct Run {
     pub rows: Range<u32>,
 }
 
+impl Run {
+    /// The rows, to take them from their batch.
+    pub fn range(&self) -> Range<usize> {
+        self.rows.start as usize..self.rows.end as usize
+    }
+}
+
 /// Rows that are sorted.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Sorted {
-    /// The rows.
-    pub rows: Vec<Row>,
+    /// The places of the rows.
+    pub places: Vec<u32>,
     /// How many of them have no time.
     pub untimed: usize,
     /// The first and the last time, in microseconds since the epoch; none when no row has one.
@@ -55,17 +54,17 @@ pub fn sort(runs: &[Run], times: &[&TimestampMicrosecondArray]) -> Sorted {
     let (first, last) = found.bounds.unwrap_or_default();
     let span = last.abs_diff(first).saturating_add(1);
     let most = MAX_SECONDS.min(found.rows as u64 * SECONDS_OF_A_ROW);
-    let rows = if found.are_seconds && span <= most * MICROS.unsigned_abs() {
+    let places = if found.are_seconds && span <= most * MICROS.unsigned_abs() {
         by_second(&unsorted, found.rows, first, last)
     } else if span < 1 << (u64::BITS - PLACE_BITS) && found.rows < 1 << PLACE_BITS {
         by_key(&unsorted, found.rows, first, span)
     } else {
         let mut places = Vec::with_capacity(found.rows);
-        unsorted.each(|row, time| places.push((time, row)));
-        places.sort_by_key(|(time, _)| *time);
-        places.iter().map(|(_, row)| *row).collect()
+        unsorted.each(|place, time| places.push((time, place)));
+        places.sort_unstable();
+        places.iter().map(|(_, place)| *place).collect()
     };
-    Sorted { rows, untimed: found.untimed, bounds: found.bounds }
+    Sorted { places, untimed: found.untimed, bounds: found.bounds }
 }
 
 /// Rows as they came.
@@ -75,15 +74,16 @@ struct Unsorted<'a> {
 }
 
 impl Unsorted<'_> {
-    /// Calls `with` with every row and its time, or [`NO_TIME`].
+    /// Calls `with` with the place of every row and its time, or [`NO_TIME`].
     #[inline]
-    fn each(&self, mut with: impl FnMut(Row, i64)) {
-        for Run { source, rows } in self.runs {
-            let times = self.times[*source as usize];
-            let values = &times.values()[rows.start as usize..rows.end as usize];
-            for (row, time) in rows.clone().zip(values) {
-                let has_time = times.nulls().is_none_or(|nulls| nulls.is_valid(row as usize));
-                with(Row { source: *source, row }, if has_time { *time } else { NO_TIME });
+    fn each(&self, mut with: impl FnMut(u32, i64)) {
+        let mut place = 0;
+        for run in self.runs {
+            let times = self.times[run.source as usize];
+            for (row, time) in run.range().zip(&times.values()[run.range()]) {
+                let has_time = times.nulls().is_none_or(|nulls| nulls.is_valid(row));
+                with(place, if has_time { *time } else { NO_TIME });
+                place += 1;
             }
         }
     }
@@ -113,7 +113,7 @@ impl Found {
 }
 
 /// Rows of whole seconds, which is what most logs have: counted, and each put where it belongs.
-fn by_second(unsorted: &Unsorted, rows: usize, first: i64, last: i64) -> Vec<Row> {
+fn by_second(unsorted: &Unsorted, rows: usize, first: i64, last: i64) -> Vec<u32> {
     // At most [`MAX_SECONDS`].
     let seconds =
         |time: i64| usize::try_from(time.abs_diff(first) / MICROS.unsigned_abs()).unwrap_or_default();
@@ -127,26 +127,26 @@ fn by_second(unsorted: &Unsorted, rows: usize, first: i64, last: i64) -> Vec<Row
         before += *start;
         *start = before;
     }
-    let mut sorted = vec![Row { source: 0, row: 0 }; rows];
-    unsorted.each(|row, time| {
+    let mut sorted = vec![0; rows];
+    unsorted.each(|place, time| {
         let start: &mut usize = &mut starts[slot(time)];
-        sorted[*start] = row;
+        sorted[*start] = place;
         *start += 1;
     });
     sorted
 }
 
 /// A day has 2^37 microseconds: time and place fit into one number, which is quicker to compare.
-fn by_key(unsorted: &Unsorted, count: usize, first: i64, span: u64) -> Vec<Row> {
-    let (mut rows, mut keys) = (Vec::with_capacity(count), Vec::with_capacity(count));
-    unsorted.each(|row, time| {
+fn by_key(unsorted: &Unsorted, count: usize, first: i64, span: u64) -> Vec<u32> {
+    let mut keys = Vec::with_capacity(count);
+    unsorted.each(|place, time| {
         let time = if time == NO_TIME { span } else { time.abs_diff(first) };
-        keys.push(time << PLACE_BITS | rows.len() as u64);
-        rows.push(row);
+        keys.push(time << PLACE_BITS | u64::from(place));
     });
     keys.sort_unstable();
-    let place = |key: &u64| usize::try_from(key & ((1 << PLACE_BITS) - 1)).unwrap_or(usize::MAX);
-    keys.iter().map(|key| rows[place(key)]).collect()
+    // Places have fewer bits than these.
+    let place = |key: &u64| u32::try_from(key & ((1 << PLACE_BITS) - 1)).unwrap_or(u32::MAX);
+    keys.iter().map(place).collect()
 }
 
 #[cfg(test)]
@@ -180,23 +180,21 @@ mod tests {
                 let times: Vec<&TimestampMicrosecondArray> = batches.iter().collect();
                 let runs = [(2, 100..300), (0, 0..99), (1, 0..1), (2, 0..50), (0, 99..99)];
                 let runs = runs.map(|(source, rows)| Run { source, rows });
-                let rows =
-                    runs.iter().flat_map(|run| run.rows.clone().map(|row| Row { source: run.source, row }));
-                let time_of = |row: &Row| {
-                    let (times, row) = (times[row.source as usize], row.row as usize);
-                    times.is_valid(row).then(|| times.value(row))
-                };
-                let mut expected: Vec<Row> = rows.collect();
-                expected.sort_by_key(|row| time_of(row).map_or((1, 0), |time| (0, time)));
-                let known: Vec<i64> = expected.iter().filter_map(time_of).collect();
+                let of_run =
+                    |run: &Run| batches[run.source as usize].iter().collect::<Vec<_>>()[run.range()].to_vec();
+                let all: Vec<Option<i64>> = runs.iter().flat_map(of_run).collect();
+                let time_of = |place: &u32| all[*place as usize];
+                let mut places: Vec<u32> = (0..u32::try_from(all.len()).unwrap()).collect();
+                places.sort_by_key(|place| time_of(place).map_or((1, 0), |time| (0, time)));
+                let known: Vec<i64> = places.iter().filter_map(time_of).collect();
                 let expected = Sorted {
-                    untimed: expected.len() - known.len(),
+                    untimed: places.len() - known.len(),
                     bounds: known.first().copied().zip(known.last().copied()),
-                    rows: expected,
+                    places,
                 };
                 assert_eq!(sort(&runs, &times), expected, "{least} to {most}, in steps of {unit}");
             }
         }
-        assert_eq!(sort(&[], &[]), Sorted { rows: Vec::new(), untimed: 0, bounds: None });
+        assert_eq!(sort(&[], &[]), Sorted { places: Vec::new(), untimed: 0, bounds: None });
     }
 }

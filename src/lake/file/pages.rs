@@ -62,13 +62,13 @@ impl<'a> Pages<'a> {
         Pages { column, compressor, dictionary: None, done: Vec::new(), page: Vec::new() }
     }
 
-    /// Adds the dictionary: `count` values, encoded plain.
-    pub fn dictionary(&mut self, values: &[u8], count: usize) -> Result<()> {
+    /// Adds the dictionary: `count` values, encoded plain, and whether they are in their order.
+    pub fn dictionary(&mut self, values: &[u8], count: usize, is_sorted: bool) -> Result<()> {
         let page = Page::DictionaryPage {
             buf: self.compressor.compress(values)?.into(),
             num_values: narrow(count)?,
             encoding: Encoding::PLAIN,
-            is_sorted: false,
+            is_sorted,
         };
         self.dictionary = Some(CompressedPage::new(page, values.len()));
         Ok(())

@@ -1,10 +1,12 @@
 //! Text of some rows, in whatever form it is held, as a dictionary or one after the other.
 
+use std::ops::Range;
+
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, UInt32Type};
 
-use super::order::Row;
+use super::order::Run;
 use crate::decode::numbering::Numbering;
 
 /// A dictionary beyond this is given up: it is read whole, whichever row is asked for.
@@ -15,7 +17,6 @@ const TRIAL_ROWS: usize = 4096;
 
 /// One batch's column of text.
 struct Source<'a> {
-    rows: usize,
     /// For a dictionary, the number of each row's text; of rows that have none, any.
     numbers: Option<&'a [u32]>,
     nulls: Option<&'a NullBuffer>,
@@ -26,17 +27,15 @@ struct Source<'a> {
 impl<'a> Source<'a> {
     /// A column of strings, of strings in a dictionary, or of nothing.
     fn new(array: &'a dyn Array) -> Option<Self> {
-        let rows = array.len();
         if array.data_type() == &DataType::Null {
-            return Some(Source { rows, numbers: None, nulls: None, texts: None });
+            return Some(Source { numbers: None, nulls: None, texts: None });
         }
         if let Some(texts) = array.as_string_opt::<i32>() {
-            return Some(Source { rows, numbers: None, nulls: texts.nulls(), texts: Some(texts) });
+            return Some(Source { numbers: None, nulls: texts.nulls(), texts: Some(texts) });
         }
         let dictionary = array.as_dictionary_opt::<UInt32Type>()?;
         let texts = dictionary.values().as_string_opt::<i32>()?;
         Some(Source {
-            rows,
             numbers: Some(dictionary.keys().values()),
             nulls: dictionary.keys().nulls(),
             texts: Some(texts).filter(|texts| !texts.is_empty()),
@@ -62,6 +61,19 @@ impl<'a> Source<'a> {
         self.texts.map_or("", |texts| texts.value(number))
     }
 
+    /// How many bytes they take.
+    fn bytes(&self) -> usize {
+        self.texts.map_or(0, |texts| texts.value_data().len())
+    }
+
+    /// Whether the texts are a dictionary, and mostly so short that they are compared by their keys.
+    fn is_of_short_texts(&self) -> bool {
+        self.texts.is_none_or(|texts| {
+            let long = texts.offsets().lengths().filter(|length| *length > KEY_BYTES).count();
+            self.numbers.is_some() && long * 8 <= texts.len()
+        })
+    }
+
     /// Whether no row has a text.
     fn is_all_null(&self) -> bool {
         self.len() == 0 || self.nulls.is_some_and(|nulls| nulls.null_count() == nulls.len())
@@ -72,24 +84,6 @@ impl<'a> Source<'a> {
         let there = |numbers: &[u32]| numbers.len() - self.nulls.map_or(0, NullBuffer::null_count);
         self.numbers.is_some_and(|numbers| self.len() * 2 > there(numbers) && self.len() > 64)
     }
-
-    /// Whether the texts are not a dictionary, each row having one of its own.
-    fn is_plain(&self) -> bool {
-        self.texts.is_some() && self.numbers.is_none()
-    }
-
-    /// Appends a number for every row: that of its text after this many others, or `none`.
-    fn append_numbers(&self, before: u32, none: u32, to: &mut Vec<u32>) {
-        let start = to.len();
-        match (self.numbers, self.texts) {
-            // What stands for nothing is written over.
-            (Some(numbers), Some(_)) => to.extend(numbers.iter().map(|number| before.wrapping_add(*number))),
-            _ => to.resize(start + self.rows, none),
-        }
-        if let Some(nulls) = self.nulls {
-            (!nulls.inner()).set_indices().for_each(|row| to[start + row] = none);
-        }
-    }
 }
 
 /// A column of text of some rows.
@@ -98,7 +92,7 @@ pub enum Text<'a> {
     Nothing,
     /// Each text once, and for every row that has one its number.
     Dictionary {
-        /// The texts.
+        /// The texts, in their order if that was asked for.
         texts: Vec<&'a str>,
         /// For each row, the number of its text, or [`u32::MAX`].
         numbers: Vec<u32>,
@@ -110,193 +104,323 @@ pub enum Text<'a> {
 /// A column of text of several batches.
 pub struct Texts<'a> {
     sources: Vec<Source<'a>>,
-    /// Whether a dictionary is to be tried.
-    is_tried: bool,
-    /// None when not all sources are dictionaries.
-    numbers: Option<Numbers>,
-}
-
-/// Numbers of the texts of several sources, which count on from one to the next; the number after all is that of none.
-struct Numbers {
-    /// How many texts there are before those of each source.
-    before: Vec<u32>,
-    none: u32,
-    /// None when few of the rows are asked for.
-    of_rows: Option<OfRows>,
-}
-
-/// The numbers of the texts of all rows, source by source.
-struct OfRows {
-    numbers: Vec<u32>,
-    /// Where the rows of each source begin.
-    starts: Vec<usize>,
-}
-
-impl OfRows {
-    #[inline]
-    fn place(&self, row: Row) -> usize {
-        self.starts[row.source as usize] + row.row as usize
-    }
+    runs: &'a [Run],
+    /// The place of the first row of each run.
+    starts: Vec<u32>,
+    /// None when a dictionary is not to be tried.
+    shared: Option<Shared<'a>>,
 }
 
 impl<'a> Texts<'a> {
-    /// The text of these arrays, of which groups of rows are to be asked for; none when an array has none.
-    pub fn new(arrays: &[&'a ArrayRef], groups: &[&[Row]]) -> Option<Self> {
+    /// The text of runs of rows of these arrays, in dictionaries in the order of texts if they are to be sorted; none when
+    /// an array has no text. Of their rows, groups of at most so many are asked for.
+    pub fn new(arrays: &[&'a ArrayRef], runs: &'a [Run], is_sorted: bool, group_rows: usize) -> Option<Self> {
         let sources: Option<Vec<Source<'a>>> =
             arrays.iter().copied().map(|array: &'a ArrayRef| Source::new(array)).collect();
         let sources = sources?;
+        let starts = runs.iter().scan(0, |place, run| {
+            let start = *place;
+            *place += run.rows.end - run.rows.start;
+            Some(start)
+        });
+        let starts = starts.collect();
         let is_tried = !sources.iter().all(Source::is_all_null) && !sources.iter().any(Source::is_distinct);
-        let asked = groups.iter().map(|rows| rows.len()).sum();
-        let is_numbered = is_tried && !sources.iter().any(Source::is_plain);
-        let numbers = if is_numbered { Numbers::new(&sources, asked) } else { None };
-        Some(Texts { sources, is_tried, numbers })
+        let shared = if is_tried { Shared::new(&sources, runs, is_sorted, group_rows) } else { None };
+        Some(Texts { sources, runs, starts, shared })
     }
 
-    /// The text of rows.
-    pub fn of(&self, rows: &[Row]) -> Text<'a> {
+    /// The text of the rows of these places.
+    pub fn of(&self, places: &[u32]) -> Text<'a> {
         if self.sources.iter().all(Source::is_all_null) {
             return Text::Nothing;
         }
-        if let Some(dictionary) = self.dictionary(rows) {
-            return dictionary;
+        match &self.shared {
+            Some(shared) => shared.of(places),
+            None => Text::Plain(places.iter().map(|place| self.text(*place)).collect()),
         }
-        Text::Plain(rows.iter().map(|row| self.text(*row)).collect())
     }
 
     #[inline]
-    fn text(&self, Row { source, row }: Row) -> Option<&'a str> {
-        let source = &self.sources[source as usize];
+    fn text(&self, place: u32) -> Option<&'a str> {
+        let run = self.starts.partition_point(|start| *start <= place) - 1;
+        let Run { source, rows } = &self.runs[run];
+        let source = &self.sources[*source as usize];
+        let row = rows.start + (place - self.starts[run]);
         source.number(row as usize).map(|number| source.text(number))
-    }
-
-    /// The text of rows as a dictionary, unless that would hardly be smaller.
-    fn dictionary(&self, rows: &[Row]) -> Option<Text<'a>> {
-        if !self.is_tried {
-            return None;
-        }
-        let mut trial = Trial::new(rows.len());
-        let Some(numbers) = &self.numbers else {
-            trial.add(rows, |texts, row| self.text(*row).map_or(u32::MAX, |text| texts.number(text)))?;
-            return Some(trial.end());
-        };
-        // For each number among those of all sources, the one in this dictionary: a text is looked at once a source.
-        let mut known = vec![UNKNOWN; numbers.none as usize];
-        known.push(u32::MAX);
-        let mut number_of = |texts: &mut Numbered<'a>, number: u32| {
-            let known = &mut known[number as usize];
-            if *known == UNKNOWN {
-                *known = texts.number(numbers.text(&self.sources, number));
-            }
-            *known
-        };
-        match &numbers.of_rows {
-            None => trial.add(rows, |texts, row| number_of(texts, numbers.of(&self.sources, *row)))?,
-            Some(of_rows) if of_rows.numbers.len() > rows.len() => {
-                trial.add(rows, |texts, row| number_of(texts, of_rows.numbers[of_rows.place(*row)]))?;
-            }
-            Some(of_rows) => {
-                // All of them, in another order: numbered as they stand, and then put into that order.
-                trial.add(&of_rows.numbers, |texts, number| number_of(texts, *number))?;
-                let numbers = &trial.numbers;
-                if numbers.iter().any(|number| *number != numbers[0]) {
-                    trial.numbers = rows.iter().map(|row| numbers[of_rows.place(*row)]).collect();
-                }
-            }
-        }
-        Some(trial.end())
     }
 }
 
-impl Numbers {
-    /// Numbers, also for every row if most of them are asked for; none when there are too many texts for 32 bits.
-    fn new(sources: &[Source], asked: usize) -> Option<Self> {
-        let mut before = Vec::with_capacity(sources.len());
-        let mut none = 0_u32;
-        for source in sources {
-            before.push(none);
-            none = none.checked_add(u32::try_from(source.len()).ok()?).filter(|none| *none < UNKNOWN)?;
-        }
-        let all: usize = sources.iter().map(|source| source.rows).sum();
-        let of_rows = (asked >= all / 2).then(|| {
-            let (mut starts, mut numbers) = (Vec::with_capacity(sources.len()), Vec::with_capacity(all));
-            for (source, before) in sources.iter().zip(&before) {
-                starts.push(numbers.len());
-                source.append_numbers(*before, none, &mut numbers);
-            }
-            OfRows { numbers, starts }
-        });
-        Some(Numbers { before, none, of_rows })
-    }
-
-    fn of(&self, sources: &[Source], Row { source, row }: Row) -> u32 {
-        let number =
-            sources[source as usize].number(row as usize).and_then(|number| u32::try_from(number).ok());
-        number.map_or(self.none, |number| self.before[source as usize] + number)
-    }
-
-    /// The text of a number.
-    fn text<'a>(&self, sources: &[Source<'a>], number: u32) -> &'a str {
-        let source = self.before.partition_point(|before| *before <= number) - 1;
-        sources[source].text((number - self.before[source]) as usize)
-    }
+/// The texts of all rows, each once.
+struct Shared<'a> {
+    texts: Vec<&'a str>,
+    /// For each row, in the order of places, the number of its text; if it has none, that after all.
+    numbers: Vec<u32>,
 }
 
 /// In the place of a number that is not known yet.
-const UNKNOWN: u32 = u32::MAX - 1;
+const UNKNOWN: u32 = u32::MAX;
 
-/// A dictionary while it is tried whether it pays.
+impl<'a> Shared<'a> {
+    /// None when the texts are too many, or it shows that they hardly repeat.
+    fn new(sources: &[Source<'a>], runs: &[Run], is_sorted: bool, group_rows: usize) -> Option<Self> {
+        let mut asked = vec![0; sources.len()];
+        for run in runs {
+            asked[run.source as usize] += run.rows.len();
+        }
+        let rows: usize = asked.iter().sum();
+        // Not all dictionaries can be within their bound if all texts together are not.
+        let most = MAX_DICTIONARY_BYTES * rows.div_ceil(group_rows.max(1));
+        // For each text of a source, its number among all: a text is looked at once a source.
+        let mut known = Known::new(sources);
+        let are_wanted = sources.iter().zip(&asked).all(|(source, asked)| source.len() <= asked * 2);
+        let texts = if is_sorted && are_wanted && sources.iter().all(Source::is_of_short_texts) {
+            known.by_sorting(sources, most)?
+        } else {
+            let mut texts = known.by_hashing(sources, &asked, runs, most)?;
+            if is_sorted {
+                known.sort(&mut texts);
+            }
+            texts
+        };
+        // A number for each text but one.
+        let none = u32::try_from(texts.len()).ok()?;
+        let mut numbers = Vec::with_capacity(rows);
+        for run in runs {
+            let source = run.source as usize;
+            append_numbers(&sources[source], known.of(source), run.range(), none, &mut numbers);
+        }
+        Some(Shared { texts, numbers })
+    }
+
+    /// The text of some rows as a dictionary, unless that would hardly be smaller.
+    fn of(&self, places: &[u32]) -> Text<'a> {
+        if let [only] = self.texts[..]
+            && self.numbers.iter().all(|number| *number == 0)
+        {
+            return Text::Dictionary { texts: vec![only], numbers: vec![0; places.len()] };
+        }
+        let mut is_used = vec![0_u8; self.texts.len() + 1];
+        let used = |place: &u32| {
+            let number = self.numbers[*place as usize];
+            is_used[number as usize] = 1;
+            number
+        };
+        let mut numbers: Vec<u32> = places.iter().map(used).collect();
+        let mut texts = Vec::with_capacity(self.texts.len());
+        let mut own = Vec::with_capacity(is_used.len());
+        for (text, is_used) in self.texts.iter().zip(&is_used) {
+            // Far fewer than 2^32, as they all are.
+            own.push(u32::try_from(texts.len()).unwrap_or(u32::MAX));
+            texts.extend((*is_used == 1).then_some(*text));
+        }
+        own.push(u32::MAX);
+        // Rows may have none of the texts of their batches.
+        if texts.is_empty() {
+            return Text::Nothing;
+        }
+        if texts.len() < own.len() - 1 || is_used.last() == Some(&1) {
+            for number in &mut numbers {
+                *number = own[*number as usize];
+            }
+        }
+        if pays(&texts, &numbers) {
+            return Text::Dictionary { texts, numbers };
+        }
+        Text::Plain(numbers.iter().map(|number| texts.get(*number as usize).copied()).collect())
+    }
+}
+
+/// Appends a number for every one of some rows: that of its text, or `none`.
+fn append_numbers(source: &Source, known: &[u32], rows: Range<usize>, none: u32, to: &mut Vec<u32>) {
+    if source.texts.is_none() {
+        to.resize(to.len() + rows.len(), none);
+        return;
+    }
+    let start = to.len();
+    match source.numbers {
+        // What stands for nothing is written over.
+        Some(numbers) => {
+            to.extend(
+                numbers[rows.clone()].iter().map(|number| known.get(*number as usize).unwrap_or(&none)),
+            );
+        }
+        None => to.extend_from_slice(&known[rows.clone()]),
+    }
+    if let Some(nulls) = source.nulls {
+        let nulls = nulls.inner().slice(rows.start, rows.len());
+        (!&nulls).set_indices().for_each(|row| to[start + row] = none);
+    }
+}
+
+/// For each text of each source, its number among all texts, or [`UNKNOWN`].
+struct Known {
+    numbers: Vec<u32>,
+    /// How many texts there are before those of each source.
+    before: Vec<usize>,
+}
+
+impl Known {
+    fn new(sources: &[Source]) -> Self {
+        let mut texts = 0;
+        let mut before = Vec::with_capacity(sources.len());
+        for source in sources {
+            before.push(texts);
+            texts += source.len();
+        }
+        Known { before, numbers: vec![UNKNOWN; texts] }
+    }
+
+    fn of(&self, source: usize) -> &[u32] {
+        &self.numbers[self.before[source]..]
+    }
+
+    /// Numbers the texts of sources by hashing them, in the order in which they are first seen; none when they turn out to
+    /// be too many.
+    fn by_hashing<'a>(
+        &mut self,
+        sources: &[Source<'a>],
+        asked: &[usize],
+        runs: &[Run],
+        most: usize,
+    ) -> Option<Vec<&'a str>> {
+        let mut trial = Trial { texts: Numbered::default(), most };
+        let is_wanted = |source: usize| sources[source].len() <= asked[source] * 2;
+        for (number, source) in sources.iter().enumerate() {
+            // One after the other, if most of them are asked for.
+            if is_wanted(number) {
+                trial.add_all(source, &mut self.numbers[self.before[number]..][..source.len()])?;
+            }
+        }
+        for run in runs.iter().filter(|run| !is_wanted(run.source as usize)) {
+            let source = run.source as usize;
+            trial.add_some(&sources[source], &mut self.numbers[self.before[source]..], run.range())?;
+        }
+        Some(trial.texts.texts)
+    }
+
+    /// Numbers the texts of sources by sorting them; none when they turn out to be too many.
+    fn by_sorting<'a>(&mut self, sources: &[Source<'a>], most: usize) -> Option<Vec<&'a str>> {
+        if sources.iter().any(|source| source.bytes() > most) {
+            return None;
+        }
+        let all = sources.iter().flat_map(|source| (0..source.len()).map(|number| source.text(number)));
+        let mut order: Vec<(u64, u64, u32)> = Vec::with_capacity(self.numbers.len());
+        order.extend((0..).zip(all).map(|(number, text)| key(text, number)));
+        let text = |number: u32| {
+            let source = self.before.partition_point(|before| *before <= number as usize) - 1;
+            sources[source].text(number as usize - self.before[source])
+        };
+        order.sort_unstable_by(|one, other| compare(one, other, text));
+        let mut texts: Vec<&str> = Vec::with_capacity(order.len());
+        let mut last = None;
+        for of in &order {
+            if last.is_none_or(|last| compare(last, of, text).is_ne()) {
+                texts.push(text(of.2));
+            }
+            last = Some(of);
+            // No more than there are of all sources.
+            self.numbers[of.2 as usize] = u32::try_from(texts.len() - 1).unwrap_or(UNKNOWN);
+        }
+        let bytes: usize = texts.iter().map(|text| text.len() + 4).sum();
+        (bytes <= most).then_some(texts)
+    }
+
+    /// Puts texts that are numbered into their order.
+    fn sort(&mut self, texts: &mut Vec<&str>) {
+        let mut order: Vec<(u64, u64, u32)> =
+            (0..).zip(&*texts).map(|(number, text)| key(text, number)).collect();
+        let text = |number: u32| texts[number as usize];
+        order.sort_unstable_by(|one, other| compare(one, other, text));
+        let mut ranks = vec![0; texts.len()];
+        for (rank, (_, _, number)) in (0..).zip(&order) {
+            ranks[*number as usize] = rank;
+        }
+        let sorted = order.iter().map(|(_, _, number)| text(*number)).collect();
+        *texts = sorted;
+        let numbers = self.numbers.iter_mut().filter(|number| **number != UNKNOWN);
+        numbers.for_each(|number| *number = ranks[*number as usize]);
+    }
+}
+
+/// Bytes of a text that are compared as numbers; longer ones may have to be looked at.
+const KEY_BYTES: usize = 15;
+
+/// The first bytes of a text as two numbers that are less where the text comes first, and a number of the text. What is
+/// missing counts as zeros; the last byte is the length.
+#[inline]
+fn key(text: &str, number: u32) -> (u64, u64, u32) {
+    let bytes = text.as_bytes();
+    let mut key = [0; 16];
+    let length = bytes.len().min(KEY_BYTES);
+    key[..length].copy_from_slice(&bytes[..length]);
+    key[KEY_BYTES] = u8::try_from(bytes.len()).unwrap_or(u8::MAX).min(LONG);
+    let (halves, _) = key.as_chunks::<8>();
+    (u64::from_be_bytes(halves[0]), u64::from_be_bytes(halves[1]), number)
+}
+
+/// In the place of the length of all texts that are longer than a key.
+const LONG: u8 = 16;
+
+#[inline]
+fn compare<'a>(
+    one: &(u64, u64, u32),
+    other: &(u64, u64, u32),
+    text: impl Fn(u32) -> &'a str,
+) -> std::cmp::Ordering {
+    (one.0, one.1).cmp(&(other.0, other.1)).then_with(|| {
+        let is_long = one.1.to_le_bytes()[0] == LONG;
+        if is_long { text(one.2).cmp(text(other.2)) } else { std::cmp::Ordering::Equal }
+    })
+}
+
+/// Whether a dictionary takes less than the texts of the rows, if there are enough of them to tell, and is not too large.
+fn pays(texts: &[&str], numbers: &[u32]) -> bool {
+    let length = |text: &&str| text.len() + 4;
+    let bytes: usize = texts.iter().map(length).sum();
+    let mut of_rows = 0;
+    let is_less = |rows: &[u32]| {
+        of_rows += rows.iter().filter_map(|number| texts.get(*number as usize)).map(length).sum::<usize>();
+        bytes * 10 <= of_rows * 7
+    };
+    bytes <= MAX_DICTIONARY_BYTES && (numbers.len() < TRIAL_ROWS || numbers.chunks(TRIAL_ROWS).any(is_less))
+}
+
+/// Texts while they are numbered.
 struct Trial<'a> {
     texts: Numbered<'a>,
-    /// For each row, the number of its text, or [`u32::MAX`].
-    numbers: Vec<u32>,
-    /// How many of the rows were looked at, and how many bytes their texts take, each with its length.
-    looked_at: usize,
-    bytes: usize,
+    /// The most bytes of them.
+    most: usize,
 }
 
 impl<'a> Trial<'a> {
-    fn new(rows: usize) -> Self {
-        Trial { texts: Numbered::default(), numbers: Vec::with_capacity(rows), looked_at: 0, bytes: 0 }
-    }
-
-    /// Adds rows by the numbers of their texts; none when the dictionary is given up.
-    fn add<T>(&mut self, rows: &[T], mut number_of: impl FnMut(&mut Numbered<'a>, &T) -> u32) -> Option<()> {
-        for rows in rows.chunks(TRIAL_ROWS) {
-            let texts = &mut self.texts;
-            self.numbers.extend(rows.iter().map(|row| number_of(texts, row)));
-            if !self.goes_on() {
+    /// Numbers all texts of a source; none when they turn out to be too many.
+    fn add_all(&mut self, source: &Source<'a>, known: &mut [u32]) -> Option<()> {
+        // A text for each row: of those it is not known yet whether they repeat.
+        let is_plain = source.numbers.is_none();
+        let (before, mut seen) = (self.texts.bytes, 0);
+        for (chunk, first) in known.chunks_mut(TRIAL_ROWS).zip((0..).step_by(TRIAL_ROWS)) {
+            for (known, number) in chunk.iter_mut().zip(first..) {
+                let text = source.text(number);
+                seen += text.len() + 4;
+                *known = self.texts.number(text);
+            }
+            let repeats = chunk.len() < TRIAL_ROWS || (self.texts.bytes - before) * 10 <= seen * 7;
+            if self.texts.bytes > self.most || (is_plain && !repeats) {
                 return None;
             }
         }
         Some(())
     }
 
-    /// Whether the dictionary is not to be given up.
-    fn goes_on(&mut self) -> bool {
-        self.texts.bytes <= MAX_DICTIONARY_BYTES && self.pays()
-    }
-
-    /// Whether the dictionary takes less than the texts of the rows, once there are enough of them to tell.
-    fn pays(&mut self) -> bool {
-        let is_less = |bytes: usize| self.texts.bytes * 10 <= bytes * 7;
-        let new = &self.numbers[self.looked_at..];
-        if new.len() < TRIAL_ROWS || is_less(self.bytes) {
-            return true;
+    /// Numbers the texts that some rows have; none when they turn out to be too many.
+    fn add_some(&mut self, source: &Source<'a>, known: &mut [u32], rows: Range<usize>) -> Option<()> {
+        for number in rows.filter_map(|row| source.number(row)) {
+            let known = &mut known[number];
+            if *known == UNKNOWN {
+                *known = self.texts.number(source.text(number));
+            }
         }
-        let texts = &self.texts.texts;
-        let lengths = new.iter().filter_map(|number| texts.get(*number as usize)).map(|text| text.len() + 4);
-        let bytes = self.bytes + lengths.sum::<usize>();
-        let pays = is_less(bytes);
-        (self.looked_at, self.bytes) = (self.numbers.len(), bytes);
-        pays
-    }
-
-    fn end(self) -> Text<'a> {
-        // Rows may have none of the texts of their batches.
-        if self.texts.texts.is_empty() {
-            return Text::Nothing;
-        }
-        Text::Dictionary { texts: self.texts.texts, numbers: self.numbers }
+        (self.texts.bytes <= self.most).then_some(())
     }
 }
 
@@ -312,7 +436,7 @@ impl<'a> Numbered<'a> {
     #[inline]
     fn number(&mut self, text: &'a str) -> u32 {
         let Numbered { numbering, texts, bytes } = self;
-        // Far fewer than 2^32: more than MAX_DICTIONARY_BYTES of texts are given up.
+        // Far fewer than 2^32: they are given up before.
         let next = u32::try_from(texts.len()).unwrap_or(u32::MAX);
         let (number, is_new) = numbering.number(text, next, |number| texts[number as usize]);
         if is_new {
@@ -320,5 +444,65 @@ impl<'a> Numbered<'a> {
             texts.push(text);
         }
         number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{DictionaryArray, UInt32Array};
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+
+    /// Short texts that are hard to tell apart, and a few long ones.
+    fn texts(random: &mut StdRng) -> Vec<String> {
+        let mut text = |long: bool| {
+            let length = if long { random.random_range(14..18) } else { random.random_range(0..16) };
+            (0..length).map(|_| ['\0', 'a', '\u{7f}'][random.random_range(0..3)]).collect()
+        };
+        (0..400).map(|number| text(number % 12 == 0)).collect()
+    }
+
+    #[test]
+    fn texts_are_numbered_the_same_sorted_or_hashed() {
+        let mut random = StdRng::seed_from_u64(5);
+        for _ in 0..50 {
+            let batches: Vec<Vec<String>> = (0..3).map(|_| texts(&mut random)).collect();
+            let array = |texts: &Vec<String>| -> ArrayRef {
+                let rows = (0..1200).map(|_| random.random_bool(0.9).then(|| random.random_range(0..400)));
+                let numbers: UInt32Array = rows.collect();
+                let texts = Arc::new(StringArray::from(texts.clone()));
+                Arc::new(DictionaryArray::<UInt32Type>::new(numbers, texts))
+            };
+            let arrays: Vec<ArrayRef> = batches.iter().map(array).collect();
+            let sources: Vec<Source> = arrays.iter().map(|array| Source::new(array).unwrap()).collect();
+            assert!(sources.iter().all(Source::is_of_short_texts));
+            let mut sorted = Known::new(&sources);
+            let texts = sorted.by_sorting(&sources, usize::MAX).unwrap();
+            let mut hashed = Known::new(&sources);
+            let mut others = hashed.by_hashing(&sources, &[1200; 3], &[], usize::MAX).unwrap();
+            hashed.sort(&mut others);
+            let mut expected: Vec<&str> = batches.iter().flatten().map(String::as_str).collect();
+            expected.sort_unstable();
+            expected.dedup();
+            assert_eq!(texts, expected);
+            assert_eq!((texts, sorted.numbers), (others, hashed.numbers));
+            let bytes: usize = expected.iter().map(|text| text.len() + 4).sum();
+            assert!(Known::new(&sources).by_sorting(&sources, bytes).is_some());
+            assert!(Known::new(&sources).by_sorting(&sources, bytes - 1).is_none());
+            // Those that only some rows ask for.
+            let runs: Vec<Run> = (0..3).map(|source| Run { source, rows: 100..140 }).collect();
+            let arrays: Vec<&ArrayRef> = arrays.iter().collect();
+            let some = Texts::new(&arrays, &runs, true, 64).unwrap();
+            let Text::Dictionary { texts, numbers } = some.of(&[0, 50, 119]) else { panic!("a dictionary") };
+            let row = |place: usize| sources[place / 40].number(100 + place % 40);
+            for (place, number) in [0, 50, 119].into_iter().zip(numbers) {
+                let expected = row(place).map(|number| sources[place / 40].text(number));
+                assert_eq!(texts.get(number as usize).copied(), expected);
+            }
+        }
     }
 }
