@@ -121,18 +121,24 @@ fn by_second(unsorted: &Unsorted, rows: usize, first: i64, last: i64) -> Vec<u32
     // Those without a time are beyond the last.
     let slot = |time: i64| if time == NO_TIME { slots - 1 } else { seconds(time) };
     let mut starts = vec![0; slots + 1];
-    unsorted.each(|_, time| starts[slot(time) + 1] += 1);
+    let mut slot_of: Vec<u32> = Vec::with_capacity(rows);
+    unsorted.each(|_, time| {
+        let slot = slot(time);
+        starts[slot + 1] += 1;
+        // Far fewer than 2^32.
+        slot_of.push(u32::try_from(slot).unwrap_or(u32::MAX));
+    });
     let mut before = 0;
     for start in &mut starts {
         before += *start;
         *start = before;
     }
     let mut sorted = vec![0; rows];
-    unsorted.each(|place, time| {
-        let start: &mut usize = &mut starts[slot(time)];
+    for (place, slot) in (0..).zip(slot_of) {
+        let start: &mut usize = &mut starts[slot as usize];
         sorted[*start] = place;
         *start += 1;
-    });
+    }
     sorted
 }
 

@@ -23,6 +23,9 @@ pub const PAGE_ROWS: usize = 20_000;
 /// Room for the header of a page; more is made where it takes more.
 const PAGE_HEADER_BYTES: usize = 64;
 
+/// A column whose first page takes more than this of its size when it is compressed is not: reading it is cheaper then.
+const SHRUNK_PERCENT: usize = 97;
+
 /// The least and the greatest value of a page, as the page index holds them.
 pub type Bounds = (Vec<u8>, Vec<u8>);
 
@@ -54,12 +57,21 @@ pub struct Pages<'a> {
     done: Vec<(CompressedPage, PageOf)>,
     /// The page at hand, before compression.
     page: Vec<u8>,
+    /// Whether pages are compressed: not if the first of them hardly shrinks.
+    is_compressed: bool,
 }
 
 impl<'a> Pages<'a> {
     /// No pages yet.
     pub fn new(column: ColumnDescPtr, compressor: &'a mut Compressor<'static>) -> Self {
-        Pages { column, compressor, dictionary: None, done: Vec::new(), page: Vec::new() }
+        Pages {
+            column,
+            compressor,
+            dictionary: None,
+            done: Vec::new(),
+            page: Vec::new(),
+            is_compressed: true,
+        }
     }
 
     /// Adds the dictionary: `count` values, encoded plain, and whether they are in their order.
@@ -87,15 +99,24 @@ impl<'a> Pages<'a> {
         let levels = narrow(self.page.len() - 4)?;
         self.page[..4].copy_from_slice(&levels.to_le_bytes());
         values(&mut self.page);
+        let bytes = self.page.len();
+        let compressed = if self.is_compressed { Some(self.compressor.compress(&self.page)?) } else { None };
+        let is_first = self.dictionary.is_none() && self.done.is_empty();
+        self.is_compressed = compressed
+            .as_ref()
+            .is_some_and(|compressed| !is_first || compressed.len() * 100 < bytes * SHRUNK_PERCENT);
         let page = Page::DataPage {
-            buf: self.compressor.compress(&self.page)?.into(),
+            buf: compressed
+                .filter(|_| self.is_compressed)
+                .unwrap_or_else(|| std::mem::take(&mut self.page))
+                .into(),
             num_values: narrow(of.rows)?,
             encoding: of.encoding,
             def_level_encoding: Encoding::RLE,
             rep_level_encoding: Encoding::RLE,
             statistics: None,
         };
-        self.done.push((CompressedPage::new(page, self.page.len()), of));
+        self.done.push((CompressedPage::new(page, bytes), of));
         Ok(())
     }
 
@@ -132,8 +153,10 @@ impl<'a> Pages<'a> {
             index.append(of);
         }
         let bytes = sink.into_inner()?;
+        let zstd = Compression::ZSTD(ZstdLevel::default());
+        let compression = if self.is_compressed { zstd } else { Compression::UNCOMPRESSED };
         let mut metadata = ColumnChunkMetaData::builder(self.column)
-            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_compression(compression)
             .set_encodings(encodings)
             .set_total_compressed_size(signed(bytes.len() as u64)?)
             .set_total_uncompressed_size(signed(uncompressed as u64)?)
