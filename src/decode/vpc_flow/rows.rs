@@ -339,8 +339,8 @@ pub fn integer_at(text: &[u8], (start, end): Span) -> Option<i64> {
     }
 }
 
-/// The last `length` of these bytes as digits, one in a byte and zeros before them, and whether the first of them is
-/// above zero; none when they are no digits. `length` is 1 to 8.
+/// The last `length` of these bytes as digits, one in a byte and zeros before them, and the first of them alone, still in
+/// its byte; none when they are no digits. `length` is 1 to 8.
 #[inline]
 fn digits(bytes: [u8; 8], length: usize) -> Option<(u64, u64)> {
     const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);

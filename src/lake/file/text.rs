@@ -87,12 +87,7 @@ impl<'a> Source<'a> {
                     let after = 8 * (16 - (end - start).min(16));
                     u128::from_be_bytes(*window) >> after << after
                 }
-                _ => {
-                    let mut first = [0; 16];
-                    let length = (end - start).min(first.len());
-                    first[..length].copy_from_slice(&bytes[start..][..length]);
-                    u128::from_be_bytes(first)
-                }
+                _ => first_bytes(&bytes[start..end]),
             };
             (first, end - start)
         })
@@ -188,7 +183,8 @@ impl<'a> Texts<'a> {
 /// The texts of all rows, each once.
 struct Shared<'a> {
     texts: Once<'a>,
-    /// For each row, in the order of places, the number of its text; if it has none, that after all.
+    /// For each row, in the order of places, the number of its text; if it has none, that after all. Empty when all have
+    /// the only text.
     numbers: Vec<u32>,
 }
 
@@ -224,13 +220,16 @@ impl<'a> Shared<'a> {
             let source = run.source as usize;
             append_numbers(&sources[source], known.of(source), run.range(), none, &mut numbers);
         }
+        if none == 1 && numbers.iter().all(|number| *number == 0) {
+            numbers.clear();
+        }
         Some(Shared { texts, numbers })
     }
 
     /// The text of some rows as a dictionary, unless that would hardly be smaller.
     fn of(&self, places: &[u32]) -> Text<'_> {
         let count = self.texts.len();
-        if count == 1 && self.numbers.iter().all(|number| *number == 0) {
+        if self.numbers.is_empty() {
             return Text::Dictionary { texts: self.texts.chosen(&[1]), numbers: vec![0; places.len()] };
         }
         let mut is_used = vec![0_u8; count + 1];
@@ -379,20 +378,19 @@ impl Known {
         if sources.iter().any(|source| source.bytes() > most) {
             return None;
         }
+        let Known { numbers, before } = self;
         let (text, ends) = if sources.iter().all(Source::is_of_digits) {
-            let mut order: Vec<(u64, u32)> = Vec::with_capacity(self.numbers.len());
-            for (source, before) in sources.iter().zip(&self.before) {
-                let numbers = u32::try_from(*before).ok()?..;
-                order
-                    .extend(source.firsts().zip(numbers).map(|((first, _), number)| (packed(first), number)));
+            let mut order: Vec<(u64, u32)> = Vec::with_capacity(numbers.len());
+            for (source, before) in sources.iter().zip(before) {
+                let firsts = source.firsts().zip(u32::try_from(*before).ok()?..);
+                order.extend(firsts.map(|((first, _), number)| (packed(first), number)));
             }
             order.sort_unstable_by_key(|(key, _)| *key);
-            self.in_order(&order, |(_, number)| *number, |one, other| one.0 == other.0, append_unpacked)
+            in_order(&order, |(_, number)| *number, |one, other| one.0 == other.0, append_unpacked, numbers)
         } else {
             let keys = sources.iter().flat_map(Source::firsts);
             let mut order: Vec<Key> =
                 keys.zip(0..).map(|((first, length), number)| key(first, length, number)).collect();
-            let before = std::mem::take(&mut self.before);
             let text = |number: u32| {
                 let source = before.partition_point(|before| *before <= number as usize) - 1;
                 sources[source].text(number as usize - before[source])
@@ -406,42 +404,18 @@ impl Known {
                 }
             };
             let is_same = |one: &Key, other: &Key| compare(one, other, text).is_eq();
-            let texts = self.in_order(&order, |key| key.2, is_same, append);
-            self.before = before;
-            texts
+            in_order(&order, |key| key.2, is_same, append, numbers)
         };
         let text = String::from_utf8(text).ok()?;
         (text.len() + ends.len() * 4 <= most).then_some(Once::Here { text, ends })
     }
 
-    /// Numbers texts by keys of theirs that are in order; returns each of them once, and where it ends.
-    fn in_order<K>(
-        &mut self,
-        order: &[K],
-        number: impl Fn(&K) -> u32,
-        is_same: impl Fn(&K, &K) -> bool,
-        append: impl Fn(&K, &mut Vec<u8>),
-    ) -> (Vec<u8>, Vec<u32>) {
-        let mut text = Vec::with_capacity(order.len() * 16);
-        let mut ends = Vec::with_capacity(order.len());
-        let mut last = None;
-        for key in order {
-            if last.is_none_or(|last| !is_same(last, key)) {
-                append(key, &mut text);
-                // Few texts of a batch are long, and its text is below 2 GiB.
-                ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
-            }
-            last = Some(key);
-            // No more than there are of all sources.
-            self.numbers[number(key) as usize] = u32::try_from(ends.len() - 1).unwrap_or(UNKNOWN);
-        }
-        (text, ends)
-    }
-
     /// Puts texts that are numbered into their order.
     fn sort(&mut self, texts: &mut Vec<&str>) {
-        let mut order: Vec<Key> =
-            (0..).zip(&*texts).map(|(number, text)| key(first_bytes(text), text.len(), number)).collect();
+        let mut order: Vec<Key> = (0..)
+            .zip(&*texts)
+            .map(|(number, text)| key(first_bytes(text.as_bytes()), text.len(), number))
+            .collect();
         let text = |number: u32| texts[number as usize];
         order.sort_unstable_by(|one, other| compare(one, other, text));
         let mut ranks = vec![0; texts.len()];
@@ -455,11 +429,35 @@ impl Known {
     }
 }
 
+/// Numbers texts by keys of theirs that are in order; returns each of them once, and where it ends.
+fn in_order<K>(
+    order: &[K],
+    number: impl Fn(&K) -> u32,
+    is_same: impl Fn(&K, &K) -> bool,
+    append: impl Fn(&K, &mut Vec<u8>),
+    numbers: &mut [u32],
+) -> (Vec<u8>, Vec<u32>) {
+    let mut text = Vec::with_capacity(order.len() * 16);
+    let mut ends = Vec::with_capacity(order.len());
+    let mut last = None;
+    for key in order {
+        if last.is_none_or(|last| !is_same(last, key)) {
+            append(key, &mut text);
+            // Few texts of a batch are long, and its text is below 2 GiB.
+            ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        }
+        last = Some(key);
+        // No more than there are of all sources.
+        numbers[number(key) as usize] = u32::try_from(ends.len() - 1).unwrap_or(UNKNOWN);
+    }
+    (text, ends)
+}
+
 /// The first bytes of a text as a number that is less where the text comes first. What is missing counts as zeros.
-fn first_bytes(text: &str) -> u128 {
+fn first_bytes(text: &[u8]) -> u128 {
     let mut first = [0; 16];
     let length = text.len().min(first.len());
-    first[..length].copy_from_slice(&text.as_bytes()[..length]);
+    first[..length].copy_from_slice(&text[..length]);
     u128::from_be_bytes(first)
 }
 
