@@ -17,7 +17,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 use super::columns::{Kind, Table};
-use super::numbering::Numbering;
+use super::numbering::{Numbering, Recent};
 
 /// The number of a text that is not there.
 pub const NULL: u32 = u32::MAX;
@@ -29,7 +29,7 @@ pub const NO_TIME: i64 = i64::MIN;
 pub const NO_CELL: i64 = NO_TIME;
 
 /// A column of which this many in a hundred texts are distinct does not repeat.
-const DISTINCT_PERCENT: usize = 50;
+const DISTINCT_PERCENT: usize = 66;
 
 /// Fewer texts than this say nothing about a column.
 const TELLING_ROWS: usize = 512;
@@ -45,6 +45,8 @@ const RETRY_BATCHES: u32 = 32;
 #[derive(Debug)]
 pub struct Texts {
     numbering: Numbering,
+    /// Of parts of texts: equal ones that are far apart may be kept twice.
+    recent: Recent,
     /// Where each text ends; the first is 0, where the first text begins.
     ends: Vec<i32>,
     text: String,
@@ -60,7 +62,14 @@ impl Texts {
     /// With room for so many bytes of them.
     fn new(is_shared: bool, bytes: usize) -> Self {
         let (text, marked) = (String::with_capacity(bytes), Vec::new());
-        Texts { numbering: Numbering::default(), ends: vec![0], text, is_shared, marked }
+        Texts {
+            numbering: Numbering::default(),
+            recent: Recent::default(),
+            ends: vec![0],
+            text,
+            is_shared,
+            marked,
+        }
     }
 
     /// How many texts there are.
@@ -93,16 +102,16 @@ impl Texts {
         self.add(text)
     }
 
-    /// The number of a part of a text, a new one when it is not there yet.
-    #[inline]
+    /// The number of a part of a text, a new one when it is not known, see [`Recent`].
+    #[expect(clippy::inline_always, reason = "it is called for every row, in one loop")]
+    #[inline(always)]
     fn number_in(&mut self, text: &str, part: Range<usize>) -> u32 {
-        let Texts { numbering, ends, text: all, is_shared, .. } = self;
-        let next = u32::try_from(ends.len() - 1).unwrap_or(NULL);
-        if *is_shared {
-            let known = |number| text_of(ends, all, number);
-            let (number, is_new) = numbering.number_in(text, part.clone(), next, known);
-            if !is_new {
-                return number;
+        let next = u32::try_from(self.len()).unwrap_or(NULL);
+        if self.is_shared {
+            match self.recent.number_in(text, part.clone(), next) {
+                Some((number, false)) => return number,
+                Some((_, true)) => {}
+                None => return self.number(&text[part]),
             }
         }
         self.add(&text[part])
@@ -379,6 +388,8 @@ impl TextColumn {
         if self.texts.is_shared {
             self.texts.numbering = std::mem::take(&mut texts.numbering);
             self.texts.numbering.clear();
+            self.texts.recent = std::mem::take(&mut texts.recent);
+            self.texts.recent.clear();
         }
         let mut rows = std::mem::take(&mut self.rows);
         let nulls = (there < rows.len())

@@ -46,6 +46,91 @@ struct Long {
     number: u32,
 }
 
+/// The numbers of short texts that were numbered lately. One that comes again after many others gets another number, so
+/// that what is looked through stays small.
+#[derive(Debug, Default)]
+pub struct Recent {
+    state: RandomState,
+    /// Counts up when all are forgotten, instead of the length of each.
+    generation: u32,
+    short: Slots<2>,
+    medium: Slots<4>,
+}
+
+/// Each text in the slot that it alone can be in; none until the first one.
+#[derive(Debug)]
+struct Slots<const N: usize> {
+    slots: Vec<Word<N>>,
+    last: Option<Word<N>>,
+}
+
+/// A power of two. Those of a column of addresses fit into the cache of a core.
+const SLOTS: usize = 1 << 13;
+
+/// The lowest bits of what stands for a length hold it; the others the generation.
+const LENGTH_BITS: u32 = 8;
+
+impl Recent {
+    /// The number of a part of a text, in bytes of it and of whole characters: `next` if it is not known; and whether it
+    /// was. None of parts that are longer than 32 bytes, or have too little after them.
+    #[expect(clippy::inline_always, reason = "it is called for every row, in one loop")]
+    #[inline(always)]
+    pub fn number_in(&mut self, text: &str, part: Range<usize>, next: u32) -> Option<(u32, bool)> {
+        let rest = text.as_bytes().get(part.start..).unwrap_or_default();
+        let bytes = part.len();
+        // At most 32 where it is asked for.
+        let length = u32::try_from(bytes).unwrap_or(u32::MAX) | self.generation << LENGTH_BITS;
+        if bytes <= 16 {
+            let words = first_words(rest.first_chunk()?, bytes);
+            return Some(self.short.number(Word { words, length, number: next }, &self.state));
+        }
+        if bytes > 32 {
+            return None;
+        }
+        let (first, rest) = rest.split_first_chunk()?;
+        let ([a, b], [c, d]) = (first_words(first, 16), first_words(rest.first_chunk()?, bytes - 16));
+        Some(self.medium.number(Word { words: [a, b, c, d], length, number: next }, &self.state))
+    }
+
+    /// Forgets all texts.
+    pub fn clear(&mut self) {
+        self.generation += 1;
+        if self.generation >> (u32::BITS - LENGTH_BITS) > 0 {
+            *self = Recent::default();
+        }
+    }
+}
+
+impl<const N: usize> Default for Slots<N> {
+    fn default() -> Self {
+        Slots { slots: Vec::new(), last: None }
+    }
+}
+
+impl<const N: usize> Slots<N> {
+    #[expect(clippy::inline_always, reason = "its words are compared where they are made, in registers")]
+    #[inline(always)]
+    fn number(&mut self, text: Word<N>, state: &RandomState) -> (u32, bool) {
+        // The record before is the likeliest to have the same.
+        if let Some(last) = &self.last
+            && last.is_same(&text)
+        {
+            return (last.number, false);
+        }
+        if self.slots.is_empty() {
+            // No text has this length.
+            self.slots.resize(SLOTS, Word { words: [0; N], length: u32::MAX, number: 0 });
+        }
+        let slot = &mut self.slots[(text.hash(state) >> 32) as usize % SLOTS];
+        let is_new = !slot.is_same(&text);
+        if is_new {
+            *slot = text;
+        }
+        self.last = Some(*slot);
+        (slot.number, is_new)
+    }
+}
+
 impl Numbering {
     /// The number of a text, and whether it is new: then it is `next`. The texts before are asked for by their number.
     #[inline]
@@ -60,36 +145,6 @@ impl Numbering {
         } else {
             self.long(text, next, known)
         }
-    }
-
-    /// The same of a part of a text, in bytes of it and of whole characters. What follows it there is read with it, where
-    /// there is enough: parts of up to 16 bytes, and those of 17 to 32, take the same steps whatever their length.
-    #[inline]
-    pub fn number_in<'a>(
-        &mut self,
-        text: &str,
-        part: Range<usize>,
-        next: u32,
-        known: impl Fn(u32) -> &'a str,
-    ) -> (u32, bool) {
-        let rest = text.as_bytes().get(part.start..).unwrap_or_default();
-        let bytes = part.len();
-        // At most 32 where it is asked for.
-        let length = u32::try_from(bytes).unwrap_or(u32::MAX);
-        if bytes <= 16
-            && let Some(window) = rest.first_chunk()
-        {
-            let words = first_words(window, bytes);
-            return self.short.number(Word { words, length, number: next }, &self.state);
-        }
-        if let 17..=32 = bytes
-            && let Some((first, rest)) = rest.split_first_chunk()
-            && let Some(second) = rest.first_chunk()
-        {
-            let ([a, b], [c, d]) = (first_words(first, 16), first_words(second, bytes - 16));
-            return self.medium.number(Word { words: [a, b, c, d], length, number: next }, &self.state);
-        }
-        self.number(&text[part], next, known)
     }
 
     /// Forgets all texts, and keeps the room for as many, if they took some of it and it is not large.
@@ -162,6 +217,11 @@ impl<const N: usize> Words<N> {
         self.last = None;
     }
 
+    #[expect(
+        clippy::inline_always,
+        reason = "its words need not go through memory, where they would be waited for"
+    )]
+    #[inline(always)]
     fn look_up(&mut self, text: Word<N>, state: &RandomState) -> (u32, bool) {
         let hash = text.hash(state);
         let known = self.table.find(hash, |known| known.is_same(&text)).copied();
@@ -258,25 +318,49 @@ mod tests {
         }
         let mut numbering = Numbering::default();
         let mut texts: Vec<&str> = Vec::new();
-        // By themselves, and as parts with little, some and much after them.
-        for after in [None, Some(""), Some("0"), Some("0123456789abcdef0123456789abcdef"), None] {
-            for text in &all {
-                let next = u32::try_from(texts.len()).unwrap();
-                let expected = texts.iter().position(|known| known == text);
-                let known = |number| texts[number as usize];
-                let (number, is_new) = match after {
-                    None => numbering.number(text, next, known),
-                    Some(after) => {
-                        let longer = format!("é{text}{after}");
-                        numbering.number_in(&longer, 2..2 + text.len(), next, known)
-                    }
+        for text in all.iter().chain(&all) {
+            let next = u32::try_from(texts.len()).unwrap();
+            let expected = texts.iter().position(|known| known == text);
+            let (number, is_new) = numbering.number(text, next, |number| texts[number as usize]);
+            assert_eq!(number as usize, expected.unwrap_or(texts.len()), "{text}");
+            assert_eq!(is_new, expected.is_none());
+            if is_new {
+                texts.push(text);
+            }
+        }
+    }
+
+    #[test]
+    fn recent_texts_have_numbers_of_theirs() {
+        let mut recent = Recent::default();
+        for round in 0..3 {
+            let (mut texts, mut again): (Vec<String>, usize) = (Vec::new(), 0);
+            for at in 0..40_000_u32 {
+                // Mostly some of a few, in all lengths, with NULs, and with little or much after them.
+                let few = at.wrapping_mul(2_654_435_761) >> 22;
+                let text = match at % 3 {
+                    0 => "\0".repeat(few as usize % 40),
+                    1 => format!("{few:0width$}", width = few as usize % 33),
+                    _ => format!("{at}"),
                 };
-                assert_eq!(number as usize, expected.unwrap_or(texts.len()), "{text}");
-                assert_eq!(is_new, expected.is_none());
+                let after = ["", "0", "0123456789abcdef0123456789abcdef"][at as usize / 3 % 3];
+                let longer = format!("é{text}{after}");
+                let next = u32::try_from(texts.len()).unwrap();
+                let Some((number, is_new)) = recent.number_in(&longer, 2..2 + text.len(), next) else {
+                    assert!(text.len() > 32 || longer.len() < 2 + text.len().next_multiple_of(16).max(16));
+                    continue;
+                };
                 if is_new {
+                    assert_eq!(number, next);
                     texts.push(text);
+                } else {
+                    assert_eq!(texts[number as usize], text, "round {round}");
+                    again += 1;
                 }
             }
+            // Of a third there is enough after them, and a third of those are often the same.
+            assert!(again > 3_000, "{again}");
+            recent.clear();
         }
     }
 }

@@ -459,17 +459,13 @@ fn append_json(text: &str, json: &mut Vec<u8>) {
 
 fn event_dates(start: &ArrayRef) -> Option<ArrayRef> {
     let times = start.as_any().downcast_ref::<TimestampMicrosecondArray>()?;
-    let mut last = None;
+    // The day of the time before, and where it begins: most are of the same.
+    let mut last = (0, event_date(0));
     let mut date = |time: i64| {
-        let day = time.div_euclid(MICROS_PER_DAY);
-        match last {
-            Some((known, date)) if known == day => date,
-            _ => {
-                let date = event_date(time);
-                last = Some((day, date));
-                date
-            }
+        if !(0..MICROS_PER_DAY).contains(&time.wrapping_sub(last.0)) {
+            last = (time.div_euclid(MICROS_PER_DAY).wrapping_mul(MICROS_PER_DAY), event_date(time));
         }
+        last.1
     };
     // Mostly all that have a time have a date.
     let date_of = |row: usize| if times.is_null(row) { Some(0) } else { date(times.value(row)) };

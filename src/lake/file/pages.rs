@@ -24,7 +24,7 @@ pub const PAGE_ROWS: usize = 20_000;
 const PAGE_HEADER_BYTES: usize = 64;
 
 /// A column whose first page takes more than this of its size when it is compressed is not: reading it is cheaper then.
-const SHRUNK_PERCENT: usize = 97;
+const SHRUNK_PERCENT: usize = 90;
 
 /// The least and the greatest value of a page, as the page index holds them.
 pub type Bounds = (Vec<u8>, Vec<u8>);

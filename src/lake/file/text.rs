@@ -112,7 +112,7 @@ impl<'a> Source<'a> {
     /// Whether the texts are known to be mostly distinct, so that a dictionary need not be tried.
     fn is_distinct(&self) -> bool {
         let there = |numbers: &[u32]| numbers.len() - self.nulls.map_or(0, NullBuffer::null_count);
-        self.numbers.is_some_and(|numbers| self.len() * 2 > there(numbers) && self.len() > 64)
+        self.numbers.is_some_and(|numbers| self.len() * 3 > there(numbers) * 2 && self.len() > 64)
     }
 }
 
