@@ -65,7 +65,7 @@ struct Slots<const N: usize> {
 }
 
 /// A power of two. Those of a column of addresses fit into the cache of a core.
-const SLOTS: usize = 1 << 13;
+const SLOTS: usize = 1 << 11;
 
 /// The lowest bits of what stands for a length hold it; the others the generation.
 const LENGTH_BITS: u32 = 8;
