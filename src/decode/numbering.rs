@@ -64,7 +64,8 @@ struct Slots<const N: usize> {
     last: Option<Word<N>>,
 }
 
-/// A power of two. Those of a column of addresses fit into the cache of a core.
+/// A power of two; 48 KiB of short texts in each column. With more, what is inflated between two objects takes them from
+/// the cache: reading takes 0.97 of the time of a table that grows with 8,192, and 0.94 with these (benches/README.md).
 const SLOTS: usize = 1 << 11;
 
 /// The lowest bits of what stands for a length hold it; the others the generation.
