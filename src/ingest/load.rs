@@ -474,7 +474,7 @@ impl Budget {
 }
 
 /// Objects that are read together: small ones share their batches of rows.
-const GROUP_BYTES: u64 = 1 << 20;
+const GROUP_BYTES: u64 = 2 << 20;
 const GROUP_OBJECTS: usize = 256;
 
 /// Objects of a group that are fetched from a bucket at the same time.
