@@ -25,7 +25,7 @@ pub struct Numbering {
 }
 
 /// Texts as words: their bytes in order, with zeros after the last.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Words<const N: usize> {
     table: HashTable<Word<N>>,
     last: Option<Word<N>>,
@@ -58,7 +58,7 @@ pub struct Recent {
 }
 
 /// Each text in the slot that it alone can be in; none until the first one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Slots<const N: usize> {
     slots: Vec<Word<N>>,
     last: Option<Word<N>>,
@@ -99,12 +99,6 @@ impl Recent {
         if self.generation >> (u32::BITS - LENGTH_BITS) > 0 {
             *self = Recent::default();
         }
-    }
-}
-
-impl<const N: usize> Default for Slots<N> {
-    fn default() -> Self {
-        Slots { slots: Vec::new(), last: None }
     }
 }
 
@@ -187,12 +181,6 @@ impl<const N: usize> Word<N> {
         let mut hasher = state.build_hasher();
         self.words.iter().for_each(|word| hasher.write_u64(*word));
         hasher.finish()
-    }
-}
-
-impl<const N: usize> Default for Words<N> {
-    fn default() -> Self {
-        Words { table: HashTable::new(), last: None }
     }
 }
 
