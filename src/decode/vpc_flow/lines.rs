@@ -4,8 +4,9 @@
 
 use std::ops::Range;
 
+use fearless_simd::prelude::*;
+use fearless_simd::{Level, dispatch, u8x64};
 use memchr::{memchr, memchr_iter, memrchr};
-use wide::u8x16;
 
 use super::header::{self, Header};
 use crate::decode::{Error, ErrorKind};
@@ -172,12 +173,21 @@ impl<'a> Lines<'a> {
 
     /// Looks for the next marks, when all that were found are passed; false when there are none.
     fn look_ahead(&mut self) -> bool {
+        dispatch!(Level::new(), simd => self.look_ahead_with(simd))
+    }
+
+    #[expect(clippy::inline_always, reason = "it is compiled for what each processor can do")]
+    #[inline(always)]
+    fn look_ahead_with<S: Simd>(&mut self, simd: S) -> bool {
         let bytes = self.text.as_bytes();
-        let from = self.block;
-        let mut found = 0;
-        let mut neighbours = 0;
+        let (mut found, mut line_ends) = (0, 0);
+        // Of all blocks, marks next to each other, and those that are neither blanks nor line ends.
+        let (mut neighbours, mut others) = (0, 0);
         while found < MARKS && self.block < bytes.len() {
-            let mut bits = marks(bytes, self.block);
+            let marks = Marks::of(bytes, self.block, simd);
+            let mut bits = marks.all;
+            others |= marks.all & !(marks.blanks | marks.line_ends);
+            line_ends += marks.line_ends.count_ones() as usize;
             neighbours |= bits & (bits << 1 | u64::from(self.ends_in_mark));
             self.ends_in_mark = bits >> (BLOCK - 1) == 1;
             let count = bits.count_ones() as usize;
@@ -186,18 +196,17 @@ impl<'a> Lines<'a> {
                 bits &= bits.wrapping_sub(1);
                 narrow(mark)
             };
-            let (usual, others) = self.marks[found..].split_at_mut(USUAL_MARKS);
+            let (usual, rest) = self.marks[found..].split_at_mut(USUAL_MARKS);
             usual.fill_with(&mut next);
             if count > USUAL_MARKS {
-                others[..count - USUAL_MARKS].fill_with(&mut next);
+                rest[..count - USUAL_MARKS].fill_with(&mut next);
             }
             found += count;
             self.block += BLOCK;
         }
         self.ahead = 0..found;
-        let looked_at = bytes.get(from..self.block.min(bytes.len())).unwrap_or_default();
-        self.line_ends = memchr_iter(b'\n', looked_at).count();
-        self.are_plain = neighbours == 0 && self.line_ends + memchr_iter(b' ', looked_at).count() == found;
+        self.line_ends = line_ends;
+        self.are_plain = neighbours | others == 0;
         found > 0
     }
 
@@ -246,26 +255,31 @@ pub fn first_fields(text: &[u8]) -> Option<Vec<&str>> {
     Some(spans.into_iter().map(|span| field(line, span)).collect())
 }
 
-/// Which of the bytes from a place on are at most a blank, one bit each; beyond the end there are none.
-#[inline]
-fn marks(bytes: &[u8], from: usize) -> u64 {
-    let rest = bytes.get(from..).unwrap_or_default();
-    if let Some(block) = rest.first_chunk() {
-        return marks_of(block);
-    }
-    let mut block = [u8::MAX; BLOCK];
-    block[..rest.len()].copy_from_slice(rest);
-    marks_of(&block)
+/// Which bytes of a block are at most a blank, and which of these are one or end a line: a bit for each.
+struct Marks {
+    all: u64,
+    blanks: u64,
+    line_ends: u64,
 }
 
-#[inline]
-fn marks_of(block: &[u8; BLOCK]) -> u64 {
-    let (sixteens, _) = block.as_chunks::<16>();
-    (0..).zip(sixteens).fold(0, |marks, (at, sixteen)| {
-        let sixteen = u8x16::new(*sixteen);
-        let low = sixteen.min(u8x16::splat(b' ')).simd_eq(sixteen);
-        marks | u64::from(low.to_bitmask()) << (16 * at)
-    })
+impl Marks {
+    /// The marks of a block from a place on; beyond the end there are none.
+    #[expect(clippy::inline_always, reason = "it is compiled for what each processor can do")]
+    #[inline(always)]
+    fn of<S: Simd>(bytes: &[u8], from: usize, simd: S) -> Self {
+        let rest = bytes.get(from..).unwrap_or_default();
+        let block = rest.first_chunk().copied().unwrap_or_else(|| {
+            let mut block = [u8::MAX; BLOCK];
+            block[..rest.len()].copy_from_slice(rest);
+            block
+        });
+        let block: u8x64<S> = block.simd_into(simd);
+        Marks {
+            all: block.simd_le(b' ').to_bitmask(),
+            blanks: block.simd_eq(b' ').to_bitmask(),
+            line_ends: block.simd_eq(b'\n').to_bitmask(),
+        }
+    }
 }
 
 /// A carriage return counts as a blank, which takes care of lines that end in CR LF.
@@ -378,6 +392,30 @@ fn shape(what: &str, record: usize, offset: usize) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_are_the_same_on_every_processor() {
+        let kinds = b" \t\r\n\0\x0b\x1f!-09a\x7f\x80\xa0\xff";
+        let mut number = 1_u64;
+        let mut byte = || {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            kinds[(number >> 33) as usize % kinds.len()]
+        };
+        let text: Vec<u8> = (0..500).map(|_| byte()).collect();
+        for from in 0..text.len() {
+            let rest = &text[from..text.len().min(from + BLOCK)];
+            let slowly = |is_marked: fn(u8) -> bool| {
+                let bit = |(at, byte): (usize, &u8)| u64::from(is_marked(*byte)) << at;
+                rest.iter().enumerate().map(bit).fold(0, |bits, bit| bits | bit)
+            };
+            let expected =
+                [slowly(|byte| byte <= b' '), slowly(|byte| byte == b' '), slowly(|byte| byte == b'\n')];
+            for level in [Level::baseline(), Level::new()] {
+                let Marks { all, blanks, line_ends } = dispatch!(level, simd => Marks::of(&text, from, simd));
+                assert_eq!([all, blanks, line_ends], expected, "{level:?} from {from}");
+            }
+        }
+    }
 
     /// The fields of the lines that have some, and where these lines begin.
     fn slowly(text: &str) -> Vec<(usize, Vec<&str>)> {

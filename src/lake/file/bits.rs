@@ -3,6 +3,8 @@
 //! The formats are those of the Parquet specification, "Encodings": `RLE` and `DELTA_BINARY_PACKED`. Must never
 //! allocate more than what it writes.
 
+use fearless_simd::{Level, dispatch};
+
 /// Values that are packed together.
 const GROUP: usize = 8;
 
@@ -133,6 +135,12 @@ fn pack_wide(values: impl Iterator<Item = u64>, width: u8, out: &mut Vec<u8>) {
 
 /// Appends integers as their differences, packed; those of 32 bits have differences of 32 bits.
 pub fn deltas(values: &[i64], is_narrow: bool, out: &mut Vec<u8>) {
+    dispatch!(Level::new(), _ => deltas_here(values, is_narrow, out));
+}
+
+#[expect(clippy::inline_always, reason = "it is compiled for what each processor can do")]
+#[inline(always)]
+fn deltas_here(values: &[i64], is_narrow: bool, out: &mut Vec<u8>) {
     varint(BLOCK as u64, out);
     varint((BLOCK / MINIBLOCK) as u64, out);
     varint(values.len() as u64, out);

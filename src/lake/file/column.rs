@@ -5,6 +5,7 @@
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::datatypes::{DataType, Date32Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use fearless_simd::{Level, dispatch};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use parquet::basic::{Encoding, Type};
@@ -162,8 +163,8 @@ fn dictionary(texts: &[&str], numbers: &[u32], wanted: &Wanted, mut pages: Pages
         let (levels, some) = if nulls == 0 { Default::default() } else { levels_of_numbers(rows) };
         let there = if nulls == 0 { rows } else { &some };
         // The texts are in order where bounds are wanted.
-        let found =
-            there.iter().fold((u32::MAX, 0), |(least, most), number| (least.min(*number), most.max(*number)));
+        let wider = |(least, most): (u32, u32), number: &u32| (least.min(*number), most.max(*number));
+        let found = dispatch!(Level::new(), _ => there.iter().fold((u32::MAX, 0), wider));
         let text = |number: u32| texts.get(number as usize).filter(|_| wanted.bounds);
         let bounds = text(found.0).zip(text(found.1)).and_then(|(least, most)| bounds_of(least, most));
         let nulls = rows.len() - there.len();
@@ -257,7 +258,7 @@ fn plain_texts(mut plain: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 fn bloom_filter<'a>(texts: impl Iterator<Item = &'a [u8]>, count: usize) -> Result<Sbbf> {
     let mut filter = Sbbf::new_with_ndv_fpp(count.max(1) as u64, FALSE_POSITIVES)?;
-    texts.for_each(|text| filter.insert(text));
+    dispatch!(Level::new(), _ => texts.for_each(|text| filter.insert(text)));
     Ok(filter)
 }
 
@@ -508,7 +509,8 @@ fn parts(rows: usize, levels: &[u32], values: &[i64]) -> Vec<Part> {
         };
         let there = done..done + there;
         done = there.end;
-        Part { rows, bounds: least_and_most(&values[there.clone()]), there }
+        let bounds = dispatch!(Level::new(), _ => least_and_most(&values[there.clone()]));
+        Part { rows, there, bounds }
     };
     (0..rows).step_by(PAGE_ROWS).map(part).collect()
 }
@@ -518,6 +520,8 @@ fn wider(one: (i64, i64), other: (i64, i64)) -> (i64, i64) {
 }
 
 /// Four at a time: one comparison does not wait for the one before it.
+#[expect(clippy::inline_always, reason = "it is compiled for what each processor can do")]
+#[inline(always)]
 fn least_and_most(values: &[i64]) -> Option<(i64, i64)> {
     let first = *values.first()?;
     let (fours, rest) = values.as_chunks::<4>();
