@@ -108,12 +108,19 @@ impl<'a> Source<'a> {
     fn is_all_null(&self) -> bool {
         self.len() == 0 || self.nulls.is_some_and(|nulls| nulls.null_count() == nulls.len())
     }
+}
 
-    /// Whether the texts are known to be mostly distinct, so that a dictionary need not be tried.
-    fn is_distinct(&self) -> bool {
-        let there = |numbers: &[u32]| numbers.len() - self.nulls.map_or(0, NullBuffer::null_count);
-        self.numbers.is_some_and(|numbers| self.len() * 3 > there(numbers) * 2 && self.len() > 64)
+/// Whether texts are known to be mostly distinct, so that a dictionary need not be tried: all together, since a few rows
+/// hardly repeat in any column.
+fn are_distinct(sources: &[Source]) -> bool {
+    let (mut texts, mut there) = (0, 0);
+    for source in sources {
+        if let Some(numbers) = source.numbers {
+            texts += source.len();
+            there += numbers.len() - source.nulls.map_or(0, NullBuffer::null_count);
+        }
     }
+    texts * 3 > there * 2 && texts > 64
 }
 
 /// A column of text of some rows.
@@ -154,7 +161,7 @@ impl<'a> Texts<'a> {
             Some(start)
         });
         let starts = starts.collect();
-        let is_tried = !sources.iter().all(Source::is_all_null) && !sources.iter().any(Source::is_distinct);
+        let is_tried = !sources.iter().all(Source::is_all_null) && !are_distinct(&sources);
         let shared = if is_tried { Shared::new(&sources, runs, is_sorted, group_rows) } else { None };
         Some(Texts { sources, runs, starts, shared })
     }
@@ -645,6 +652,27 @@ mod tests {
             (0..length).map(|_| characters[random.random_range(0..characters.len())]).collect()
         };
         (0..400).map(|number| text(number % 12 == 0)).collect()
+    }
+
+    #[test]
+    fn most_rows_say_whether_texts_repeat() {
+        let array = |rows: u32, texts: u32| -> ArrayRef {
+            let numbers: UInt32Array = (0..rows).map(|row| Some(row % texts)).collect();
+            let texts: StringArray = (0..texts).map(|text| Some(format!("text {texts} {text}"))).collect();
+            Arc::new(DictionaryArray::<UInt32Type>::new(numbers, Arc::new(texts)))
+        };
+        let check = |arrays: [(u32, u32); 2], is_dictionary| {
+            let runs = [0, 1].map(|source| Run { source, rows: 0..arrays[source as usize].0 });
+            let found = arrays.map(|(rows, texts)| array(rows, texts));
+            let found: Vec<&ArrayRef> = found.iter().collect();
+            let places: Vec<u32> = (0..arrays[0].0 + arrays[1].0).collect();
+            let texts = Texts::new(&found, &runs, true, usize::MAX).unwrap();
+            assert_eq!(matches!(texts.of(&places), Text::Dictionary { .. }), is_dictionary, "{arrays:?}");
+        };
+        check([(4000, 40), (4000, 40)], true);
+        check([(4000, 40), (100, 100)], true);
+        check([(100, 10), (4000, 4000)], false);
+        check([(4000, 4000), (4000, 4000)], false);
     }
 
     #[test]
