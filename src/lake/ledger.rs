@@ -22,7 +22,7 @@ use futures::future::join_all;
 
 use super::Error;
 use super::action::Action;
-use super::log::{Snapshot, TableLog};
+use super::log::TableLog;
 use super::tables::{DATA_TABLES, OBJECTS};
 use fresh::Fresh;
 use index::Index;
@@ -260,16 +260,13 @@ impl Ledger {
 
     /// Looks at the index again and lets go what it holds.
     pub async fn renew(&mut self, objects: &TableLog) -> Result<(), Error> {
-        let mut progress: HashMap<&'static str, i64> =
-            DATA_TABLES.iter().map(|table| (table.name, -1)).collect();
-        let mut snapshot = Snapshot { version: -1, files: Vec::new() };
-        if objects.exists().await? {
-            let app_ids: Vec<String> = DATA_TABLES.iter().map(|table| index_app_id(table.name)).collect();
-            // Progress first: a later snapshot may hold more, and knowing of a commit twice changes nothing.
-            let (_, found) = objects.progress(&app_ids).await?;
-            progress.extend(DATA_TABLES.iter().zip(found).filter_map(|(table, v)| Some((table.name, v?))));
-            snapshot = objects.snapshot().await?;
-        }
+        let app_ids: Vec<String> = DATA_TABLES.iter().map(|table| index_app_id(table.name)).collect();
+        let (snapshot, found) = objects.state(&app_ids).await?;
+        let progress: HashMap<&'static str, i64> = DATA_TABLES
+            .iter()
+            .zip(found)
+            .map(|(table, version)| (table.name, version.unwrap_or(-1)))
+            .collect();
         let indexed: Vec<(&'static str, i64)> = progress
             .iter()
             .map(|(table, version)| (*table, *version))

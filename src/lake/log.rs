@@ -13,6 +13,7 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, Utc};
 use deltalake::logstore::{LogStore, StorageConfig, default_logstore};
+use deltalake::table::state::DeltaTableState;
 use deltalake::{DeltaTable, checkpoints};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
@@ -149,7 +150,7 @@ impl TableLog {
             return Ok(());
         }
         let table = self.load().await?;
-        let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
+        let state = self.state_of(&table)?;
         let failed = |error: serde_json::Error| Error::table(self.table, error);
         // What others changed stays: their columns, and whatever else they say of the table.
         let mut metadata = serde_json::to_value(state.metadata()).map_err(failed)?;
@@ -279,10 +280,17 @@ impl TableLog {
 
     async fn snapshot_by(&self, log_store: &Arc<dyn LogStore>) -> Result<Snapshot, Error> {
         let table = self.load_by(log_store).await?;
-        let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
-        let protocol = state.protocol();
+        let state = self.state_of(&table)?;
         // Files of a later protocol may hold rows that are deleted in a way this program does not see.
-        self.check_protocol(protocol.min_reader_version(), WRITER_VERSION)?;
+        self.check_protocol(state.protocol().min_reader_version(), WRITER_VERSION)?;
+        self.files_of(state, log_store).await
+    }
+
+    async fn files_of(
+        &self,
+        state: &DeltaTableState,
+        log_store: &Arc<dyn LogStore>,
+    ) -> Result<Snapshot, Error> {
         let views = state.snapshot().file_views(log_store.as_ref(), None);
         let views: Vec<_> = views.try_collect().await.map_err(|error| Error::table(self.table, error))?;
         let mut files = Vec::with_capacity(views.len());
@@ -295,6 +303,43 @@ impl TableLog {
         Ok(Snapshot { version: version_number(state.version()), files })
     }
 
+    /// The newest state for a writer, with how far applications have come, by their id; before its first version when
+    /// it has not been created.
+    pub async fn state(&self, app_ids: &[String]) -> Result<(Snapshot, Vec<Option<i64>>), Error> {
+        #[cfg(debug_assertions)]
+        if let Some(state) = replayed(self).await? {
+            self.check_protocol(state.reader, state.writer)?;
+            let progress = app_ids.iter().map(|app_id| state.progress.get(app_id).copied()).collect();
+            return Ok((state.into_snapshot(), progress));
+        }
+        match self.state_by(&self.log_store, app_ids).await {
+            Ok(found) => Ok(found),
+            Err(_) if !self.exists().await? => {
+                Ok((Snapshot { version: -1, files: Vec::new() }, vec![None; app_ids.len()]))
+            }
+            Err(error) => match self.commits_only(&error).await {
+                Some(commits) => self.state_by(&commits, app_ids).await,
+                None => Err(error),
+            },
+        }
+    }
+
+    async fn state_by(
+        &self,
+        log_store: &Arc<dyn LogStore>,
+        app_ids: &[String],
+    ) -> Result<(Snapshot, Vec<Option<i64>>), Error> {
+        let table = self.load_by(log_store).await?;
+        let state = self.state_of(&table)?;
+        let protocol = state.protocol();
+        self.check_protocol(protocol.min_reader_version(), protocol.min_writer_version())?;
+        Ok((self.files_of(state, log_store).await?, self.progress_of(state, log_store, app_ids).await?))
+    }
+
+    fn state_of<'a>(&self, table: &'a DeltaTable) -> Result<&'a DeltaTableState, Error> {
+        table.snapshot().map_err(|error| Error::table(self.table, error))
+    }
+
     /// Refuses a table that asks for a protocol this version does not speak; one that is not there asks for nothing.
     pub async fn check_writable(&self) -> Result<(), Error> {
         if !self.exists().await? {
@@ -305,7 +350,7 @@ impl TableLog {
             return self.check_protocol(state.reader, state.writer);
         }
         let table = self.load().await?;
-        let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
+        let state = self.state_of(&table)?;
         self.check_protocol(state.protocol().min_reader_version(), state.protocol().min_writer_version())
     }
 
@@ -317,7 +362,7 @@ impl TableLog {
             return self.check_columns(state.columns);
         }
         let table = self.load().await?;
-        let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
+        let state = self.state_of(&table)?;
         self.check_protocol(state.protocol().min_reader_version(), state.protocol().min_writer_version())?;
         self.check_columns(state.schema().fields().map(|field| field.name().clone()).collect())
     }
@@ -385,13 +430,22 @@ impl TableLog {
         app_ids: &[String],
     ) -> Result<(i64, Vec<Option<i64>>), Error> {
         let table = self.load_by(log_store).await?;
-        let state = table.snapshot().map_err(|error| Error::table(self.table, error))?;
+        let state = self.state_of(&table)?;
+        Ok((version_number(state.version()), self.progress_of(state, log_store, app_ids).await?))
+    }
+
+    async fn progress_of(
+        &self,
+        state: &DeltaTableState,
+        log_store: &Arc<dyn LogStore>,
+        app_ids: &[String],
+    ) -> Result<Vec<Option<i64>>, Error> {
         let mut found = Vec::with_capacity(app_ids.len());
         for app_id in app_ids {
             let version = state.snapshot().transaction_version(log_store.as_ref(), app_id).await;
             found.push(version.map_err(|error| Error::table(self.table, error))?);
         }
-        Ok((version_number(state.version()), found))
+        Ok(found)
     }
 
     async fn load(&self) -> Result<DeltaTable, Error> {

@@ -296,38 +296,45 @@ impl Lake {
     async fn ledger(&self) -> Result<MappedMutexGuard<'_, Ledger>, Error> {
         let mut guard = self.ledger.lock().await;
         if guard.is_none() {
-            // The ledger goes on from its index: what changed in a log before is seen only here.
-            for log in self.logs() {
-                log.check_writable().await?;
-            }
-            self.catch_up_index().await;
-            *guard = Some(Ledger::load(self.log(OBJECTS.name)?, self.ledger_limits).await?);
+            *guard = Some(self.load_ledger().await?);
         }
         MutexGuard::try_map(guard, Option::as_mut).map_err(|_| Error::Worker)
     }
 
+    async fn load_ledger(&self) -> Result<Ledger, Error> {
+        let objects = self.log(OBJECTS.name)?;
+        let mut ledger = Ledger::load(objects, self.ledger_limits).await?;
+        if self.catch_up_index(&ledger).await {
+            ledger = Ledger::load(objects, self.ledger_limits).await?;
+        }
+        // The ledger goes on from its index: what changed in a log before is seen only here.
+        let begun = self.data_logs().filter(|log| ledger.seen(log.table().name) >= 0);
+        try_join_all(begun.map(TableLog::check_writable)).await?;
+        Ok(ledger)
+    }
+
     /// Brings the index up to date where it is far behind, as one that was lost is: a piece at a time, where the ledger
-    /// would hold all of it in memory. A failure only costs that memory.
-    async fn catch_up_index(&self) {
+    /// would hold all of it in memory. A failure only costs that memory. True when the index is another one now.
+    async fn catch_up_index(&self, ledger: &Ledger) -> bool {
         let updated = async {
-            let app_ids: Vec<String> = self.data_logs().map(|log| index_app_id(log.table().name)).collect();
-            let objects = self.log(OBJECTS.name)?;
-            if !objects.exists().await? {
-                return Ok(());
+            if ledger.seen(OBJECTS.name) < 0 {
+                return Ok(false);
             }
-            let (_, progress) = objects.progress(&app_ids).await?;
-            for (log, done) in self.data_logs().zip(progress) {
-                if log.has_version(done.unwrap_or(-1) + self.ledger_limits.versions_behind).await? {
-                    return self.update_index().await;
-                }
+            let far = |log: &TableLog| ledger.seen(log.table().name) + self.ledger_limits.versions_behind;
+            let is_far = try_join_all(self.data_logs().map(|log| log.has_version(far(log)))).await?;
+            let is_behind = is_far.contains(&true);
+            if is_behind {
+                self.update_index().await?;
             }
-            Ok(())
+            Ok(is_behind)
         };
-        let updated: Result<(), Error> = updated.await;
-        if let Err(error) = updated {
+        let updated: Result<bool, Error> = updated.await;
+        updated.unwrap_or_else(|error| {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "the table `objects` is far behind and could not be brought up to date");
-        }
+            // Some of it may have been.
+            true
+        })
     }
 
     pub(crate) fn now_millis(&self) -> i64 {
