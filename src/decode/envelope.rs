@@ -191,7 +191,7 @@ impl<'a, 'f> Content<'a, 'f> {
             return self.lines(at);
         }
         while at < bytes.len() && self.opened < self.most {
-            at = if bytes[at] == b'[' { self.list(at)? } else { self.item(at, false)? };
+            at = if bytes[at] == b'[' { self.list(at, false)? } else { self.item(at, false)? };
             at = scan::blank(bytes, at);
         }
         Ok(())
@@ -216,16 +216,18 @@ impl<'a, 'f> Content<'a, 'f> {
         Ok(())
     }
 
-    /// The items of the list that begins at a byte; returns where it ends.
-    fn list(&mut self, at: usize) -> Result<usize, Error> {
+    /// The items of the list that begins at a byte, and may be found to be no deeper than may be; returns where it ends.
+    fn list(&mut self, at: usize, is_checked: bool) -> Result<usize, Error> {
         let mut items = Inside::new(self.text.as_bytes(), at, MAX_LEVELS);
         while self.opened < self.most {
             let Some((_, item)) = items.begin().map_err(error)? else { break };
             let bytes = self.text.as_bytes();
             let end = if scan::byte(bytes, item).map_err(error)? == b'[' {
-                // Found to be no deeper than may be, before it is gone into.
-                scan::value(bytes, item, MAX_LEVELS).map_err(error)?;
-                self.list(item)?
+                // Before it is gone into; what is inside of it is looked at no more.
+                if !is_checked {
+                    scan::value(bytes, item, MAX_LEVELS).map_err(error)?;
+                }
+                self.list(item, true)?
             } else {
                 self.item(item, true)?
             };

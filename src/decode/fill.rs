@@ -34,6 +34,9 @@ const DISTINCT_PERCENT: usize = 66;
 /// Fewer texts than this say nothing about a column.
 const TELLING_ROWS: usize = 512;
 
+/// A longer text gets no number: whoever fills the columns refuses its record.
+pub const MAX_TEXT_BYTES: usize = 32 << 20;
+
 /// A column with this much text makes room for as much again, up to a bound: one strange object says little.
 const MUCH_TEXT_BYTES: usize = 256 << 10;
 const MOST_ROOM_BYTES: usize = 16 << 20;
@@ -77,6 +80,11 @@ impl Texts {
         self.ends.len() - 1
     }
 
+    /// How many bytes it takes to know them again, besides their text.
+    pub fn bytes_of_numbers(&self) -> usize {
+        self.numbering.bytes() + self.ends.len() * size_of::<i32>()
+    }
+
     /// Whether equal texts have one number.
     pub fn is_shared(&self) -> bool {
         self.is_shared
@@ -92,6 +100,9 @@ impl Texts {
     #[inline]
     pub fn number(&mut self, text: &str) -> u32 {
         let Texts { numbering, ends, text: all, is_shared, .. } = self;
+        if text.len() > MAX_TEXT_BYTES {
+            return NULL;
+        }
         let next = u32::try_from(ends.len() - 1).unwrap_or(NULL);
         if *is_shared {
             let (number, is_new) = numbering.number(text, next, |number| text_of(ends, all, number));

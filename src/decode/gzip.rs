@@ -21,6 +21,9 @@ const MAX_RATIO: usize = 1032;
 /// A gzip member ends with the CRC-32 and the size (modulo 2^32) of its content.
 const TRAILER_BYTES: usize = 8;
 
+/// The flag of a header that has a checksum of its own (RFC 1952, `FHCRC`).
+const HEADER_CHECKSUM: u8 = 1 << 1;
+
 /// What the streaming inflater hands over at a time.
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -153,6 +156,10 @@ fn inflate_single(input: &[u8], most_bytes: usize, out: &mut Vec<u8>) -> bool {
     let Some((_, trailer)) = input.split_last_chunk::<TRAILER_BYTES>() else { return false };
     let claimed = u32::from_le_bytes([trailer[4], trailer[5], trailer[6], trailer[7]]) as usize;
     if claimed > most_bytes || claimed > input.len().saturating_mul(MAX_RATIO) {
+        return false;
+    }
+    // `libdeflater` passes over the checksum of a header that has one.
+    if input.get(3).is_some_and(|flags| flags & HEADER_CHECKSUM != 0) {
         return false;
     }
     // Whatever `out` holds is overwritten: only what it grows by has to be zeroed.

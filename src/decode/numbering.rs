@@ -142,6 +142,12 @@ impl Numbering {
         }
     }
 
+    /// How many bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        let Numbering { short, medium, long, .. } = self;
+        short.table.allocation_size() + medium.table.allocation_size() + long.allocation_size()
+    }
+
     /// Forgets all texts, and keeps the room for as many, if they took some of it and it is not large.
     pub fn clear(&mut self) {
         self.short.clear();

@@ -24,7 +24,8 @@
 //! # The rules for VPC Flow Logs
 //!
 //! A line is fields between runs of blanks (space, tab, carriage return); lines without fields do not count. The first
-//! line names the fields, or is a record in the default format. A line equal to the header is not a record.
+//! line names the fields, or is a record in the default format. A line equal to the header is not a record; another
+//! header, which has the name of a field that has a column in its first two words, is an error.
 //!
 //! - A field that is `-` is null. Of a repeated name the last one counts.
 //! - Integers are decimal, as a program would print them, and in the range of their column; `Seconds` are such
@@ -278,18 +279,34 @@ pub fn flow_rows(text: &str, source_object: &str) -> Result<Vec<Row>, String> {
         lines.insert(0, DEFAULT_FORMAT.split(' ').collect());
     }
     let Some(header) = lines.first().cloned() else { return Ok(Vec::new()) };
-    let of_gateway = header.iter().any(|name| {
-        *name == "resource-type" || name.starts_with("tgw-") || name.starts_with("packets-lost-")
-    });
-    let table = if of_gateway { &TRANSIT_GATEWAY_FLOW } else { &VPC_FLOW };
+    let table = table_of_names(&header);
     let mut rows = Vec::new();
     for line in lines.iter().filter(|line| **line != header) {
+        if is_another_header(line) {
+            return Err("another header".to_owned());
+        }
         if line.len() != header.len() {
             return Err(format!("{} fields where the header names {}", line.len(), header.len()));
         }
         rows.push(flow_row(table, &header, line, source_object, rows.len()));
     }
     Ok(rows)
+}
+
+fn table_of_names(names: &[&str]) -> &'static Table {
+    let of_gateway = names.iter().any(|name| {
+        *name == "resource-type" || name.starts_with("tgw-") || name.starts_with("packets-lost-")
+    });
+    if of_gateway { &TRANSIT_GATEWAY_FLOW } else { &VPC_FLOW }
+}
+
+fn is_another_header(words: &[&str]) -> bool {
+    let has = |table: &Table, name: &str| table.columns.iter().any(|column| column.source == name);
+    let known = words.iter().filter(|name| has(table_of_names(words), name)).count();
+    words.iter().all(|name| name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')))
+        && words[0].as_bytes()[0].is_ascii_lowercase()
+        && words.iter().take(2).any(|name| has(&VPC_FLOW, name) || has(&TRANSIT_GATEWAY_FLOW, name))
+        && known * 2 > words.len()
 }
 
 fn flow_row(table: &Table, header: &[&str], line: &[&str], source_object: &str, row: usize) -> Row {

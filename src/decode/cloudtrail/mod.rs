@@ -264,7 +264,7 @@ fn one_document(text: &[u8], offset: usize, rows: &mut Rows) -> Result<(), Error
 
 /// Reads a list of records and the end of the object around it, and the documents that follow.
 fn enveloped(text: &[u8], offset: usize, head: split::Head, rows: &mut Rows) -> Result<(), Error> {
-    match list(text, offset, head.start, false, rows)? {
+    match list(utf8(text), text.len(), offset, head.start, false, rows)? {
         Listed::UpTo(_) => {
             Err(ErrorKind::Json("the list is not closed".to_owned()).at(None, offset + text.len()))
         }
@@ -282,6 +282,8 @@ fn enveloped(text: &[u8], offset: usize, head: split::Head, rows: &mut Rows) -> 
 /// bracket before it.
 fn piece(pieces: &mut Pieces, text: &[u8], is_last: bool, rows: &mut Rows) -> Result<usize, Error> {
     let mut at = if pieces.offset == 0 { without_mark(text).0 } else { 0 };
+    // Looked at once, however many lists there are.
+    let mut known = None;
     loop {
         let (rest, offset) = (&text[at..], pieces.offset + at);
         match pieces.within {
@@ -307,7 +309,9 @@ fn piece(pieces: &mut Pieces, text: &[u8], is_last: bool, rows: &mut Rows) -> Re
                 at += end;
             }
             Within::List(head) => {
-                match list(rest, offset, 0, !is_last, rows)? {
+                let (known, broken) = *known.get_or_insert_with(|| utf8(text));
+                let known = known.get(at..).unwrap_or_default();
+                match list((known, broken), rest.len(), offset, 0, !is_last, rows)? {
                     Listed::UpTo(done) if !is_last => return Ok(at + done),
                     Listed::UpTo(_) => {
                         let what = "the list is not closed".to_owned();
@@ -328,13 +332,20 @@ fn piece(pieces: &mut Pieces, text: &[u8], is_last: bool, rows: &mut Rows) -> Re
     }
 }
 
-/// Reads the records of a list from the bracket or comma at a byte, as far as they end in a text that may go on.
-fn list(text: &[u8], offset: usize, start: usize, goes_on: bool, rows: &mut Rows) -> Result<Listed, Error> {
-    let (known, broken) = utf8(text);
+/// Reads the records of a list from the bracket or comma at a byte, as far as they end in a text of so many bytes that
+/// may go on. It is known up to its first byte that is not UTF-8.
+fn list(
+    (known, broken): (&str, Option<Utf8Error>),
+    bytes: usize,
+    offset: usize,
+    start: usize,
+    goes_on: bool,
+    rows: &mut Rows,
+) -> Result<Listed, Error> {
     let listed = rows.list(known, start, offset)?;
     let Listed::UpTo(before) = listed else { return Ok(listed) };
-    if text.len() - before > MAX_RECORD_BYTES {
-        return Err(rows.too_large(MAX_RECORD_BYTES, offset + scan::blank(text, before + 1)));
+    if bytes - before > MAX_RECORD_BYTES {
+        return Err(rows.too_large(MAX_RECORD_BYTES, offset + scan::blank(known.as_bytes(), before + 1)));
     }
     match broken {
         // A character that is cut is whole in the next piece.

@@ -67,6 +67,11 @@ impl Group {
         self.cells.first().is_some_and(|cells| (number as usize) < cells.len())
     }
 
+    /// How many bytes what is known takes.
+    pub fn bytes(&self) -> usize {
+        self.cells.iter().map(|cells| cells.len() * size_of::<i64>()).sum()
+    }
+
     /// Notes what is inside of the object whose text has this number. A text is met for the first time in the order of
     /// its number; those between were of no object.
     pub fn keep(&mut self, number: u32, found: &[i64]) {

@@ -94,7 +94,8 @@ impl<'a> Outline<'a> {
         let mut inside = Inside::new(text.as_bytes(), detail, MAX_DEPTH);
         let mut seen = [false; 3];
         while let Ok(Some(member)) = inside.member() {
-            let key = key_of(text, member)?;
+            // One with half of a surrogate pair is none of these.
+            let Some(key) = key_of(text, member) else { continue };
             OF_RECORD.iter().zip(&mut seen).for_each(|(name, seen)| *seen |= *name == key);
         }
         (seen.into_iter().filter(|seen| *seen).count() >= 2).then_some(detail)

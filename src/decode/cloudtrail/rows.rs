@@ -27,11 +27,14 @@ const MAX_RECORDS: usize = 4_000_000;
 /// More text than this in one column of one batch is refused: Arrow's offsets have 31 bits.
 const MAX_COLUMN_BYTES: usize = 1 << 30;
 
+/// More memory than this to know texts of one batch again is refused: a record may have a key any number of times.
+const MAX_BYTES_OF_NUMBERS: usize = 1 << 30;
+
 /// After so many bytes of records it is looked at how large the columns have become.
 const BYTES_BETWEEN_LOOKS: usize = 32 << 20;
 
 /// The most bytes of one record, and of a document that is no list of records; CloudTrail's own limit is 1 MB.
-pub const MAX_RECORD_BYTES: usize = 32 << 20;
+pub const MAX_RECORD_BYTES: usize = fill::MAX_TEXT_BYTES;
 
 /// Room for this many fields without a column is kept from record to record.
 const KEPT_OTHERS: usize = 4096;
@@ -59,6 +62,8 @@ pub struct Rows {
     /// The columns of the keys that tell a record, one bit each.
     of_event: u128,
     record: Record,
+    /// Bytes of records since it was looked at how large the columns have become.
+    unlooked: usize,
 }
 
 /// Where the columns are that no field fills by itself.
@@ -152,7 +157,7 @@ impl Rows {
         let record = Record { fields, ..Record::default() };
         let of_event = OF_RECORD.iter().filter_map(|name| keys.find(0, name.as_bytes())?.column);
         let of_event = of_event.fold(0, |all, column| all | 1_u128 << column);
-        Rows { table, keys, columns, groups, special, first: 0, count: 0, of_event, record }
+        Rows { table, keys, columns, groups, special, first: 0, count: 0, of_event, record, unlooked: 0 }
     }
 
     /// The table that these are rows of.
@@ -276,8 +281,8 @@ impl Rows {
         self.grow(1, offset + start)?;
         let end = self.record(self.count, text, start);
         if end.is_ok_and(|end| scan::blank(bytes, end) == bytes.len()) && self.is_event(text) {
+            self.look_after(bytes.len(), offset + start)?;
             self.count += 1;
-            self.check_size()?;
             return Ok(true);
         }
         self.columns.iter_mut().for_each(|column| column.resize(self.count));
@@ -312,11 +317,12 @@ impl Rows {
     /// Adds the records of a list, which begins with the bracket or comma at a byte, to the object at hand. The text
     /// begins at byte `offset` of the content.
     pub fn list(&mut self, text: &str, start: usize, offset: usize) -> Result<Listed, Error> {
+        let before = self.count;
         let listed = self.records(text, start, offset);
-        self.columns.iter_mut().for_each(|column| column.resize(self.count));
-        let listed = listed?;
-        self.check_size()?;
-        Ok(listed)
+        if !matches!(listed, Ok(Listed::Whole(_))) || self.count > before {
+            self.columns.iter_mut().for_each(|column| column.resize(self.count));
+        }
+        listed
     }
 
     fn whole_list(&mut self, text: &str, start: usize, offset: usize) -> Result<(), Error> {
@@ -334,15 +340,17 @@ impl Rows {
         self.fill_groups();
         self.fill_dates();
         let failed = |error| ErrorKind::Shape(format!("rows do not fit a batch: {error}")).nowhere();
-        let arrays = self.columns.iter_mut().map(Column::finish).collect::<Result<_, _>>().map_err(failed)?;
         (self.first, self.count) = (0, 0);
+        // All of them, also after one that fails.
+        let arrays: Vec<_> = self.columns.iter_mut().map(Column::finish).collect();
+        let arrays = arrays.into_iter().collect::<Result<_, _>>().map_err(failed)?;
         fill::batch(self.table, arrays).map_err(failed)
     }
 
     fn records(&mut self, text: &str, start: usize, offset: usize) -> Result<Listed, Error> {
         let bytes = text.as_bytes();
         // The bracket or comma before the next record.
-        let (mut before, mut room, mut unlooked) = (start, self.count, 0);
+        let (mut before, mut room) = (start, self.count);
         loop {
             let at = scan::blank(bytes, before + 1);
             match bytes.get(at) {
@@ -365,16 +373,12 @@ impl Rows {
             if end - at > MAX_RECORD_BYTES {
                 return Err(self.too_large(MAX_RECORD_BYTES, offset + at));
             }
+            self.look_after(end - at, offset + at)?;
             self.count += 1;
             if bytes[end] == b']' {
                 return Ok(Listed::Whole(end));
             }
             before = end;
-            unlooked += end - at;
-            if unlooked > BYTES_BETWEEN_LOOKS {
-                self.check_size()?;
-                unlooked = 0;
-            }
         }
     }
 
@@ -386,9 +390,10 @@ impl Rows {
     fn one(&mut self, text: &str, start: usize, offset: usize) -> Result<(), Error> {
         self.grow(1, offset + start)?;
         let read = self.record(self.count, text, start);
-        read.map_err(|fault| self.error(fault, offset))?;
+        let end = read.map_err(|fault| self.error(fault, offset))?;
+        self.look_after(end - start, offset + start)?;
         self.count += 1;
-        self.check_size()
+        Ok(())
     }
 
     /// Makes room for records after those that are there, which begin at a byte; returns how many rows there is room
@@ -402,13 +407,33 @@ impl Rows {
         Ok(rows)
     }
 
-    fn check_size(&self) -> Result<(), Error> {
-        match self.columns.iter().map(Column::bytes).max() {
-            Some(bytes) if bytes > MAX_COLUMN_BYTES => {
-                Err(ErrorKind::TooLarge { limit_bytes: MAX_COLUMN_BYTES }.nowhere())
-            }
-            _ => Ok(()),
+    /// Looks at how large the columns have become, every so many bytes of records; the last of them begins at a byte.
+    #[inline]
+    fn look_after(&mut self, bytes: usize, offset: usize) -> Result<(), Error> {
+        self.unlooked += bytes;
+        if self.unlooked <= BYTES_BETWEEN_LOOKS {
+            return Ok(());
         }
+        self.unlooked = 0;
+        let checked = self.check_size(MAX_BYTES_OF_NUMBERS);
+        checked.map_err(|kind| kind.at(Some(self.of_object()), offset))
+    }
+
+    fn check_size(&self, most_of_numbers: usize) -> Result<(), ErrorKind> {
+        if self.columns.iter().any(|column| column.bytes() > MAX_COLUMN_BYTES) {
+            return Err(ErrorKind::TooLarge { limit_bytes: MAX_COLUMN_BYTES });
+        }
+        let of_numbers = |column: &Column| match column {
+            Column::Text(column) => column.texts.bytes_of_numbers(),
+            _ => 0,
+        };
+        let bytes = self.columns.iter().map(of_numbers).sum::<usize>()
+            + self.groups.iter().map(Group::bytes).sum::<usize>();
+        if bytes > most_of_numbers {
+            let what = format!("values that take more than {most_of_numbers} bytes to tell apart");
+            return Err(ErrorKind::Shape(what));
+        }
+        Ok(())
     }
 
     /// Reads the record that begins at a byte into a row; returns where it ends.
@@ -573,7 +598,9 @@ impl Rows {
             (found.texts.number_container(&text[value..end]), end)
         };
         found.set_number(row, number);
-        if let (Some(level), b'{') = (level, rest[0]) {
+        if let (Some(level), b'{') = (level, rest[0])
+            && number != fill::NULL
+        {
             self.group(row, text, column, level, number, value);
         }
         Ok(end)
@@ -763,5 +790,32 @@ impl Record {
         // What one strange record needed is not kept.
         self.others.shrink_to(KEPT_OTHERS);
         self.text.shrink_to(KEPT_TEXT_BYTES);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each text that a key had is held by its number, and each identity by what is inside of it, in any number of them.
+    #[test]
+    fn what_is_known_of_values_is_bounded() {
+        let rows_of = |value: &dyn Fn(usize) -> String, times: usize| {
+            let values: Vec<String> = (0..times).map(value).collect();
+            let mut rows = Rows::new(&CLOUDTRAIL);
+            rows.begin();
+            rows.read(&format!(r#"{{"Records":[{{"eventName":"x",{}}}]}}"#, values.join(",")), 0).unwrap();
+            rows
+        };
+        let name = |at: usize| format!(r#""eventName":"name {at}""#);
+        let identity = |at: usize| format!(r#""userIdentity":{{"arn":"{at}"}}"#);
+        for (value, least) in [(&name as &dyn Fn(usize) -> String, 24), (&identity, 150)] {
+            let rows = rows_of(value, 10_000);
+            assert_eq!(rows.check_size(MAX_BYTES_OF_NUMBERS).map_err(|error| error.to_string()), Ok(()));
+            let error = rows.check_size(10_000 * least).unwrap_err().to_string();
+            assert!(error.starts_with("values that take more than"), "{error}");
+            // And no more than what is needed.
+            assert!(rows_of(value, 10).check_size(10_000 * least).is_ok());
+        }
     }
 }

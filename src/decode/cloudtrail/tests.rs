@@ -272,6 +272,15 @@ fn the_record_of_an_event_bus_is_its_detail() {
     }
 }
 
+/// Half of a surrogate pair in a key: the text of that key is no text, and the record is one all the same.
+#[test]
+fn the_record_of_an_event_bus_may_have_any_key() {
+    let event = r#"{"detail-type":"x","detail":{"\ud800":1,"eventVersion":"1.08","eventTime":"2026-03-10T12:00:00Z"}}"#;
+    let batch = decode(event.as_bytes(), "o").expect("decodes");
+    assert_eq!(text(&batch, "event_version", 0).as_deref(), Some("1.08"));
+    assert_eq!(text(&batch, "other_fields", 0).as_deref(), Some(r#"{"\ud800":1}"#));
+}
+
 #[test]
 fn an_insights_event_has_columns_of_its_own() {
     let details = r#"{"state":"Start","eventSource":"ssm.amazonaws.com","eventName":"UpdateInstanceInformation","insightType":"ApiCallRateInsight","insightContext":{"statistics":{"baseline":{"average":9.82222E-5}}}}"#;

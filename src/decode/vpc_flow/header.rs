@@ -144,12 +144,13 @@ impl Header {
         Header { table, names, columns, shapes: Vec::new() }
     }
 
-    /// Whether a line with this first field may be a header: cheap, for it is asked of every line.
+    /// Whether a line that begins with these fields may be a header, this one or another: cheap, for it is asked of every
+    /// line. One may begin with a name that is not known.
     #[inline]
-    pub fn may_repeat(&self, first: &str) -> bool {
-        first.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
-            && (self.names.first().is_some_and(|name| name == first)
-                || column_of(self.table, first).is_some())
+    pub fn may_repeat<'a>(&self, first: &str, second: impl FnOnce() -> &'a str) -> bool {
+        self.names.first().is_some_and(|name| name == first)
+            || (first.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
+                && (is_known(first) || is_known(second())))
     }
 }
 
@@ -249,6 +250,12 @@ fn is_default_record(fields: &[&str]) -> bool {
         && [start, end].into_iter().all(is_number)
         && matches!(action, "ACCEPT" | "REJECT" | "-")
         && matches!(status, "OK" | "NODATA" | "SKIPDATA")
+}
+
+/// Whether a text is the name of a field that has a column. None of them has a digit, and most values have.
+fn is_known(field: &str) -> bool {
+    !field.bytes().any(|byte| byte.is_ascii_digit())
+        && [&VPC_FLOW, &TRANSIT_GATEWAY_FLOW].iter().any(|table| column_of(table, field).is_some())
 }
 
 /// Whether a text is like the names of fields.

@@ -52,6 +52,8 @@ pub struct Lines<'a> {
     line_ends: usize,
     /// Whether the last byte that was looked at is a mark.
     ends_in_mark: bool,
+    /// How many plain lines are next, once it was asked.
+    plain_ahead: Option<usize>,
 }
 
 impl<'a> Lines<'a> {
@@ -59,7 +61,8 @@ impl<'a> Lines<'a> {
     pub fn new(text: &'a str) -> Self {
         let marks = Box::new([0; MARKS + BLOCK]);
         let (ahead, are_plain, line_ends) = (0..0, false, 0);
-        Lines { text, at: 0, marks, ahead, block: 0, are_plain, line_ends, ends_in_mark: true }
+        let (ends_in_mark, plain_ahead) = (true, None);
+        Lines { text, at: 0, marks, ahead, block: 0, are_plain, line_ends, ends_in_mark, plain_ahead }
     }
 
     /// Appends the spans of the next line's fields and returns where the line begins; `None` after the last line.
@@ -104,6 +107,7 @@ impl<'a> Lines<'a> {
                 if is_last {
                     self.ahead.start += passed + 1;
                     self.line_ends -= 1;
+                    self.plain_ahead = self.plain_ahead.map(|lines| lines.saturating_sub(1));
                     self.at = start;
                     return true;
                 }
@@ -126,7 +130,15 @@ impl<'a> Lines<'a> {
 
     /// How many lines there are next that are so plain that their fields are known: as many of them as `width`, with one
     /// blank between two, all in lines that are not too long. Of those, at most as many as are found already.
-    fn plain_lines(&self, width: usize) -> usize {
+    ///
+    /// The same width is asked for each time; it is looked at once.
+    fn plain_lines(&mut self, width: usize) -> usize {
+        let lines = self.plain_ahead.unwrap_or_else(|| self.count_plain_lines(width));
+        self.plain_ahead = Some(lines);
+        lines
+    }
+
+    fn count_plain_lines(&self, width: usize) -> usize {
         let ahead = &self.marks[self.ahead.clone()];
         let count = ahead.len() / width;
         // As many as there are lines, and one at the end of each: then there are none in between.
@@ -150,7 +162,7 @@ impl<'a> Lines<'a> {
         &mut self,
         count: usize,
         width: usize,
-        is_wanted: impl Fn(&str) -> bool,
+        is_wanted: impl Fn(&str, &dyn Fn() -> &'a str) -> bool,
         spans: &mut Vec<Span>,
     ) -> usize {
         let ahead = &self.marks[self.ahead.clone()][..count * width];
@@ -158,7 +170,8 @@ impl<'a> Lines<'a> {
         let wanted = ahead.chunks_exact(width).take_while(|line| {
             let first = (start, line[0]);
             start = line[width - 1] + 1;
-            is_wanted(self.field(first))
+            let second = || line.get(1).map_or("", |end| self.field((line[0] + 1, *end)));
+            is_wanted(self.field(first), &second)
         });
         let count = wanted.count();
         let ends = &ahead[..count * width];
@@ -168,6 +181,7 @@ impl<'a> Lines<'a> {
         self.at = *last as usize + 1;
         self.ahead.start += ends.len();
         self.line_ends -= count;
+        self.plain_ahead = self.plain_ahead.map(|lines| lines.saturating_sub(count));
         count
     }
 
@@ -208,6 +222,7 @@ impl<'a> Lines<'a> {
             self.block += BLOCK;
         }
         self.ahead = 0..found;
+        self.plain_ahead = None;
         self.line_ends = line_ends;
         self.are_plain = neighbours | others == 0;
         found > 0
@@ -348,14 +363,15 @@ impl Chunk {
                 // Most lines are plain.
                 let wanted = (CHUNK_RECORDS - self.records()).min(MAX_RECORDS - record);
                 let count = lines.plain_lines(self.width).min(wanted);
-                let is_wanted = |first: &str| !header.may_repeat(first);
+                let is_wanted = |first: &str, second: &dyn Fn() -> _| !header.may_repeat(first, second);
                 if lines.pass_plain_lines(count, self.width, is_wanted, &mut self.spans) > 0 {
                     continue;
                 }
             }
             let Some(offset) = lines.next_fields(Some(record), &mut self.spans)? else { break };
             let found = &self.spans[first..];
-            if header.may_repeat(lines.field(found[0])) {
+            let second = || found.get(1).map_or("", |span| lines.field(*span));
+            if header.may_repeat(lines.field(found[0]), second) {
                 let fields: Vec<&str> = found.iter().map(|span| lines.field(*span)).collect();
                 if fields == header.names {
                     self.spans.truncate(first);

@@ -112,7 +112,24 @@ pub fn gzip_cases() -> Vec<Case> {
             refused("neither CloudTrail nor VPC Flow Logs"),
         ),
         case("nothing anywhere", "some/where.json", Vec::new(), Expect::Empty),
+        trail("a checksum in the header", with_header_checksum(&whole, 0), Expect::Committed(1)),
+        trail(
+            "another checksum in the header",
+            with_header_checksum(&whole, 1),
+            corrupt("corrupt gzip stream does not have a matching checksum", 12),
+        ),
     ]
+}
+
+/// A member with the optional checksum of its header, off by so much.
+fn with_header_checksum(member: &[u8], off: u16) -> Vec<u8> {
+    let mut header: [u8; 10] = *member.first_chunk().expect("a header");
+    header[3] |= 1 << 1;
+    let mut crc = flate2::Crc::new();
+    crc.update(&header);
+    let [low, high, ..] = crc.sum().to_le_bytes();
+    let checksum = u16::from_le_bytes([low, high]).wrapping_add(off).to_le_bytes();
+    [&header[..], &checksum, &member[10..]].concat()
 }
 
 /// JSON that is none, is not of the shape of a log, or is too much.
@@ -357,6 +374,51 @@ fn utf8_cases() -> Vec<Case> {
 }
 
 pub fn flow_cases() -> Vec<Case> {
+    [line_cases(), header_cases()].concat()
+}
+
+fn header_cases() -> Vec<Case> {
+    let joined = |lines: &[&str]| [&[FLOW_HEADER, FLOW_LINE], lines].concat().join("\n") + "\n";
+    let second = FLOW_HEADER.len() + FLOW_LINE.len() + 2;
+    let flow = |name, bytes: Vec<u8>, expect| case(name, FLOW, bytes, expect);
+    vec![
+        flow("header only", FLOW_HEADER.as_bytes().to_vec(), Expect::Empty),
+        flow(
+            "header again and again",
+            (format!("{FLOW_HEADER}\n").repeat(100_000) + FLOW_LINE).into_bytes(),
+            Expect::Committed(1),
+        ),
+        flow(
+            "header between lines",
+            joined(&[FLOW_HEADER, FLOW_LINE, FLOW_HEADER]).into_bytes(),
+            Expect::Committed(2),
+        ),
+        flow(
+            "another header",
+            joined(&["version account-id"]).into_bytes(),
+            refused(format!("a second header that differs from the first (record 1, byte {second})")),
+        ),
+        flow(
+            "the header of the other kind",
+            b"interface-id srcaddr dstaddr\neni-1 10.0.0.1 10.0.0.2\ntgw-id dstaddr srcaddr\ntgw-1 1 2\n"
+                .to_vec(),
+            refused("a second header that differs from the first (record 1, byte 53)"),
+        ),
+        flow(
+            "a header that begins with an unknown name",
+            b"interface-id srcaddr dstaddr\neni-1 10.0.0.1 10.0.0.2\nnew dstaddr srcaddr\nx 1 2\n".to_vec(),
+            refused("a second header that differs from the first (record 1, byte 53)"),
+        ),
+        flow(
+            "a header that begins with a number",
+            b"2 action srcaddr\n2 action srcaddr\n".to_vec(),
+            Expect::Empty,
+        ),
+        flow("a header and no line", b"action srcaddr\n".repeat(500_000), Expect::Empty),
+    ]
+}
+
+fn line_cases() -> Vec<Case> {
     let joined = |lines: &[&str]| [&[FLOW_HEADER, FLOW_LINE], lines].concat().join("\n") + "\n";
     let second = FLOW_HEADER.len() + FLOW_LINE.len() + 2;
     let long = "a line longer than 1048576 bytes";
@@ -388,22 +450,6 @@ pub fn flow_cases() -> Vec<Case> {
             "a header of many names",
             b"version ".repeat(130_000),
             refused("a header of 130000 fields, more than 256 (byte 0)"),
-        ),
-        flow("header only", FLOW_HEADER.as_bytes().to_vec(), Expect::Empty),
-        flow(
-            "header again and again",
-            (format!("{FLOW_HEADER}\n").repeat(100_000) + FLOW_LINE).into_bytes(),
-            Expect::Committed(1),
-        ),
-        flow(
-            "header between lines",
-            joined(&[FLOW_HEADER, FLOW_LINE, FLOW_HEADER]).into_bytes(),
-            Expect::Committed(2),
-        ),
-        flow(
-            "another header",
-            joined(&["version account-id"]).into_bytes(),
-            refused(format!("a second header that differs from the first (record 1, byte {second})")),
         ),
         flow(
             "blank lines",
@@ -506,6 +552,17 @@ pub fn large_cases() -> Vec<Case> {
             refused("more than 4000000 records (byte 12000002)"),
         ),
         trail("many lines", format!("{small}\n").repeat(100_000), 100_000),
+        trail(
+            "many lists with little in them",
+            format!("{{\"Records\":[{small}]}}{}", format!("[]{}", " ".repeat(200)).repeat(360_000)),
+            1,
+        ),
+        case(
+            "lists within lists of envelopes",
+            "some/where.json",
+            format!("{}{}\"{{}}\"{}", "[".repeat(250), "\"{}\",".repeat(400_000), "]".repeat(250)),
+            refused("no `Records` among the keys (none) (record 0)"),
+        ),
     ]
 }
 
