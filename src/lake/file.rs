@@ -4,16 +4,15 @@
 
 mod bits;
 mod column;
+mod days;
 mod order;
 mod pages;
 mod text;
 
-use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Date32Array, TimestampMicrosecondArray};
-use arrow::datatypes::Date32Type;
+use arrow::array::{ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use chrono::{DateTime, NaiveDate};
@@ -101,37 +100,13 @@ pub fn encode(table: &'static Table, batches: &[RecordBatch]) -> Result<Vec<Enco
 
 /// Encodes rows of batches of a table into one file per day.
 pub fn encode_parts(table: &'static Table, parts: &[Part]) -> Result<Vec<EncodedFile>, Error> {
-    let mut sources: Vec<&RecordBatch> = Vec::new();
-    let mut numbers: HashMap<*const RecordBatch, u32> = HashMap::new();
-    let mut days: BTreeMap<Option<i32>, Vec<Run>> = BTreeMap::new();
-    for Part { batch, rows } in parts {
-        // Objects share batches, and those of several batches may come in turns.
-        let source = *numbers.entry(std::ptr::from_ref(*batch)).or_insert_with(|| {
-            sources.push(batch);
-            narrow(sources.len() - 1)
-        });
-        let dates: &Date32Array = batch.column(batch.num_columns() - 1).as_primitive::<Date32Type>();
-        let day_of = |row: usize| (!dates.is_null(row)).then(|| dates.value(row));
-        let mut start = rows.start;
-        while start < rows.end {
-            let day = day_of(start);
-            let end = (start..rows.end).find(|row| day_of(*row) != day).unwrap_or(rows.end);
-            let runs = days.entry(day).or_default();
-            match runs.last_mut() {
-                Some(last) if last.source == source && last.rows.end == narrow(start) => {
-                    last.rows.end = narrow(end);
-                }
-                _ => runs.push(Run { source, rows: narrow(start)..narrow(end) }),
-            }
-            start = end;
-        }
-    }
-    days.into_iter().map(|(day, runs)| encode_day(table, day, &runs, &sources)).collect()
-}
-
-/// Batches and their rows are counted in 31 bits: Arrow's offsets have no more.
-fn narrow(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
+    let (days, batches) = days::of_parts(parts);
+    let of_day = |(day, mut runs): (Option<i32>, Vec<Run>)| {
+        let sources = days::sources_of(&mut runs, &batches).map_err(|error| Error::table(table, error))?;
+        let sources: Vec<&RecordBatch> = sources.iter().map(AsRef::as_ref).collect();
+        encode_day(table, day, &runs, &sources)
+    };
+    days.into_iter().map(of_day).collect()
 }
 
 /// Writes the rows of one day in the order of their time, each column by itself.
@@ -218,7 +193,8 @@ pub(super) fn properties(table: &Table) -> WriterPropertiesBuilder {
     };
     WriterProperties::builder()
         .set_sorting_columns(Some(vec![sorting]))
-        .set_created_by(concat!("trailhound ", env!("CARGO_PKG_VERSION")).to_owned())
+        // In the form of the specification: readers that cannot parse it refuse files with differences of texts.
+        .set_created_by(concat!("trailhound version ", env!("CARGO_PKG_VERSION")).to_owned())
 }
 
 /// The same for a writer that encodes the columns itself: what each of them is to have, for so many rows.

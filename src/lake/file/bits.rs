@@ -1,7 +1,7 @@
 //! Integers in few bits: Parquet's RLE and bit-packing hybrid, and its delta encoding.
 //!
 //! The formats are those of the Parquet specification, "Encodings": `RLE` and `DELTA_BINARY_PACKED`. Must never
-//! allocate more than what it writes.
+//! allocate more than what it writes and a block.
 
 use fearless_simd::{Level, dispatch};
 

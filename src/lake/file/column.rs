@@ -53,6 +53,13 @@ pub struct Wanted {
     pub grows: bool,
 }
 
+impl Wanted {
+    /// The pages of a chunk of the rows of these places.
+    fn pages<'a>(&self, places: &[u32], compressor: &'a mut Compressor<'static>) -> Pages<'a> {
+        Pages::new(self.column.clone(), places.len(), compressor)
+    }
+}
+
 /// The rows of a file: as they come in runs, and in the order they are written in.
 #[derive(Debug)]
 pub struct Rows<'a> {
@@ -98,22 +105,21 @@ pub fn encode(
         return Err(unknown(other));
     }
     let groups = rows.places.chunks(rows.of_group);
-    let column = || wanted.column.clone();
     match data_type {
         DataType::Null => {
             let of = wanted.column.physical_type();
-            groups.map(|places| nothing(places.len(), of, Pages::new(column(), compressor))).collect()
+            groups.map(|places| nothing(places.len(), of, wanted.pages(places, compressor))).collect()
         }
         of if is_text(of) => {
             let texts = Texts::new(arrays, rows.runs, wanted.bounds, rows.of_group);
             let texts = texts.ok_or_else(|| unknown(of))?;
             groups
-                .map(|places| text(texts.of(places), places.len(), wanted, Pages::new(column(), compressor)))
+                .map(|places| text(texts.of(places), places.len(), wanted, wanted.pages(places, compressor)))
                 .collect()
         }
         DataType::Boolean => {
             let values = flat_booleans(arrays, rows.runs);
-            groups.map(|places| booleans(&values, places, Pages::new(column(), compressor))).collect()
+            groups.map(|places| booleans(&values, places, wanted.pages(places, compressor))).collect()
         }
         DataType::Int32 => numbers::<Int32Type>(arrays, rows, wanted, compressor),
         DataType::Date32 => numbers::<Date32Type>(arrays, rows, wanted, compressor),
@@ -188,7 +194,9 @@ fn plain(texts: &[Option<&str>], wanted: &Wanted, mut pages: Pages) -> Result<Ch
         let mut bytes = 0;
         let page = rest.iter().take(PAGE_ROWS).take_while(|text| {
             let is_within = bytes < PAGE_BYTES;
-            bytes += text.map_or(0, |text| text.len() + 4);
+            if is_within {
+                bytes += text.map_or(0, |text| text.len() + 4);
+            }
             is_within
         });
         let (rows, after) = rest.split_at(page.count());
@@ -376,7 +384,7 @@ fn numbers<T: Stored>(
             levels,
             &flat.of(places, levels),
             wanted,
-            Pages::new(wanted.column.clone(), compressor),
+            wanted.pages(places, compressor),
         )
     };
     groups.map(group).collect()

@@ -1,12 +1,12 @@
 //! The pages of one column of one row group, and what is known of them.
 //!
 //! Pages, dictionaries and levels are laid out as the Parquet specification says; headers, indexes and Bloom filters
-//! are those of the `parquet` crate. Must never hold more than one page of a column besides its compressed ones.
+//! are those of the `parquet` crate. Must never hold more than one page of a column besides those that are written.
 
 use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, Type, ZstdLevel};
 use parquet::bloom_filter::Sbbf;
-use parquet::column::page::{CompressedPage, Page, PageWriter};
+use parquet::column::page::{CompressedPage, Page, PageWriteSpec, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder};
@@ -20,11 +20,11 @@ use super::bits;
 /// Rows of a page, at most, unless none of them has a value.
 pub const PAGE_ROWS: usize = 20_000;
 
-/// Room for the header of a page; more is made where it takes more.
-const PAGE_HEADER_BYTES: usize = 64;
-
 /// A column whose first page takes more than this of its size when it is compressed is not: reading it is cheaper then.
 const SHRUNK_PERCENT: usize = 90;
+
+/// A first page of less says nothing of those after it: hardly any of its rows has a value.
+const TELLING_BYTES: usize = 4096;
 
 /// The least and the greatest value of a page, as the page index holds them.
 pub type Bounds = (Vec<u8>, Vec<u8>);
@@ -53,8 +53,20 @@ pub struct Chunk {
 pub struct Pages<'a> {
     column: ColumnDescPtr,
     compressor: &'a mut Compressor<'static>,
-    dictionary: Option<CompressedPage>,
-    done: Vec<(CompressedPage, PageOf)>,
+    /// How many rows all pages are to have.
+    of_rows: usize,
+    /// The pages that are written.
+    done: TrackedWrite<Vec<u8>>,
+    /// How much they would take without compression.
+    uncompressed: usize,
+    encodings: Vec<Encoding>,
+    has_dictionary: bool,
+    /// Where the first page of rows begins.
+    first_page: Option<i64>,
+    offsets: OffsetIndexBuilder,
+    index: IndexOf,
+    /// How many rows are written.
+    rows: usize,
     /// The page at hand, before compression.
     page: Vec<u8>,
     /// Whether pages are compressed: not if the first of them hardly shrinks.
@@ -62,19 +74,26 @@ pub struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    /// No pages yet.
-    pub fn new(column: ColumnDescPtr, compressor: &'a mut Compressor<'static>) -> Self {
+    /// No pages yet of a chunk of so many rows.
+    pub fn new(column: ColumnDescPtr, of_rows: usize, compressor: &'a mut Compressor<'static>) -> Self {
         Pages {
+            index: IndexOf::new(column.physical_type()),
             column,
             compressor,
-            dictionary: None,
-            done: Vec::new(),
+            of_rows,
+            done: TrackedWrite::new(Vec::new()),
+            uncompressed: 0,
+            encodings: vec![Encoding::RLE],
+            has_dictionary: false,
+            first_page: None,
+            offsets: OffsetIndexBuilder::new(),
+            rows: 0,
             page: Vec::new(),
             is_compressed: true,
         }
     }
 
-    /// Adds the dictionary: `count` values, encoded plain, and whether they are in their order.
+    /// Adds the dictionary, before all pages: `count` values, encoded plain, and whether they are in their order.
     pub fn dictionary(&mut self, values: &[u8], count: usize, is_sorted: bool) -> Result<()> {
         let page = Page::DictionaryPage {
             buf: self.compressor.compress(values)?.into(),
@@ -82,7 +101,8 @@ impl<'a> Pages<'a> {
             encoding: Encoding::PLAIN,
             is_sorted,
         };
-        self.dictionary = Some(CompressedPage::new(page, values.len()));
+        self.has_dictionary = true;
+        self.write(CompressedPage::new(page, values.len()))?;
         Ok(())
     }
 
@@ -101,10 +121,11 @@ impl<'a> Pages<'a> {
         values(&mut self.page);
         let bytes = self.page.len();
         let compressed = if self.is_compressed { Some(self.compressor.compress(&self.page)?) } else { None };
-        let is_first = self.dictionary.is_none() && self.done.is_empty();
+        let is_first = !self.has_dictionary && self.rows == 0;
+        let is_telling = is_first && (bytes >= TELLING_BYTES || of.rows == self.of_rows);
         self.is_compressed = compressed
             .as_ref()
-            .is_some_and(|compressed| !is_first || compressed.len() * 100 < bytes * SHRUNK_PERCENT);
+            .is_some_and(|compressed| !is_telling || compressed.len() * 100 < bytes * SHRUNK_PERCENT);
         let page = Page::DataPage {
             buf: compressed
                 .filter(|_| self.is_compressed)
@@ -116,53 +137,39 @@ impl<'a> Pages<'a> {
             rep_level_encoding: Encoding::RLE,
             statistics: None,
         };
-        self.done.push((CompressedPage::new(page, bytes), of));
+        let written = self.write(CompressedPage::new(page, bytes))?;
+        let offset = signed(written.offset)?;
+        self.first_page.get_or_insert(offset);
+        self.offsets.append_offset_and_size(offset, narrow(written.compressed_size)?.cast_signed());
+        self.offsets.append_row_count(signed(of.rows as u64)?);
+        self.rows += of.rows;
+        self.index.append(of);
         Ok(())
+    }
+
+    fn write(&mut self, page: CompressedPage) -> Result<PageWriteSpec> {
+        if !self.encodings.contains(&page.encoding()) {
+            self.encodings.push(page.encoding());
+        }
+        let written = SerializedPageWriter::new(&mut self.done).write_page(page)?;
+        self.uncompressed += written.uncompressed_size;
+        Ok(written)
     }
 
     /// Puts the pages together.
     pub fn finish(self, statistics: Option<Statistics>, bloom_filter: Option<Sbbf>) -> Result<Chunk> {
-        let compressed = self.dictionary.iter().chain(self.done.iter().map(|(page, _)| page));
-        let bytes = compressed.map(|page| page.compressed_size() + PAGE_HEADER_BYTES).sum();
-        let mut sink = TrackedWrite::new(Vec::with_capacity(bytes));
-        let mut writer = SerializedPageWriter::new(&mut sink);
-        let mut encodings = vec![Encoding::RLE];
-        let mut uncompressed = 0;
-        let dictionary_offset = match self.dictionary {
-            Some(page) => {
-                encodings.push(page.encoding());
-                uncompressed += writer.write_page(page)?.uncompressed_size;
-                Some(0)
-            }
-            None => None,
-        };
-        let mut offsets = OffsetIndexBuilder::new();
-        let mut index = IndexOf::new(self.column.physical_type());
-        let (mut rows, mut first_page) = (0, None);
-        for (page, of) in self.done {
-            if !encodings.contains(&of.encoding) {
-                encodings.push(of.encoding);
-            }
-            let written = writer.write_page(page)?;
-            uncompressed += written.uncompressed_size;
-            let offset = signed(written.offset)?;
-            first_page.get_or_insert(offset);
-            offsets.append_offset_and_size(offset, narrow(written.compressed_size)?.cast_signed());
-            offsets.append_row_count(signed(of.rows as u64)?);
-            rows += of.rows as u64;
-            index.append(of);
-        }
-        let bytes = sink.into_inner()?;
+        let bytes = self.done.into_inner()?;
         let zstd = Compression::ZSTD(ZstdLevel::default());
         let compression = if self.is_compressed { zstd } else { Compression::UNCOMPRESSED };
+        let rows = self.rows as u64;
         let mut metadata = ColumnChunkMetaData::builder(self.column)
             .set_compression(compression)
-            .set_encodings(encodings)
+            .set_encodings(self.encodings)
             .set_total_compressed_size(signed(bytes.len() as u64)?)
-            .set_total_uncompressed_size(signed(uncompressed as u64)?)
+            .set_total_uncompressed_size(signed(self.uncompressed as u64)?)
             .set_num_values(signed(rows)?)
-            .set_data_page_offset(first_page.unwrap_or(0))
-            .set_dictionary_page_offset(dictionary_offset);
+            .set_data_page_offset(self.first_page.unwrap_or(0))
+            .set_dictionary_page_offset(self.has_dictionary.then_some(0));
         if let Some(statistics) = statistics {
             metadata = metadata.set_statistics(statistics);
         }
@@ -171,8 +178,8 @@ impl<'a> Pages<'a> {
             rows_written: rows,
             metadata: metadata.build()?,
             bloom_filter,
-            column_index: index.builder.map(ColumnIndexBuilder::build).transpose()?,
-            offset_index: Some(offsets.build()),
+            column_index: self.index.builder.map(ColumnIndexBuilder::build).transpose()?,
+            offset_index: Some(self.offsets.build()),
         };
         Ok(Chunk { bytes: bytes.into(), close })
     }

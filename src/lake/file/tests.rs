@@ -17,6 +17,7 @@ use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::decode::columns::{Column as TableColumn, column as table_column};
+use arrow::array::{Array, Date32Array};
 
 const COLUMNS: &[TableColumn] = &[
     table_column("time", "", Kind::Timestamp, ""),
@@ -131,10 +132,47 @@ fn check(batches: &[RecordBatch]) -> ParquetRecordBatchReaderBuilder<Bytes> {
         assert_eq!(found.column(index), expected.column(index), "column `{}`", column.name);
     }
     bounds_hold(&found, &builder);
+    COLUMNS[..COLUMNS.len() - 1].iter().for_each(|column| nulls_are_counted(&found, column, &builder));
     for column in ["time", "flag", "small", "large", "seconds", "day", "source_row"] {
         bounds_are_exact(&found, column, &builder);
     }
     builder
+}
+
+/// The nulls of chunks, and of pages where these have an index, are those that are read.
+fn nulls_are_counted(
+    found: &RecordBatch,
+    column: &TableColumn,
+    builder: &ParquetRecordBatchReaderBuilder<Bytes>,
+) {
+    let name = column.name;
+    let values = found.column_by_name(name).unwrap();
+    let metadata = builder.metadata();
+    let converter = StatisticsConverter::try_new(name, builder.schema(), builder.parquet_schema()).unwrap();
+    let of_groups = converter.row_group_null_counts(metadata.row_groups()).unwrap();
+    let (index, offsets) = (metadata.column_index().unwrap(), metadata.offset_index().unwrap());
+    let place = builder.schema().index_of(name).unwrap();
+    let (mut first, mut pages) = (0, 0);
+    for (group, of_group) in metadata.row_groups().iter().enumerate() {
+        let rows = usize::try_from(of_group.num_rows()).unwrap();
+        assert_eq!(of_groups.value(group), values.slice(first, rows).null_count() as u64, "`{name}` {group}");
+        let starts = offsets[group][place].page_locations().iter();
+        let starts = starts.map(|page| usize::try_from(page.first_row_index).unwrap()).chain([rows]);
+        let starts: Vec<usize> = starts.collect();
+        for (page, ends) in starts.windows(2).enumerate() {
+            let nulls = values.slice(first + ends[0], ends[1] - ends[0]).null_count();
+            match &index[group][place] {
+                // Without bounds there is none.
+                ColumnIndexMetaData::NONE => assert_eq!(column.kind, Kind::Json, "`{name}`"),
+                index => {
+                    assert_eq!(index.null_count(page), i64::try_from(nulls).ok(), "`{name}` {group} {page}");
+                }
+            }
+            pages += 1;
+        }
+        first += rows;
+    }
+    assert!(pages > 0);
 }
 
 /// The bounds of pages and of chunks are the least and the greatest of their numbers.
@@ -291,6 +329,60 @@ fn row_groups_and_bloom_filters() {
     assert!(builder.get_row_group_column_bloom_filter(1, 1).unwrap().is_none());
 }
 
+/// A batch of one text after the other, in the order of their time.
+fn of_texts(texts: &[Option<String>]) -> RecordBatch {
+    let mut random = StdRng::seed_from_u64(3);
+    let mut arrays = sample(&mut random, texts.len(), false, 1).columns().to_vec();
+    let times = TimestampMicrosecondArray::from_iter_values(0..i64::try_from(texts.len()).unwrap());
+    arrays[0] = Arc::new(times.with_timezone("UTC"));
+    arrays[1] = Arc::new(texts.iter().map(Option::as_deref).collect::<StringArray>());
+    arrays[3] = Arc::clone(&arrays[1]);
+    let fields = COLUMNS.iter().zip(&arrays);
+    let fields: Vec<Field> = fields.map(|(c, a)| Field::new(c.name, a.data_type().clone(), true)).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
+}
+
+/// A first page with hardly a value says nothing of how the others shrink, however short the chunk is.
+#[test]
+fn pages_are_compressed_by_the_first_that_tells() {
+    let text = |row: usize| format!("{row} {}", "text ".repeat(40));
+    let mut random = StdRng::seed_from_u64(4);
+    let mut noise = |_| -> String { (0..40).map(|_| char::from(random.random_range(b'!'..b'~'))).collect() };
+    let nothing = vec![None; 20_000];
+    let cases = [
+        ([&nothing[..], &(0..30_000).map(|row| Some(text(row))).collect::<Vec<_>>()].concat(), true),
+        ((0..300).map(|row| Some(text(row))).collect(), true),
+        ((0..30_000).map(|row| Some(noise(row))).collect(), true),
+        (nothing, false),
+    ];
+    for (at, (texts, is_compressed)) in cases.into_iter().enumerate() {
+        let builder = check(&[of_texts(&texts)]);
+        let chunk = builder.metadata().row_group(0).column(3);
+        assert_eq!(chunk.compression() != Compression::UNCOMPRESSED, is_compressed, "{at}");
+        assert!(chunk.compressed_size() <= chunk.uncompressed_size(), "{at}");
+    }
+}
+
+#[test]
+fn texts_that_nothing_short_is_above_have_no_upper_bound() {
+    let most = "\u{10ffff}".repeat(20);
+    let batches = [of_texts(&[Some(most), Some("a".to_owned()), None])];
+    let (found, builder) = read(&encode(&TABLE, &batches).unwrap()[0].bytes);
+    assert_eq!(found.columns(), sorted(&batches).columns());
+    let statistics = builder.metadata().row_group(0).column(1).statistics().unwrap().clone();
+    assert_eq!((statistics.min_bytes_opt(), statistics.max_bytes_opt()), (Some(&b"a"[..]), None));
+    assert_eq!((statistics.null_count_opt(), statistics.max_is_exact()), (Some(1), false));
+}
+
+/// As the specification has it, so that other readers know which program to make allowance for.
+#[test]
+fn files_say_who_wrote_them() {
+    let builder = check(&[of_texts(&[None])]);
+    let by = builder.metadata().file_metadata().created_by().unwrap();
+    let (program, version) = by.split_once(" version ").expect("`<program> version <version>`");
+    assert_eq!((program, version), ("trailhound", env!("CARGO_PKG_VERSION")));
+}
+
 #[test]
 fn parts_of_batches_are_taken() {
     let mut random = StdRng::seed_from_u64(9);
@@ -304,6 +396,38 @@ fn parts_of_batches_are_taken() {
     let expected = sorted(&[first.slice(10, 10), first.slice(30, 1), second]);
     let (found, _) = read(&file.bytes);
     assert_eq!(found.columns(), expected.columns());
+}
+
+/// Days have the rows they have, whether they are few of their batches or most of them.
+#[test]
+fn rows_of_many_days_are_in_a_file_for_each() {
+    let mut random = StdRng::seed_from_u64(10);
+    let mut batches = [sample(&mut random, 2000, true, 5), sample(&mut random, 900, false, 5)];
+    batches[0] = packed(&batches[0]);
+    let day = |row: usize| match row % 40 {
+        0 => None,
+        few @ 1..20 => Some(i32::try_from(few).unwrap()),
+        _ => Some(99),
+    };
+    let batches = batches.map(|batch| {
+        let mut arrays = batch.columns().to_vec();
+        arrays[COLUMNS.len() - 1] = Arc::new((0..batch.num_rows()).map(day).collect::<Date32Array>());
+        RecordBatch::try_new(batch.schema(), arrays).unwrap()
+    });
+    let files = encode(&TABLE, &batches).unwrap();
+    assert_eq!(files.len(), 21);
+    for file in files {
+        let of_day: Vec<RecordBatch> = batches
+            .iter()
+            .map(|batch| {
+                let rows = (0..batch.num_rows())
+                    .filter(|row| day(*row).and_then(NaiveDate::from_epoch_days) == file.event_date);
+                let rows: UInt32Array = rows.map(|row| u32::try_from(row).unwrap()).collect();
+                take_record_batch(&plain(batch), &rows).unwrap()
+            })
+            .collect();
+        assert_eq!(read(&file.bytes).0.columns(), sorted(&of_day).columns(), "{:?}", file.event_date);
+    }
 }
 
 #[test]
