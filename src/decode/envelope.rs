@@ -216,7 +216,8 @@ impl<'a, 'f> Content<'a, 'f> {
         Ok(())
     }
 
-    /// The items of the list that begins at a byte, and may be found to be no deeper than may be; returns where it ends.
+    /// The items of the list that begins at a byte; returns where it ends. If a list around it was looked at, so was its
+    /// depth.
     fn list(&mut self, at: usize, is_checked: bool) -> Result<usize, Error> {
         let mut items = Inside::new(self.text.as_bytes(), at, MAX_LEVELS);
         while self.opened < self.most {

@@ -96,7 +96,7 @@ impl Texts {
         text_of(&self.ends, &self.text, number)
     }
 
-    /// The number of a text, a new one when it is not there yet.
+    /// The number of a text, a new one when it is not there yet; [`NULL`] for one of more than [`MAX_TEXT_BYTES`].
     #[inline]
     pub fn number(&mut self, text: &str) -> u32 {
         let Texts { numbering, ends, text: all, is_shared, .. } = self;

@@ -344,8 +344,13 @@ impl Lake {
             if attempt > 0 {
                 self.clock().sleep(pause(attempt)).await;
             }
+            // Only one that nobody was before: then the state of the table need not be read.
+            let known = if attempt == 0 { self.index_head(objects).await } else { None };
             let _turn = self.objects_turn.lock().await;
-            let (version, progress) = objects.progress(&app_ids).await?;
+            let (version, progress) = match known {
+                Some(known) => known,
+                None => objects.progress(&app_ids).await?,
+            };
             // Where others keep committing, a try that failed was not in vain for everybody.
             futile = if last_version == Some(version) { futile + 1 } else { 0 };
             if futile >= FUTILE_TRIES {
@@ -382,6 +387,19 @@ impl Lake {
         }
         Err(last_error.unwrap_or(Error::Contended { table: OBJECTS.name, tries: INDEX_TRIES }))
     }
+
+    /// What the ledger knows of the index, read on to its head; none while others have the ledger, or it cannot tell.
+    async fn index_head(&self, objects: &TableLog) -> Option<(i64, Vec<Option<i64>>)> {
+        let mut ledger = self.ledger.try_lock().ok()?;
+        let ledger = ledger.as_mut()?;
+        match ledger.catch_up(&[objects]).await {
+            Ok(()) => Some(ledger.index_head()),
+            Err(error) => {
+                tracing::debug!(%error, "the ledger cannot tell how far the index is");
+                None
+            }
+        }
+    }
 }
 
 /// Collects the objects of the versions after `done`, as far as one commit of the index may hold them; returns the
@@ -393,6 +411,7 @@ async fn unindexed(log: &TableLog, done: i64, placed: &mut Vec<Placed>) -> Resul
     {
         version += 1;
         let rows_in = Some((log.table().name, version));
+        log.check_actions(&actions)?;
         let committed_at = actions.iter().find_map(Action::committed_at);
         let records = log.objects_of(version, &actions)?;
         placed.extend(records.into_iter().map(|record| Placed { record, rows_in, committed_at }));

@@ -24,6 +24,7 @@ use super::Error;
 use super::action::Action;
 use super::log::TableLog;
 use super::tables::{DATA_TABLES, OBJECTS};
+use crate::decode::columns::Table;
 use fresh::Fresh;
 use index::Index;
 pub use object::{ObjectId, ObjectName, ObjectRecord, State, objects_of};
@@ -76,6 +77,8 @@ pub struct Ledger {
     /// More objects than this are looked for in the index: grows when it does not hold them.
     most_fresh: usize,
     seen: HashMap<&'static str, i64>,
+    /// How far the index holds the data tables' logs, as far as its own was read.
+    indexed: HashMap<&'static str, i64>,
     vacuumed: HashMap<&'static str, i64>,
     /// The versions after which logs were read without a proof yet that nothing was gone there.
     unproven: HashMap<&'static str, i64>,
@@ -94,6 +97,7 @@ impl Ledger {
             fresh: Fresh::default(),
             most_fresh: limits.fresh_objects,
             seen: HashMap::new(),
+            indexed: HashMap::new(),
             vacuumed: HashMap::new(),
             unproven: HashMap::new(),
             broken: HashMap::new(),
@@ -144,6 +148,12 @@ impl Ledger {
     /// The newest version of a log that was read.
     pub(super) fn seen(&self, table: &str) -> i64 {
         self.seen.get(table).copied().unwrap_or(-1)
+    }
+
+    /// The newest version of the index that was read, and how far it holds the logs of the data tables.
+    pub(super) fn index_head(&self) -> (i64, Vec<Option<i64>>) {
+        let indexed = |table: &&Table| self.indexed.get(table.name).copied();
+        (self.seen(OBJECTS.name), DATA_TABLES.iter().map(indexed).collect())
     }
 
     /// Asks a log for the version after those that were read.
@@ -206,6 +216,10 @@ impl Ledger {
         for record in objects {
             self.fresh.note(name, version, record.object_id, record.state);
         }
+        for txn in actions.iter().filter_map(|action| action.txn.as_ref()).filter(|_| name == OBJECTS.name) {
+            let of_table = DATA_TABLES.iter().find(|table| index_app_id(table.name) == txn.app_id);
+            self.indexed.extend(of_table.map(|table| (table.name, txn.version)));
+        }
         self.seen.insert(name, version);
         Ok(())
     }
@@ -262,11 +276,10 @@ impl Ledger {
     pub async fn renew(&mut self, objects: &TableLog) -> Result<(), Error> {
         let app_ids: Vec<String> = DATA_TABLES.iter().map(|table| index_app_id(table.name)).collect();
         let (snapshot, found) = objects.state(&app_ids).await?;
-        let progress: HashMap<&'static str, i64> = DATA_TABLES
-            .iter()
-            .zip(found)
-            .map(|(table, version)| (table.name, version.unwrap_or(-1)))
-            .collect();
+        let found = DATA_TABLES.iter().zip(found);
+        self.indexed = found.clone().filter_map(|(table, version)| Some((table.name, version?))).collect();
+        let progress: HashMap<&'static str, i64> =
+            found.map(|(table, version)| (table.name, version.unwrap_or(-1))).collect();
         let indexed: Vec<(&'static str, i64)> = progress
             .iter()
             .map(|(table, version)| (*table, *version))

@@ -305,6 +305,8 @@ impl Lake {
         let objects = self.log(OBJECTS.name)?;
         let mut ledger = Ledger::load(objects, self.ledger_limits).await?;
         if self.catch_up_index(&ledger).await {
+            // One at a time: they are as large as they may be.
+            drop(ledger);
             ledger = Ledger::load(objects, self.ledger_limits).await?;
         }
         // The ledger goes on from its index: what changed in a log before is seen only here.

@@ -2,7 +2,7 @@
 
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use trailhound::decode::columns::VPC_FLOW;
+use trailhound::decode::columns::{TRANSIT_GATEWAY_FLOW, VPC_FLOW};
 use trailhound::decode::vpc_flow;
 
 use crate::reference::{assert_rows, flow_rows};
@@ -150,6 +150,41 @@ fn random_logs_agree() {
     }
     println!("{rows} rows compared");
     assert!(rows > 20_000, "{rows}");
+}
+
+/// A log with a header like the first, or another one, among its records: both decoders agree on what it is.
+#[test]
+fn logs_with_other_headers_agree() {
+    let of_gateway: Vec<&'static str> = TRANSIT_GATEWAY_FLOW
+        .columns
+        .iter()
+        .map(|column| column.source)
+        .filter(|name| !name.is_empty())
+        .collect();
+    let (mut readable, mut refused) = (0, 0);
+    for seed in 0..2000 {
+        let random = &mut StdRng::seed_from_u64(seed);
+        let header = random_header(random);
+        let row = |random: &mut StdRng| header.iter().map(|_| pick(&VALUES, random)).collect::<Vec<_>>();
+        let other = match seed % 3 {
+            0 => random_header(random),
+            1 => header.iter().map(|_| pick(&of_gateway, random)).collect(),
+            _ => header.iter().map(|_| pick(&NAMES_WITHOUT_COLUMN, random)).collect(),
+        };
+        let other: Vec<&str> = other.into_iter().chain(row(random)).take(header.len()).collect();
+        let lines = [&header, &row(random), &other, &row(random)].map(|line| line.join(" "));
+        let text = lines.join("\n");
+        match (vpc_flow::decode(text.as_bytes(), "o"), flow_rows(&text, "o")) {
+            (Ok(batch), Ok(rows)) => {
+                assert_rows(&VPC_FLOW, &batch, &rows, &text);
+                readable += 1;
+            }
+            (Err(_), Err(_)) => refused += 1,
+            (decoded, reference) => panic!("{text}: {decoded:?} but the reference says {reference:?}"),
+        }
+    }
+    println!("{readable} are read, {refused} refused");
+    assert!(readable > 300 && refused > 300, "{readable}, {refused}");
 }
 
 /// A log cut or damaged at any byte: both decoders agree on whether it can be read, and on the rows.

@@ -181,6 +181,41 @@ async fn a_table_of_a_later_protocol_is_left_alone() {
     assert!(matches!(changed, Err(lake::Error::Protocol { writer: 7, .. })), "{changed:?}");
 }
 
+/// The ledger goes on from its index: what was raised in a version that the index holds is seen all the same, and
+/// the index is not brought beyond such a version.
+#[tokio::test]
+async fn a_table_of_a_later_protocol_is_seen_behind_the_index() {
+    let protocol = || {
+        let protocol =
+            json!({ "minReaderVersion": 1, "minWriterVersion": 7, "writerFeatures": ["appendOnly"] });
+        [Action { protocol: Some(protocol), ..Action::default() }]
+    };
+    for (table, is_indexed) in [("cloudtrail", true), ("cloudtrail", false), ("objects", false)] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let lake = open(directory.path()).await;
+        commit_each(&lake, 0..1).await;
+        lake.update_index().await.expect("is written");
+        let log = lake.log(table).expect("a table");
+        let version = log.snapshot().await.expect("a state").version + 1;
+        log.try_commit(version, &protocol()).await.expect("is committed");
+        let objects = lake.log("objects").expect("a table");
+        let index = objects.snapshot().await.expect("a state").version;
+        if is_indexed {
+            // As a version of the program wrote it that does not look at what it passes.
+            let progress = [Action::txn(lake::index_app_id(table), version)];
+            objects.try_commit(index + 1, &progress).await.expect("is committed");
+        } else if table == "cloudtrail" {
+            assert!(matches!(lake.update_index().await, Err(lake::Error::Protocol { writer: 7, .. })));
+            assert_eq!(objects.snapshot().await.expect("a state").version, index);
+        }
+        let again = open(directory.path()).await;
+        let refused = again.commit(vec![object(1)]).await;
+        assert!(matches!(refused, Err(lake::Error::Protocol { writer: 7, .. })), "{table}: {refused:?}");
+        let refused = again.known(&[object(0).record.name()]).await;
+        assert!(matches!(refused, Err(lake::Error::Protocol { writer: 7, .. })), "{table}: {refused:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_was_done_before_and_after_a_failure_is_told() {
     for arguments in [

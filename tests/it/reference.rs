@@ -25,7 +25,7 @@
 //!
 //! A line is fields between runs of blanks (space, tab, carriage return); lines without fields do not count. The first
 //! line names the fields, or is a record in the default format. A line equal to the header is not a record; another
-//! header, which has the name of a field that has a column in its first two words, is an error.
+//! header, which begins like it or has the name of a field that has a column in its first two words, is an error.
 //!
 //! - A field that is `-` is null. Of a repeated name the last one counts.
 //! - Integers are decimal, as a program would print them, and in the range of their column; `Seconds` are such
@@ -282,7 +282,7 @@ pub fn flow_rows(text: &str, source_object: &str) -> Result<Vec<Row>, String> {
     let table = table_of_names(&header);
     let mut rows = Vec::new();
     for line in lines.iter().filter(|line| **line != header) {
-        if is_another_header(line) {
+        if is_another_header(&header, line) {
             return Err("another header".to_owned());
         }
         if line.len() != header.len() {
@@ -300,12 +300,13 @@ fn table_of_names(names: &[&str]) -> &'static Table {
     if of_gateway { &TRANSIT_GATEWAY_FLOW } else { &VPC_FLOW }
 }
 
-fn is_another_header(words: &[&str]) -> bool {
+fn is_another_header(header: &[&str], words: &[&str]) -> bool {
     let has = |table: &Table, name: &str| table.columns.iter().any(|column| column.source == name);
     let known = words.iter().filter(|name| has(table_of_names(words), name)).count();
     words.iter().all(|name| name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')))
-        && words[0].as_bytes()[0].is_ascii_lowercase()
-        && words.iter().take(2).any(|name| has(&VPC_FLOW, name) || has(&TRANSIT_GATEWAY_FLOW, name))
+        && (words[0] == header[0]
+            || words[0].as_bytes()[0].is_ascii_lowercase()
+                && words.iter().take(2).any(|name| has(&VPC_FLOW, name) || has(&TRANSIT_GATEWAY_FLOW, name)))
         && known * 2 > words.len()
 }
 

@@ -11,6 +11,9 @@ use crate::decode::columns::{Kind, Table};
 use crate::decode::fill::{Column, NO_CELL};
 use crate::decode::time;
 
+/// Room for what is inside of more objects than this is not kept.
+const KEPT_CELLS: usize = 1 << 15;
+
 /// The columns filled from inside one top-level object.
 #[derive(Debug)]
 pub struct Group {
@@ -70,6 +73,14 @@ impl Group {
     /// How many bytes what is known takes.
     pub fn bytes(&self) -> usize {
         self.cells.iter().map(|cells| cells.len() * size_of::<i64>()).sum()
+    }
+
+    /// Forgets what is known, and keeps the room for as much if it is not large.
+    pub fn clear(&mut self) {
+        for cells in &mut self.cells {
+            cells.clear();
+            cells.shrink_to(KEPT_CELLS);
+        }
     }
 
     /// Notes what is inside of the object whose text has this number. A text is met for the first time in the order of

@@ -28,7 +28,7 @@ const MAX_RECORDS: usize = 4_000_000;
 const MAX_COLUMN_BYTES: usize = 1 << 30;
 
 /// More memory than this to know texts of one batch again is refused: a record may have a key any number of times.
-const MAX_BYTES_OF_NUMBERS: usize = 1 << 30;
+const MAX_BYTES_OF_NUMBERS: usize = 3 << 29;
 
 /// After so many bytes of records it is looked at how large the columns have become.
 const BYTES_BETWEEN_LOOKS: usize = 32 << 20;
@@ -64,6 +64,10 @@ pub struct Rows {
     record: Record,
     /// Bytes of records since it was looked at how large the columns have become.
     unlooked: usize,
+    /// After so many it is looked at again.
+    between_looks: usize,
+    /// More memory than this to know texts again is refused.
+    most_of_numbers: usize,
 }
 
 /// Where the columns are that no field fills by itself.
@@ -157,7 +161,20 @@ impl Rows {
         let record = Record { fields, ..Record::default() };
         let of_event = OF_RECORD.iter().filter_map(|name| keys.find(0, name.as_bytes())?.column);
         let of_event = of_event.fold(0, |all, column| all | 1_u128 << column);
-        Rows { table, keys, columns, groups, special, first: 0, count: 0, of_event, record, unlooked: 0 }
+        Rows {
+            table,
+            keys,
+            columns,
+            groups,
+            special,
+            first: 0,
+            count: 0,
+            of_event,
+            record,
+            unlooked: 0,
+            between_looks: BYTES_BETWEEN_LOOKS,
+            most_of_numbers: MAX_BYTES_OF_NUMBERS,
+        }
     }
 
     /// The table that these are rows of.
@@ -280,8 +297,9 @@ impl Rows {
         }
         self.grow(1, offset + start)?;
         let end = self.record(self.count, text, start);
+        // Also of what is looked at again: its values are known by now.
+        self.look_after(bytes.len(), offset + start)?;
         if end.is_ok_and(|end| scan::blank(bytes, end) == bytes.len()) && self.is_event(text) {
-            self.look_after(bytes.len(), offset + start)?;
             self.count += 1;
             return Ok(true);
         }
@@ -411,15 +429,14 @@ impl Rows {
     #[inline]
     fn look_after(&mut self, bytes: usize, offset: usize) -> Result<(), Error> {
         self.unlooked += bytes;
-        if self.unlooked <= BYTES_BETWEEN_LOOKS {
+        if self.unlooked <= self.between_looks {
             return Ok(());
         }
         self.unlooked = 0;
-        let checked = self.check_size(MAX_BYTES_OF_NUMBERS);
-        checked.map_err(|kind| kind.at(Some(self.of_object()), offset))
+        self.check_size().map_err(|kind| kind.at(Some(self.of_object()), offset))
     }
 
-    fn check_size(&self, most_of_numbers: usize) -> Result<(), ErrorKind> {
+    fn check_size(&self) -> Result<(), ErrorKind> {
         if self.columns.iter().any(|column| column.bytes() > MAX_COLUMN_BYTES) {
             return Err(ErrorKind::TooLarge { limit_bytes: MAX_COLUMN_BYTES });
         }
@@ -429,8 +446,8 @@ impl Rows {
         };
         let bytes = self.columns.iter().map(of_numbers).sum::<usize>()
             + self.groups.iter().map(Group::bytes).sum::<usize>();
-        if bytes > most_of_numbers {
-            let what = format!("values that take more than {most_of_numbers} bytes to tell apart");
+        if bytes > self.most_of_numbers {
+            let what = format!("values that take more than {} bytes to tell apart", self.most_of_numbers);
             return Err(ErrorKind::Shape(what));
         }
         Ok(())
@@ -659,7 +676,7 @@ impl Rows {
                     of.give_numbers(numbers);
                 }
             }
-            group.cells.iter_mut().for_each(Vec::clear);
+            group.clear();
         }
     }
 
@@ -797,25 +814,34 @@ impl Record {
 mod tests {
     use super::*;
 
-    /// Each text that a key had is held by its number, and each identity by what is inside of it, in any number of them.
+    /// Each text that a key had is held by its number, and each identity by what is inside of it: wherever the keys are,
+    /// and also when what has them is no record in the end.
     #[test]
     fn what_is_known_of_values_is_bounded() {
-        let rows_of = |value: &dyn Fn(usize) -> String, times: usize| {
-            let values: Vec<String> = (0..times).map(value).collect();
-            let mut rows = Rows::new(&CLOUDTRAIL);
-            rows.begin();
-            rows.read(&format!(r#"{{"Records":[{{"eventName":"x",{}}}]}}"#, values.join(",")), 0).unwrap();
-            rows
-        };
         let name = |at: usize| format!(r#""eventName":"name {at}""#);
         let identity = |at: usize| format!(r#""userIdentity":{{"arn":"{at}"}}"#);
+        let event = r#""eventVersion":"1","eventTime":"2026-03-10T12:00:00Z""#;
         for (value, least) in [(&name as &dyn Fn(usize) -> String, 24), (&identity, 150)] {
-            let rows = rows_of(value, 10_000);
-            assert_eq!(rows.check_size(MAX_BYTES_OF_NUMBERS).map_err(|error| error.to_string()), Ok(()));
-            let error = rows.check_size(10_000 * least).unwrap_err().to_string();
-            assert!(error.starts_with("values that take more than"), "{error}");
-            // And no more than what is needed.
-            assert!(rows_of(value, 10).check_size(10_000 * least).is_ok());
+            let values = |times: usize| (0..times).map(value).collect::<Vec<_>>().join(",");
+            for (before, after) in [
+                (r#"{"Records":[{"#, "}]}"),
+                (&format!("{{{event},"), "}"),
+                (r#"{"eventVersion":"1","#, r#","Records":[]}"#),
+                (&format!(r#"{{"detail-type":"x","detail":{{{event},"#), "}}"),
+            ] {
+                let read = |times: usize, most_of_numbers: usize| {
+                    let mut rows = Rows::new(&CLOUDTRAIL);
+                    (rows.between_looks, rows.most_of_numbers) = (1000, most_of_numbers);
+                    rows.begin();
+                    rows.read(&format!("{before}{}{after}", values(times)), 7)
+                };
+                let most = 10_000 * least;
+                read(10, most).unwrap();
+                read(10_000, MAX_BYTES_OF_NUMBERS).unwrap();
+                let error = read(10_000, most).unwrap_err();
+                assert!(error.kind.to_string().starts_with("values that take more than"), "{error}");
+                assert!(error.record == Some(0) && error.offset.is_some_and(|at| at >= 7), "{error}");
+            }
         }
     }
 }

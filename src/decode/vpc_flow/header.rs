@@ -145,7 +145,7 @@ impl Header {
     }
 
     /// Whether a line that begins with these fields may be a header, this one or another: cheap, for it is asked of every
-    /// line. One may begin with a name that is not known.
+    /// line. One of the two names that another begins with is known.
     #[inline]
     pub fn may_repeat<'a>(&self, first: &str, second: impl FnOnce() -> &'a str) -> bool {
         self.names.first().is_some_and(|name| name == first)
@@ -252,9 +252,9 @@ fn is_default_record(fields: &[&str]) -> bool {
         && matches!(status, "OK" | "NODATA" | "SKIPDATA")
 }
 
-/// Whether a text is the name of a field that has a column. None of them has a digit, and most values have.
+/// Whether a text is the name of a field that has a column. None of them has a digit but at its end, and most values have.
 fn is_known(field: &str) -> bool {
-    !field.bytes().any(|byte| byte.is_ascii_digit())
+    !field.bytes().rev().skip(1).any(|byte| byte.is_ascii_digit())
         && [&VPC_FLOW, &TRANSIT_GATEWAY_FLOW].iter().any(|table| column_of(table, field).is_some())
 }
 
@@ -266,4 +266,19 @@ pub fn is_name(field: &str) -> bool {
 /// The column that a field of this name fills, as an index into the table's columns.
 pub fn column_of(table: &Table, name: &str) -> Option<usize> {
     table.columns.iter().position(|column| column.source == name && !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_fields_with_columns_are_known() {
+        let columns = [&VPC_FLOW, &TRANSIT_GATEWAY_FLOW].map(|table| table.columns).concat();
+        let mut names = columns.iter().map(|column| column.source).filter(|source| !source.is_empty());
+        assert_eq!(names.find(|name| !is_known(name)), None);
+        for value in ["", "eni-0a1b2c", "srcaddr-", "vpc", "10.0.0.1", "unknown"] {
+            assert!(!is_known(value), "{value}");
+        }
+    }
 }

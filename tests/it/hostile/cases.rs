@@ -410,6 +410,11 @@ fn header_cases() -> Vec<Case> {
             refused("a second header that differs from the first (record 1, byte 53)"),
         ),
         flow(
+            "a header that begins with names that end in numbers",
+            b"interface-id srcaddr dstaddr\neni-1 10.0.0.1 10.0.0.2\ninstance-tag-2 asg-tag-2 srcaddr\na b 1\n".to_vec(),
+            refused("a second header that differs from the first (record 1, byte 53)"),
+        ),
+        flow(
             "a header that begins with a number",
             b"2 action srcaddr\n2 action srcaddr\n".to_vec(),
             Expect::Empty,
@@ -552,10 +557,14 @@ pub fn large_cases() -> Vec<Case> {
             refused("more than 4000000 records (byte 12000002)"),
         ),
         trail("many lines", format!("{small}\n").repeat(100_000), 100_000),
-        trail(
+        case(
             "many lists with little in them",
-            format!("{{\"Records\":[{small}]}}{}", format!("[]{}", " ".repeat(200)).repeat(360_000)),
-            1,
+            TRAIL_GZ,
+            gzip(
+                format!("{{\"Records\":[{small}]}}{}", format!("[]{}", " ".repeat(200)).repeat(360_000))
+                    .as_bytes(),
+            ),
+            Expect::Committed(1),
         ),
         case(
             "lists within lists of envelopes",
