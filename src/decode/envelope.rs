@@ -123,7 +123,9 @@ pub fn decode(
         let batch = decoder.decode_each(table, messages.iter().map(AsRef::as_ref), source_object)?;
         return Ok(Decoded { table, batch });
     }
-    if !first.is_some_and(|message| looks_like_flows(formats, message)) {
+    // One record may not tell its format: those after it do.
+    let lines = messages.join("\n");
+    if !looks_like_flows(formats, &lines) {
         let other = "the messages are neither CloudTrail records nor flow log records in a known format";
         let of_flows = first.and_then(|message| vpc_flow::of_no_format(message.as_bytes()));
         return refused(of_flows.as_deref().unwrap_or(other), 0);
@@ -131,7 +133,6 @@ pub fn decode(
     if let Some(other) = messages.iter().position(|message| is_json(message)) {
         return refused(OF_TWO_KINDS, other);
     }
-    let lines = messages.join("\n");
     vpc_flow::decode_any_in(formats, lines.as_bytes(), source_object)
         .map_err(|error| Error { offset: None, ..error })
 }
@@ -495,6 +496,19 @@ const OF_ANSWERS: [&str; 8] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A record without traffic fits most formats: those after it tell which it is in.
+    #[test]
+    fn messages_tell_their_format_together() {
+        let format = "${srcaddr} ${dstaddr} ${bytes} ${start} ${end} ${action}";
+        let formats = Formats::parse([format]).expect("is a format");
+        let nothing = "- - - 1431280876 1431280934 -";
+        let messages = [nothing, "", "10.0.0.1 10.0.0.2 40 1431280876 1431280934 ACCEPT"].map(Cow::Borrowed);
+        let decoded = decode(&messages, &mut Decoder::default(), &formats, "o").expect("are read");
+        assert_eq!((decoded.table.name, decoded.batch.num_rows()), ("vpc_flow", 2));
+        let alone = decode(&messages[..1], &mut Decoder::default(), &formats, "o").expect_err("may be any");
+        assert!(alone.to_string().starts_with("the messages are neither"), "{alone}");
+    }
 
     fn check(text: &str, expected: Option<&[&str]>) {
         let found =

@@ -350,17 +350,12 @@ impl TextColumn {
         self.texts.text.len()
     }
 
-    /// For each row the number of its text, or [`NULL`]; empty when all are. They are to be given back.
-    pub fn take_numbers(&mut self) -> Vec<u32> {
+    /// For each row the number of its text, or [`NULL`]; empty when all are.
+    pub fn numbers(&mut self) -> &[u32] {
         if !self.rows.is_empty() {
             self.rows.resize(self.len, NULL);
         }
-        std::mem::take(&mut self.rows)
-    }
-
-    /// Gives back what was taken.
-    pub fn give_numbers(&mut self, numbers: Vec<u32>) {
-        self.rows = numbers;
+        &self.rows
     }
 
     /// The text of a row.

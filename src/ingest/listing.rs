@@ -73,15 +73,20 @@ impl Days {
 pub fn files(path: &Path, days: Days) -> Result<Listing, Error> {
     let failed = |path: &Path, source| Error::Path { path: path.to_owned(), source };
     let root = path.canonicalize().map_err(|source| failed(path, source))?;
+    if root.ancestors().any(is_table) {
+        let what = "it is of a Delta table, whose rows would be there twice";
+        return Err(failed(path, std::io::Error::other(what)));
+    }
     if root.is_file() {
         let size_bytes = root.metadata().map_err(|source| failed(&root, source))?.len();
-        let found = vec![Found { key: key_of(&root), size_bytes, etag: None }];
-        return Ok(Listing { found, ..Listing::default() });
+        let found = Found { key: key_of(&root), size_bytes, etag: None };
+        let found = Some(found).filter(|found| days.hold(&found.key));
+        return Ok(Listing { found: found.into_iter().collect(), ..Listing::default() });
     }
     let mut listing = Listing::default();
     // A folder is entered unless it is hidden or a Delta table: a lake below the logs must not be read as logs.
     let mut entries = WalkDir::new(&root).sort_by_file_name().into_iter().filter_entry(|entry| {
-        let is_lake = || entry.file_type().is_dir() && entry.path().join("_delta_log").is_dir();
+        let is_lake = || entry.file_type().is_dir() && is_table(entry.path());
         entry.depth() == 0 || !(is_hidden(entry.file_name()) || is_lake())
     });
     while let Some(entry) = entries.next() {
@@ -89,6 +94,9 @@ pub fn files(path: &Path, days: Days) -> Result<Listing, Error> {
             Ok(entry) if entry.file_type().is_dir() && entry.path().to_str().is_none() => {
                 listing.skip(entry.path(), NOT_UTF8);
                 entries.skip_current_dir();
+            }
+            Ok(entry) if entry.path_is_symlink() && entry.path().is_dir() => {
+                listing.skip(entry.path(), LINKED);
             }
             Ok(entry) if is_log(entry.file_name()) => {
                 if is_file(&entry) {
@@ -117,6 +125,14 @@ const MAX_ENDS: usize = 100;
 
 /// Why a path is left out whose name no key can be made of.
 const NOT_UTF8: &str = "its name is not UTF-8";
+
+/// Why a link is left out: following it may never end, or read the same again.
+const LINKED: &str = "a link to a folder, which is read only where it is named itself";
+
+/// Whether a folder is that of a Delta table.
+fn is_table(folder: &Path) -> bool {
+    folder.join("_delta_log").is_dir()
+}
 
 impl Listing {
     fn add(&mut self, entry: &walkdir::DirEntry, days: Days) {
@@ -243,6 +259,11 @@ mod tests {
             .map(|found| (found.key.rsplit('/').next().unwrap_or_default(), found.size_bytes))
             .collect();
         assert_eq!(found, [("b.json", 1)]);
+        // One that leads to a folder is told, since what is there is not read.
+        let skipped: Vec<_> =
+            listing.skipped.iter().map(|s| (s.path.file_name(), s.reason.as_str())).collect();
+        assert_eq!(skipped, [(Some(OsStr::new("c")), LINKED)]);
+        assert_eq!(files(&logs.join("c"), Days::default()).expect("is listed").found.len(), 1);
     }
 
     #[test]
@@ -270,6 +291,22 @@ mod tests {
             .collect();
         assert_eq!(names, ["a/y.log.gz", "b/x.json", "plain"]);
         files(&root.join("missing"), Days::default()).expect_err("is not there");
+        for of_table in ["lake/t", "lake/t/_delta_log", "lake/t/p.json"] {
+            files(&root.join(of_table), Days::default()).expect_err(of_table);
+        }
+        assert_eq!(files(&root.join("lake"), Days::default()).expect("is walked").found, []);
+    }
+
+    #[test]
+    fn days_hold_for_a_file_that_is_named_too() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("AWSLogs/111122223333/CloudTrail/us-east-1/2026/03/10/x.json");
+        std::fs::create_dir_all(file.parent().expect("a parent")).expect("is made");
+        std::fs::write(&file, "x").expect("is written");
+        for (since, count) in [(9, 1), (10, 1), (11, 0)] {
+            let days = Days { since: NaiveDate::from_ymd_opt(2026, 3, since), until: None };
+            assert_eq!(files(&file, days).expect("is listed").found.len(), count, "{since}");
+        }
     }
 
     #[cfg(unix)]

@@ -461,7 +461,7 @@ impl Budget {
 
     /// Waits for room for some stored bytes.
     async fn share_of(&self, stored_bytes: u64) -> Share {
-        let wanted = u32::try_from((stored_bytes * EXPECTED_RATIO) >> 20).unwrap_or(u32::MAX);
+        let wanted = u32::try_from(stored_bytes.saturating_mul(EXPECTED_RATIO) >> 20).unwrap_or(u32::MAX);
         // With no more than this, what waits can always have room once the batches before it are in the lake.
         let share = wanted.clamp(1, self.batch * 3);
         Arc::clone(&self.permits).acquire_many_owned(share).await.ok()
@@ -485,7 +485,8 @@ fn groups(found: Vec<Found>) -> Vec<Vec<Found>> {
     let mut groups: Vec<Vec<Found>> = Vec::new();
     let mut bytes = 0;
     for found in found {
-        bytes += found.size_bytes;
+        // Sizes are as others say them.
+        bytes = u64::saturating_add(bytes, found.size_bytes);
         match groups.last_mut() {
             Some(group) if bytes <= GROUP_BYTES && group.len() < GROUP_OBJECTS => group.push(found),
             _ => {

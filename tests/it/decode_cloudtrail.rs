@@ -323,14 +323,21 @@ impl Writer {
 
 #[test]
 fn random_logs_agree() {
-    let mut rows = 0;
+    let (mut rows, mut refused) = (0, 0);
     for seed in 0..600 {
         let random = StdRng::seed_from_u64(seed);
         let text = Writer { random, spaced: seed % 2 == 0 }.log();
-        rows += compare(&text, &format!("seed {seed}"));
+        if let Err(error) = cloudtrail_records(&text) {
+            // Now and then a record is one of a list of records and nothing of an event.
+            assert!(error.starts_with("a list of records in the place of a record"), "seed {seed}: {error}");
+            cloudtrail::decode(text.as_bytes(), "a/key").expect_err(&error);
+            refused += 1;
+        } else {
+            rows += compare(&text, &format!("seed {seed}"));
+        }
     }
-    println!("{rows} rows compared");
-    assert!(rows > 2500, "{rows}");
+    println!("{rows} rows compared, {refused} logs refused");
+    assert!(rows > 2500 && (1..20).contains(&refused), "{rows}, {refused}");
 }
 
 /// A log cut or damaged at any byte: what the reference refuses is refused, and what it reads is read alike.

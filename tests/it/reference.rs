@@ -110,10 +110,14 @@ fn document_records(table: &Table, text: &str) -> Result<Vec<String>, String> {
         return Err(format!("a record is not an object: {record}"));
     }
     for record in &records {
-        if let [only] = &members(record.get())?[..]
-            && only.as_source().starts_with("\"Records\"")
-            && only.value.starts_with('[')
-        {
+        let members = members(record.get())?;
+        let is_of_event = |member: &Member| {
+            ["eventVersion", "eventTime", "eventName"].contains(&&*member.key)
+                && table.columns.iter().any(|column| column.source == member.key)
+        };
+        let is_list =
+            |member: &Member| member.as_source().starts_with("\"Records\"") && member.value.starts_with('[');
+        if members.iter().any(is_list) && !members.iter().any(is_of_event) {
             return Err(format!("a list of records in the place of a record: {record}"));
         }
     }

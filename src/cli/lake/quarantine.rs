@@ -169,7 +169,7 @@ async fn retry(
     let lake = Arc::new(lake);
     let started = Instant::now();
     let mut total = Tally::default();
-    let bytes = by_bucket.values().flatten().map(|found| found.size_bytes).sum();
+    let bytes = by_bucket.values().flatten().map(|found| found.size_bytes).fold(0, u64::saturating_add);
     let progress = output.progress_bytes(bytes, "reading");
     for (bucket, mut found) in by_bucket {
         let origin = if bucket == LOCAL_BUCKET {

@@ -8,7 +8,7 @@ use super::rows::MAX_DEPTH;
 use super::scan::{Inside, Member};
 use super::unescape::{key_of, string_of};
 use crate::decode::columns::{Kind, Table};
-use crate::decode::fill::{Column, NO_CELL};
+use crate::decode::fill::{Column, NO_CELL, NULL};
 use crate::decode::time;
 
 /// Room for what is inside of more objects than this is not kept.
@@ -25,7 +25,9 @@ pub struct Group {
     pub of: usize,
     /// Who acted, where it tells.
     pub actor: Option<Actor>,
-    /// What each of the columns holds, for each distinct text of the object.
+    /// For each number of a text of its column, which object it is; [`NULL`] for what is none.
+    objects: Vec<u32>,
+    /// What each of the columns holds, for each object.
     pub cells: Vec<Vec<i64>>,
     /// Room for what they hold of one object.
     pub at_hand: Vec<i64>,
@@ -62,21 +64,24 @@ impl Group {
         }
         let of = keys.of_level(level).map_or(usize::MAX, usize::from);
         let (cells, at_hand) = (vec![Vec::new(); columns.len()], vec![NO_CELL; columns.len()]);
-        Group { level, columns, of, actor, cells, at_hand }
+        Group { level, columns, of, actor, objects: Vec::new(), cells, at_hand }
     }
 
     /// Whether it is known what is inside of the object whose text has this number.
     pub fn has(&self, number: u32) -> bool {
-        self.cells.first().is_some_and(|cells| (number as usize) < cells.len())
+        self.objects.get(number as usize).is_some_and(|object| *object != NULL)
     }
 
     /// How many bytes what is known takes.
     pub fn bytes(&self) -> usize {
-        self.cells.iter().map(|cells| cells.len() * size_of::<i64>()).sum()
+        let of_cells: usize = self.cells.iter().map(|cells| cells.len() * size_of::<i64>()).sum();
+        of_cells + self.objects.len() * size_of::<u32>()
     }
 
     /// Forgets what is known, and keeps the room for as much if it is not large.
     pub fn clear(&mut self) {
+        self.objects.clear();
+        self.objects.shrink_to(KEPT_CELLS);
         for cells in &mut self.cells {
             cells.clear();
             cells.shrink_to(KEPT_CELLS);
@@ -86,10 +91,18 @@ impl Group {
     /// Notes what is inside of the object whose text has this number. A text is met for the first time in the order of
     /// its number; those between were of no object.
     pub fn keep(&mut self, number: u32, found: &[i64]) {
+        let object = self.cells.first().map_or(0, Vec::len);
+        self.objects.resize(number as usize, NULL);
+        // No more than there are numbers.
+        self.objects.push(u32::try_from(object).unwrap_or(NULL));
         for (cells, found) in self.cells.iter_mut().zip(found) {
-            cells.resize(number as usize, NO_CELL);
             cells.push(*found);
         }
+    }
+
+    /// For each number of a text, the place of its cells, or [`NULL`].
+    pub fn places(&self, numbers: &[u32]) -> Vec<u32> {
+        numbers.iter().map(|number| self.objects.get(*number as usize).copied().unwrap_or(NULL)).collect()
     }
 }
 

@@ -316,12 +316,14 @@ impl Rows {
         (self.record.seen & self.of_event).count_ones() >= 2 && !self.record.others.iter().any(is_other)
     }
 
-    /// Whether the record at hand is a list of records: it has nothing but that.
+    /// Whether the record at hand is a list of records, whatever is beside it: it has nothing of an event.
     fn is_file(&self, text: &str) -> bool {
-        let [(key, _)] = self.record.others[..] else { return false };
-        let Some(value) = text[key..].strip_prefix("\"Records\"") else { return false };
-        let value = value.trim_ascii_start().strip_prefix(':').map(str::trim_ascii_start);
-        self.record.seen == 0 && value.is_some_and(|value| value.starts_with('['))
+        let is_list = |(key, _): &Span| {
+            let value = text[*key..].strip_prefix("\"Records\"");
+            let value = value.and_then(|rest| rest.trim_ascii_start().strip_prefix(':'));
+            value.is_some_and(|value| value.trim_ascii_start().starts_with('['))
+        };
+        self.record.seen & self.of_event == 0 && self.record.others.iter().any(is_list)
     }
 
     /// Where the record of a document begins that is no list of records.
@@ -668,12 +670,9 @@ impl Rows {
         for group in &mut self.groups {
             let Some(Column::Text(of)) = self.columns.get_mut(group.of) else { continue };
             if of.texts.is_shared() {
-                let numbers = of.take_numbers();
+                let places = group.places(of.numbers());
                 for (below, cells) in group.columns.iter().zip(&group.cells) {
-                    self.columns[usize::from(*below)].set_cells(&numbers, cells);
-                }
-                if let Column::Text(of) = &mut self.columns[group.of] {
-                    of.give_numbers(numbers);
+                    self.columns[usize::from(*below)].set_cells(&places, cells);
                 }
             }
             group.clear();
@@ -821,7 +820,10 @@ mod tests {
         let name = |at: usize| format!(r#""eventName":"name {at}""#);
         let identity = |at: usize| format!(r#""userIdentity":{{"arn":"{at}"}}"#);
         let event = r#""eventVersion":"1","eventTime":"2026-03-10T12:00:00Z""#;
-        for (value, least) in [(&name as &dyn Fn(usize) -> String, 24), (&identity, 150)] {
+        // What is no object is no identity, but has a number too.
+        let no_identity = |at: usize| format!(r#""userIdentity":{at}"#);
+        for (value, least) in [(&name as &dyn Fn(usize) -> String, 24), (&identity, 150), (&no_identity, 24)]
+        {
             let values = |times: usize| (0..times).map(value).collect::<Vec<_>>().join(",");
             for (before, after) in [
                 (r#"{"Records":[{"#, "}]}"),

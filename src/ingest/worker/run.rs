@@ -298,10 +298,11 @@ impl Run {
 
     fn start_decodes(&mut self) {
         while self.may_decode() && self.decode_is_due() {
-            let (mut group, mut bytes) = (Vec::new(), 0);
+            let (mut group, mut bytes) = (Vec::new(), 0_u64);
             while group.len() < self.worker.settings.group_objects.max(1)
-                && let Some(next) =
-                    self.undecoded.pop_front_if(|next| group.is_empty() || bytes + next.bytes <= GROUP_BYTES)
+                && let Some(next) = self
+                    .undecoded
+                    .pop_front_if(|next| group.is_empty() || bytes.saturating_add(next.bytes) <= GROUP_BYTES)
             {
                 bytes = bytes.saturating_add(next.bytes);
                 group.push(next);
