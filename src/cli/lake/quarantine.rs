@@ -54,7 +54,7 @@ order by q.read_at desc, q.bucket, q.key";
 /// Nothing of a quarantined object is in the lake. Reading it again makes sense after an upgrade, with other limits
 /// in the configuration, with a format of flow logs that is known now, or when it could not be fetched whole. An object
 /// that was replaced in its place since is a new object to the lake: it is read like any other, and the one before it
-/// is listed no more.
+/// is listed no more. The reason that is listed is the first one; --retry tells why it cannot be read now.
 #[derive(Debug, Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(crate) struct Quarantine {

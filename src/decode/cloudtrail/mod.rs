@@ -138,7 +138,7 @@ impl Decoder {
     }
 
     /// Decodes texts that each hold one document, or none, into rows of `cloudtrail` or of `aggregated_events`; the
-    /// record of an error is the number of its text.
+    /// record of an error is the number of its text, or in a list of records its own number among all of them.
     pub fn decode_each<'a>(
         &mut self,
         table: &'static Table,
@@ -149,10 +149,9 @@ impl Decoder {
         rows.begin();
         for (index, text) in texts.into_iter().enumerate() {
             let text = text.as_bytes();
-            one_document(text, 0, &mut rows).map_err(|error| Error {
-                record: Some(index),
-                offset: None,
-                ..fault::pinpoint(text, error)
+            one_document(text, 0, &mut rows).map_err(|error| {
+                let record = error.record.filter(|_| split::head(text).is_some());
+                Error { record: Some(record.unwrap_or(index)), offset: None, ..fault::pinpoint(text, error) }
             })?;
         }
         rows.end(source_object);

@@ -181,6 +181,12 @@ fn deep_cases() -> Vec<Case> {
             refused(format!("{deep} (byte 299)")),
         ),
         case(
+            "no record in a list of files",
+            "some/where.json",
+            r#"[{"Records":[{"eventName":"a"}]},{"Records":[{"eventName":"b"},{"eventName":"c"},7]}]"#,
+            refused("record is not a JSON object (record 3)"),
+        ),
+        case(
             "deep in a message",
             "some/where.json",
             format!(r#"{{"CloudTrailEvent":"{{\"a\":{}}}"}}"#, "[".repeat(million)),
