@@ -383,10 +383,19 @@ pub fn flow_cases() -> Vec<Case> {
     [line_cases(), header_cases()].concat()
 }
 
+/// A flow log of a header, a line, and these.
+fn joined(lines: &[&str]) -> String {
+    [&[FLOW_HEADER, FLOW_LINE], lines].concat().join("\n") + "\n"
+}
+
+/// Where the first of these begins.
+const SECOND: usize = FLOW_HEADER.len() + FLOW_LINE.len() + 2;
+
+fn flow(name: &'static str, bytes: Vec<u8>, expect: Expect) -> Case {
+    case(name, FLOW, bytes, expect)
+}
+
 fn header_cases() -> Vec<Case> {
-    let joined = |lines: &[&str]| [&[FLOW_HEADER, FLOW_LINE], lines].concat().join("\n") + "\n";
-    let second = FLOW_HEADER.len() + FLOW_LINE.len() + 2;
-    let flow = |name, bytes: Vec<u8>, expect| case(name, FLOW, bytes, expect);
     vec![
         flow("header only", FLOW_HEADER.as_bytes().to_vec(), Expect::Empty),
         flow(
@@ -402,7 +411,7 @@ fn header_cases() -> Vec<Case> {
         flow(
             "another header",
             joined(&["version account-id"]).into_bytes(),
-            refused(format!("a second header that differs from the first (record 1, byte {second})")),
+            refused(format!("a second header that differs from the first (record 1, byte {SECOND})")),
         ),
         flow(
             "the header of the other kind",
@@ -430,10 +439,7 @@ fn header_cases() -> Vec<Case> {
 }
 
 fn line_cases() -> Vec<Case> {
-    let joined = |lines: &[&str]| [&[FLOW_HEADER, FLOW_LINE], lines].concat().join("\n") + "\n";
-    let second = FLOW_HEADER.len() + FLOW_LINE.len() + 2;
     let long = "a line longer than 1048576 bytes";
-    let flow = |name, bytes: Vec<u8>, expect| case(name, FLOW, bytes, expect);
     let changed = |from: &str, to: &str| joined(&[&FLOW_LINE.replace(from, to)]).into_bytes();
     let absurd = FLOW_LINE
         .replace("20641", "-1")
@@ -445,17 +451,17 @@ fn line_cases() -> Vec<Case> {
         flow(
             "a line of 64 MB",
             joined(&[&"x".repeat(64 << 20)]).into_bytes(),
-            refused(format!("{long} (record 1, byte {second})")),
+            refused(format!("{long} (record 1, byte {SECOND})")),
         ),
         flow(
             "a million fields",
             joined(&[&"1 ".repeat(1_000_000)]).into_bytes(),
-            refused(format!("{long} (record 1, byte {second})")),
+            refused(format!("{long} (record 1, byte {SECOND})")),
         ),
         flow(
             "half a million fields",
             joined(&[&"1 ".repeat(500_000)]).into_bytes(),
-            refused(format!("500000 fields where the header names 14 (record 1, byte {second})")),
+            refused(format!("500000 fields where the header names 14 (record 1, byte {SECOND})")),
         ),
         flow(
             "a header of many names",
@@ -471,7 +477,7 @@ fn line_cases() -> Vec<Case> {
         flow(
             "NUL for a line",
             joined(&["\0\0\0"]).into_bytes(),
-            refused(format!("1 fields where the header names 14 (record 1, byte {second})")),
+            refused(format!("1 fields where the header names 14 (record 1, byte {SECOND})")),
         ),
         flow(
             "NUL in the header",
@@ -481,7 +487,7 @@ fn line_cases() -> Vec<Case> {
         flow(
             "no UTF-8 in a field",
             [joined(&[]).as_bytes(), b"2 \xff"].concat(),
-            refused(format!("not valid UTF-8 (record 1, byte {})", second + 2)),
+            refused(format!("not valid UTF-8 (record 1, byte {})", SECOND + 2)),
         ),
         flow(
             "no UTF-8 in the header",
@@ -491,13 +497,13 @@ fn line_cases() -> Vec<Case> {
         flow(
             "no UTF-8 after what is wrong already",
             [joined(&["2 1"]).as_bytes(), b"2 \xff"].concat(),
-            refused(format!("2 fields where the header names 14 (record 1, byte {second})")),
+            refused(format!("2 fields where the header names 14 (record 1, byte {SECOND})")),
         ),
         flow("absurd numbers", joined(&[&absurd]).into_bytes(), Expect::Committed(2)),
         flow(
             "too few fields",
             joined(&["2 1"]).into_bytes(),
-            refused(format!("2 fields where the header names 14 (record 1, byte {second})")),
+            refused(format!("2 fields where the header names 14 (record 1, byte {SECOND})")),
         ),
         flow(
             "JSON that is no log",
