@@ -4,6 +4,9 @@
 //! end is not looked for where it is seen again. Must never leave a part of an object behind: rows are dropped again
 //! when a later record cannot be read.
 
+mod bounds;
+mod ends;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -13,25 +16,16 @@ use super::fault::json_error;
 use super::keys::{Keys, Target};
 use super::nested::{Group, Nested};
 use super::outline::{OF_RECORD, Outline};
-use super::scan::{self, Fault, Inside, What};
+use super::scan::{self, Fault, What};
 use super::unescape::unescaped;
 use crate::decode::columns::{AGGREGATED_EVENTS, CLOUDTRAIL, DIGESTS, Kind, Table};
-use crate::decode::fill::{self, Column, NO_CELL, NO_TIME, TextColumn};
+use crate::decode::fill::{self, Column, NO_CELL, TextColumn};
 use crate::decode::time;
 use crate::decode::{Error, ErrorKind};
 
 /// More records than this in one object are refused: rows take memory even when they are empty, and no log file comes
 /// near.
 const MAX_RECORDS: usize = 4_000_000;
-
-/// More text than this in one column of one batch is refused: Arrow's offsets have 31 bits.
-const MAX_COLUMN_BYTES: usize = 1 << 30;
-
-/// More memory than this to know texts of one batch again is refused: a record may have a key any number of times.
-const MAX_BYTES_OF_NUMBERS: usize = 3 << 29;
-
-/// After so many bytes of records it is looked at how large the columns have become.
-const BYTES_BETWEEN_LOOKS: usize = 32 << 20;
 
 /// The most bytes of one record, and of a document that is no list of records; CloudTrail's own limit is 1 MB.
 pub const MAX_RECORD_BYTES: usize = fill::MAX_TEXT_BYTES;
@@ -172,8 +166,8 @@ impl Rows {
             of_event,
             record,
             unlooked: 0,
-            between_looks: BYTES_BETWEEN_LOOKS,
-            most_of_numbers: MAX_BYTES_OF_NUMBERS,
+            between_looks: bounds::BYTES_BETWEEN_LOOKS,
+            most_of_numbers: bounds::MAX_BYTES_OF_NUMBERS,
         }
     }
 
@@ -427,34 +421,6 @@ impl Rows {
         Ok(rows)
     }
 
-    /// Looks at how large the columns have become, every so many bytes of records; the last of them begins at a byte.
-    #[inline]
-    fn look_after(&mut self, bytes: usize, offset: usize) -> Result<(), Error> {
-        self.unlooked += bytes;
-        if self.unlooked <= self.between_looks {
-            return Ok(());
-        }
-        self.unlooked = 0;
-        self.check_size().map_err(|kind| kind.at(Some(self.of_object()), offset))
-    }
-
-    fn check_size(&self) -> Result<(), ErrorKind> {
-        if self.columns.iter().any(|column| column.bytes() > MAX_COLUMN_BYTES) {
-            return Err(ErrorKind::TooLarge { limit_bytes: MAX_COLUMN_BYTES });
-        }
-        let of_numbers = |column: &Column| match column {
-            Column::Text(column) => column.texts.bytes_of_numbers(),
-            _ => 0,
-        };
-        let bytes = self.columns.iter().map(of_numbers).sum::<usize>()
-            + self.groups.iter().map(Group::bytes).sum::<usize>();
-        if bytes > self.most_of_numbers {
-            let what = format!("values that take more than {} bytes to tell apart", self.most_of_numbers);
-            return Err(ErrorKind::Shape(what));
-        }
-        Ok(())
-    }
-
     /// Reads the record that begins at a byte into a row; returns where it ends.
     fn record(&mut self, row: usize, text: &str, start: usize) -> Result<usize, Fault> {
         let bytes = text.as_bytes();
@@ -664,85 +630,6 @@ impl Rows {
         }
         group.at_hand = cells;
     }
-
-    /// Fills the columns from inside of objects that were read once for each distinct text.
-    fn fill_groups(&mut self) {
-        for group in &mut self.groups {
-            let Some(Column::Text(of)) = self.columns.get_mut(group.of) else { continue };
-            if of.texts.is_shared() {
-                let places = group.places(of.numbers());
-                for (below, cells) in group.columns.iter().zip(&group.cells) {
-                    self.columns[usize::from(*below)].set_cells(&places, cells);
-                }
-            }
-            group.clear();
-        }
-    }
-
-    fn fill_others(&mut self, row: usize, source: &str) {
-        let Record { others, text, .. } = &mut self.record;
-        if others.is_empty() {
-            return;
-        }
-        others.sort_unstable();
-        text.clear();
-        for (start, end) in others.iter() {
-            text.push(if text.is_empty() { '{' } else { ',' });
-            text.push_str(&source[*start..*end]);
-        }
-        text.push('}');
-        if let Some(Column::Text(column)) = self.columns.get_mut(self.special.others) {
-            column.set(row, text);
-        }
-    }
-
-    fn fill_nulls(&mut self, row: usize) {
-        let Record { nulls, text, .. } = &mut self.record;
-        if nulls.is_empty() {
-            return;
-        }
-        text.clear();
-        for column in nulls.iter() {
-            if !text.is_empty() {
-                text.push(',');
-            }
-            text.push_str(self.table.columns[usize::from(*column)].source);
-        }
-        if let Some(Column::Text(column)) = self.columns.get_mut(self.special.nulls) {
-            column.set(row, text);
-        }
-    }
-
-    /// The columns of a digest that are taken from others: the region in its key, and how many log files it lists.
-    fn fill_digest(&mut self, row: usize, text: &str) {
-        let index = |name| self.table.index_of(name).unwrap_or(usize::MAX);
-        let (key, region) = (index("digest_s3_object"), index("region"));
-        let (files, count) = (index("log_files"), index("log_file_count"));
-        let key = match self.columns.get(key) {
-            Some(Column::Text(column)) => column.get(row).and_then(region_of).map(str::to_owned),
-            _ => None,
-        };
-        if let (Some(Column::Text(column)), Some(found)) = (self.columns.get_mut(region), key) {
-            column.set(row, &found);
-        }
-        let is_seen = self.record.seen & (1_u128 << files) != 0;
-        if let (true, Some(Column::Int64(values))) = (is_seen, self.columns.get_mut(count)) {
-            values[row] = items(text, self.record.fields[files].field.value);
-        }
-    }
-
-    fn fill_dates(&mut self) {
-        let dates = match &self.columns.get(self.special.time) {
-            Some(Column::Time(times)) => times
-                .iter()
-                .map(|time| if *time == NO_TIME { None } else { time::event_date(*time) })
-                .collect(),
-            _ => return,
-        };
-        if let Some(Column::Date(column)) = self.columns.get_mut(self.special.date) {
-            *column = dates;
-        }
-    }
 }
 
 /// Puts the string that begins at a byte into a column of text; returns where it went, and where it ends.
@@ -772,32 +659,6 @@ fn after(text: &str, end: usize) -> Result<usize, Fault> {
     }
 }
 
-/// How many items the list has that begins at a byte; none when that is something else.
-fn items(text: &str, start: usize) -> Option<i64> {
-    let bytes = text.as_bytes();
-    let mut inside = Inside::new(bytes, start, MAX_DEPTH);
-    let mut count = 0;
-    while bytes.get(start) == Some(&b'[') {
-        match inside.member() {
-            Ok(Some(_)) => count += 1,
-            _ => return Some(count),
-        }
-    }
-    None
-}
-
-/// The region in a digest's key: `.../CloudTrail-Digest/<region>/...`.
-fn region_of(key: &str) -> Option<&str> {
-    let mut after = None;
-    for segment in key.rsplit('/') {
-        if segment == "CloudTrail-Digest" {
-            return after;
-        }
-        after = Some(segment);
-    }
-    None
-}
-
 impl Record {
     fn clear(&mut self) {
         self.seen = 0;
@@ -806,44 +667,5 @@ impl Record {
         // What one strange record needed is not kept.
         self.others.shrink_to(KEPT_OTHERS);
         self.text.shrink_to(KEPT_TEXT_BYTES);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Each text that a key had is held by its number, and each identity by what is inside of it: wherever the keys are,
-    /// and also when what has them is no record in the end.
-    #[test]
-    fn what_is_known_of_values_is_bounded() {
-        let name = |at: usize| format!(r#""eventName":"name {at}""#);
-        let identity = |at: usize| format!(r#""userIdentity":{{"arn":"{at}"}}"#);
-        let event = r#""eventVersion":"1","eventTime":"2026-03-10T12:00:00Z""#;
-        // What is no object is no identity, but has a number too.
-        let no_identity = |at: usize| format!(r#""userIdentity":{at}"#);
-        for (value, least) in [(&name as &dyn Fn(usize) -> String, 24), (&identity, 150), (&no_identity, 24)]
-        {
-            let values = |times: usize| (0..times).map(value).collect::<Vec<_>>().join(",");
-            for (before, after) in [
-                (r#"{"Records":[{"#, "}]}"),
-                (&format!("{{{event},"), "}"),
-                (r#"{"eventVersion":"1","#, r#","Records":[]}"#),
-                (&format!(r#"{{"detail-type":"x","detail":{{{event},"#), "}}"),
-            ] {
-                let read = |times: usize, most_of_numbers: usize| {
-                    let mut rows = Rows::new(&CLOUDTRAIL);
-                    (rows.between_looks, rows.most_of_numbers) = (1000, most_of_numbers);
-                    rows.begin();
-                    rows.read(&format!("{before}{}{after}", values(times)), 7)
-                };
-                let most = 10_000 * least;
-                read(10, most).unwrap();
-                read(10_000, MAX_BYTES_OF_NUMBERS).unwrap();
-                let error = read(10_000, most).unwrap_err();
-                assert!(error.kind.to_string().starts_with("values that take more than"), "{error}");
-                assert!(error.record == Some(0) && error.offset.is_some_and(|at| at >= 7), "{error}");
-            }
-        }
     }
 }
