@@ -393,7 +393,8 @@ impl Lake {
         let mut ledger = self.ledger.try_lock().ok()?;
         let ledger = ledger.as_mut()?;
         match ledger.catch_up(&[objects]).await {
-            Ok(()) => Some(ledger.index_head()),
+            // Of a table that is not there, nothing is known: it must be made before anything is added to it.
+            Ok(()) => Some(ledger.index_head()).filter(|(version, _)| *version >= 0),
             Err(error) => {
                 tracing::debug!(%error, "the ledger cannot tell how far the index is");
                 None
