@@ -329,6 +329,27 @@ async fn a_file_of_the_index_that_is_gone_is_told_and_not_others_who_commit() {
     assert!(told.contains("NotFound") && told.contains("event_date=2026-03-10"), "{told}");
 }
 
+#[tokio::test]
+async fn to_an_index_that_is_not_there_nothing_is_added() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let index = directory.path().join("objects");
+    let lake = open(directory.path()).await;
+    lake.commit(vec![object(0, State::Committed)]).await.expect("is committed");
+    lake.update_index().await.expect("is indexed");
+    lake.commit(vec![object(1, State::Committed)]).await.expect("is committed");
+    std::fs::remove_dir_all(&index).expect("is removed");
+    for _ in 0..2 {
+        lake.update_index().await.expect_err("is not there");
+        // A first version without the table's schema would be no table to anybody.
+        assert!(!index.join("_delta_log/00000000000000000000.json").exists());
+    }
+    let again = open(directory.path()).await;
+    for lake in [&lake, &again] {
+        lake.update_index().await.expect("is indexed");
+        assert_eq!(number(lake, "select count(*) from objects").await, 2);
+    }
+}
+
 /// A day of the index as compaction leaves it, with so many objects that reading it for one would not pay.
 async fn large_day(lake: &Lake, day: u32, objects: usize) -> Vec<ObjectRecord> {
     let template = object(0, State::Committed).record;

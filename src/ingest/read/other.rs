@@ -23,13 +23,24 @@ const OTHER_CONTENT: [(&[u8], &str); 12] = [
     (b"<HTML", "HTML, as a page of an error: not a log"),
 ];
 
+/// Where the header of a tar archive's first file says that it is one (POSIX.1-2024, `pax`), and what it says.
+const TAR: (usize, &[u8]) = (257, b"ustar");
+
 /// Refuses content that is certainly no log, whatever its key says, by name.
 pub(super) fn refuse(text: &[u8]) -> Result<(), decode::Error> {
     let start = text.trim_ascii_start();
-    match OTHER_CONTENT.iter().find(|(beginning, _)| start.starts_with(beginning)) {
-        Some((_, what)) => Err(ErrorKind::Shape((*what).to_owned()).nowhere()),
+    let found =
+        OTHER_CONTENT.iter().find(|(beginning, _)| start.starts_with(beginning)).map(|(_, what)| *what);
+    match found.or_else(|| is_tar(text).then_some("a tar archive: unpack it")) {
+        Some(what) => Err(ErrorKind::Shape(what.to_owned()).nowhere()),
         None => Ok(()),
     }
+}
+
+/// Whether content begins as a tar archive does: texts of fixed size, which are filled up with NUL, as no log has it.
+fn is_tar(text: &[u8]) -> bool {
+    let (at, mark) = TAR;
+    text.get(at..).is_some_and(|rest| rest.starts_with(mark)) && text[..at].contains(&0)
 }
 
 /// Why content is refused of which nothing says what it is.

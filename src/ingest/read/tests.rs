@@ -189,6 +189,8 @@ fn what_is_often_taken_for_a_log_is_named() {
     for (content, expected) in [
         ("version https://git-lfs.github.com/spec/v1\noid sha256:x\n", "a pointer of Git LFS"),
         ("PK\x03\x04rest", "a ZIP archive"),
+        (&format!("{:\0<257}ustar\0{{\"Records\":[]}}", "AWSLogs/x.json"), "a tar archive: unpack it"),
+        (&format!("{flow}\n{: <257}ustar\n", "7"), "what may be a flow log, but without a header"),
         ("<?xml version=\"1.0\"?><Error/>", "XML, as S3 answers"),
         ("\n<!DOCTYPE html>", "HTML, as a page"),
         ("<134>Mar 10 x", "neither CloudTrail nor VPC Flow Logs"),
