@@ -16,8 +16,8 @@ false_positives:
   - A trail replaced by an organization trail.
   - Infrastructure as code that tears down a test account.
 next_steps: >
-  Start logging again first: `aws cloudtrail start-logging`. Then see what this principal did before and after with
-  `trailhound query principal-timeline -p principal=<actor_arn>`, and where the trail has holes with
+  Start logging again first: `aws cloudtrail start-logging --name <trail>`. Then see what this principal did before and
+  after with `trailhound query principal-timeline -p principal=<actor_arn>`, and where the trail has holes with
   `trailhound query coverage`.
 references:
   - https://attack.mitre.org/techniques/T1562/008/

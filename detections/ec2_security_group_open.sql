@@ -1,6 +1,6 @@
 /*
 id: aws-ec2-security-group-open
-title: A security group was opened to the internet on an administration port
+title: A security group was opened to the internet on an administration or database port
 description: >
   Inbound traffic from everywhere (a `/0` range) was allowed to SSH (22), RDP (3389), MySQL (3306) or PostgreSQL (5432):
   by that port, by a range that holds it, or by all traffic. One call may hold many rules, each of which is looked at.

@@ -16,7 +16,7 @@ window: 6h
 entity: [recipient_account_id, identity_principal_id, access_key_id]
 summary: "credentials of instance session {identity_principal_id} ({actor_arn}) were used from {addresses} public addresses: {source_addresses}"
 false_positives:
-  - An instance behind a NAT with several addresses, or whose elastic address was moved.
+  - An instance behind a NAT with several addresses, or whose Elastic IP address was moved.
   - An instance with both IPv4 and IPv6 ways out.
 next_steps: >
   See who used the key, from where, with `trailhound query access-key -p key=<access_key_id>`. If one address is not

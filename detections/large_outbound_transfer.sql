@@ -18,7 +18,8 @@ false_positives:
   - A NAT gateway, whose own interface also sees the traffic it carries.
 next_steps: >
   See what else the pair exchanged with `trailhound query flows-of-address -p address=<dstaddr>`, and whose address it
-  is. Look at what the instance's role did with `trailhound query resource -p resource=<interface_id>`.
+  is. Find the instance with `trailhound query resource -p resource=<interface_id>`, then see what its role did with
+  `trailhound query principal-timeline -p principal=<role>`.
 references:
   - https://attack.mitre.org/techniques/T1048/
 */

@@ -2,8 +2,8 @@
 id: aws-s3-bucket-made-public
 title: A bucket was opened to the public
 description: >
-  A bucket policy that allows everybody, an access list for all users or all AWS accounts, or public access blocking
-  taken away from a bucket or the account. Policies are read statement by statement: a `Deny` for everybody, and a
+  A bucket policy that allows everybody, an ACL for all users or all AWS accounts, or Block Public Access taken away
+  from a bucket or the account. Policies are read statement by statement: a `Deny` for everybody, and a
   statement limited by a condition on who calls or from where (`aws:PrincipalOrgID`, `aws:SourceIp`, `aws:SourceVpce`,
   ...), are left out. Only calls that succeeded count.
 severity: high
@@ -15,9 +15,9 @@ entity: [recipient_account_id, bucket]
 summary: "{actor_arn} opened bucket {bucket} to the public: {event_name} from {source_ip_address}"
 false_positives:
   - A bucket that serves a web site.
-  - Public access blocking removed on the way to a policy that allows one other account.
+  - Block Public Access removed on the way to a policy that allows one other account.
 next_steps: >
-  Block public access again unless the bucket is meant to be public. See who changed it with
+  Turn Block Public Access on again unless the bucket is meant to be public. See who changed it with
   `trailhound query resource -p resource=<bucket>`; whether objects were read from outside is visible only where data
   events or access logs are on.
 references:

@@ -2,7 +2,7 @@
 id: aws-snapshot-shared-outside
 title: A snapshot or image was shared outside the account
 description: >
-  An EBS snapshot, a machine image or a database snapshot was shared with another account or with everybody. Whoever
+  An EBS snapshot, an AMI or a database snapshot was shared with another account or with everybody. Whoever
   it is shared with copies the disk at leisure. Only calls that succeeded count; taking a share back does not.
 severity: high
 mitre:

@@ -7,8 +7,8 @@ description: >
   for.
 parameters:
   - {name: key, type: text, doc: "the access key id, e.g. AKIAIOSFODNN7EXAMPLE"}
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
 example: trailhound query access-key -p key=AKIAIOSFODNN7EXAMPLE
 */
 select
@@ -25,7 +25,7 @@ select
     max(event_time) as last_time
 from cloudtrail
 where access_key_id = $key
-  and event_time >= $since
-  and event_time < $until
+  and ($since is null or event_time >= $since)
+  and ($until is null or event_time < $until)
 group by actor_arn, identity_principal_id, source_ip_address, user_agent
 order by first_time

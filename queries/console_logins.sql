@@ -6,8 +6,8 @@ description: >
   users it always says `No`, whatever the identity provider asked for.
 parameters:
   - {name: account, type: text, default: "%", doc: "an account id; `%` for all"}
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
   - {name: limit, type: integer, default: 500, doc: "at most so many rows"}
 example: trailhound query console-logins -p account=111122223333
 */
@@ -26,7 +26,7 @@ from cloudtrail
 where event_source = 'signin.amazonaws.com'
   and event_name = 'ConsoleLogin'
   and ($account = '%' or recipient_account_id like $account)
-  and event_time >= $since
-  and event_time < $until
+  and ($since is null or event_time >= $since)
+  and ($until is null or event_time < $until)
 order by event_time desc, event_id
 limit $limit

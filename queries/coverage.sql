@@ -6,8 +6,8 @@ description: >
   day there was any: a hole shows as few hours, a stopped trail as missing days.
 parameters:
   - {name: account, type: text, default: "%", doc: "an account id; `%` for all"}
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
 example: trailhound query coverage -p since=2024-05-01
 */
 select
@@ -21,7 +21,7 @@ select
     max(event_time) as last_time
 from cloudtrail
 where ($account = '%' or recipient_account_id like $account)
-  and event_time >= $since
-  and event_time < $until
+  and ($since is null or event_time >= $since)
+  and ($until is null or event_time < $until)
 group by recipient_account_id, aws_region, event_date
 order by event_date desc, recipient_account_id, aws_region

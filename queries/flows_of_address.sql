@@ -6,8 +6,8 @@ description: >
   where the flow log has them.
 parameters:
   - {name: address, type: text, doc: "an IPv4 or IPv6 address"}
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
   - {name: limit, type: integer, default: 1000, doc: "at most so many rows"}
 example: trailhound query flows-of-address -p address=10.0.0.5
 */
@@ -27,7 +27,7 @@ select
     instance_id
 from vpc_flow
 where (srcaddr = $address or dstaddr = $address or pkt_srcaddr = $address or pkt_dstaddr = $address)
-  and start_time >= $since
-  and start_time < $until
+  and ($since is null or start_time >= $since)
+  and ($until is null or start_time < $until)
 order by start_time, interface_id
 limit $limit

@@ -6,8 +6,8 @@ description: >
   too.
 parameters:
   - {name: principal, type: text, default: "%", doc: "an ARN, a user name, a role name or a principal id; `%` for all"}
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
   - {name: limit, type: integer, default: 500, doc: "at most so many rows"}
 example: trailhound query iam-changes -p since=2024-05-01
 */
@@ -35,7 +35,7 @@ where event_source = 'iam.amazonaws.com'
   ) = false
   and ($principal = '%' or actor_arn = $principal or identity_arn = $principal or identity_user_name = $principal
        or session_issuer_user_name = $principal or identity_principal_id = $principal)
-  and event_time >= $since
-  and event_time < $until
+  and ($since is null or event_time >= $since)
+  and ($until is null or event_time < $until)
 order by event_time desc, event_id
 limit $limit

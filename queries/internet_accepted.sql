@@ -3,10 +3,11 @@ name: internet-accepted
 title: What was let in from the internet
 description: >
   Ports inside that accepted flows from public addresses, with how many sources and how many bytes. The
-  answers of servers outside (from a port below 1024 to one above) are left out.
+  answers of servers outside (from a port below 1024 to one above) are left out, and so are public IPv6
+  addresses inside, which cannot be told from those outside.
 parameters:
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
   - {name: limit, type: integer, default: 200, doc: "at most so many rows"}
 example: trailhound query internet-accepted -p since=2024-05-01
 */
@@ -29,8 +30,8 @@ where action = 'ACCEPT'
   )
   and regexp_like(dstaddr, '(?i)^(10\.|192\.168\.|172\.(1[6-9]|2[0-9]|3[01])\.|100\.(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])\.|f[cd])')
   and not (srcport < 1024 and dstport >= 1024)
-  and start_time >= $since
-  and start_time < $until
+  and ($since is null or start_time >= $since)
+  and ($until is null or start_time < $until)
 group by account_id, interface_id, dstaddr, dstport, protocol
 order by sources desc, flows desc, dstaddr, dstport
 limit $limit

@@ -5,8 +5,8 @@ description: >
   For each port the address sent to: how many hosts, how many flows were let through and how many turned away.
 parameters:
   - {name: address, type: text, doc: "the source, an IPv4 or IPv6 address"}
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
 example: trailhound query ports-touched -p address=198.51.100.7
 */
 select
@@ -20,7 +20,7 @@ select
     max(start_time) as last_time
 from vpc_flow
 where srcaddr = $address
-  and start_time >= $since
-  and start_time < $until
+  and ($since is null or start_time >= $since)
+  and ($until is null or start_time < $until)
 group by dstport, protocol
 order by accepted desc, rejected desc, dstport

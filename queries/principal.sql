@@ -5,9 +5,9 @@ description: >
   One row for each API action the principal called: how often, how often it failed, from how many addresses,
   and when first and last. Rare actions come first: they tell more than the routine.
 parameters:
-  - {name: principal, type: text, doc: "an ARN, a user name, a role name or a principal id"}
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: principal, type: text, doc: "an ARN, a user name, a role name, a principal id or the id of a user of IAM Identity Center"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
 example: trailhound query principal -p principal=arn:aws:iam::111122223333:role/deploy
 */
 select
@@ -29,7 +29,7 @@ where (
       or identity_principal_id = $principal
       or on_behalf_of_user_id = $principal
   )
-  and event_time >= $since
-  and event_time < $until
+  and ($since is null or event_time >= $since)
+  and ($until is null or event_time < $until)
 group by event_source, event_name
 order by calls, event_source, event_name

@@ -5,10 +5,10 @@ description: >
   Every call of the principal in order of time. Reading calls are there too; leave them out with `-p
   reads=no`.
 parameters:
-  - {name: principal, type: text, doc: "an ARN, a user name, a role name or a principal id"}
+  - {name: principal, type: text, doc: "an ARN, a user name, a role name, a principal id or the id of a user of IAM Identity Center"}
   - {name: reads, type: text, default: "yes", doc: "`no` leaves out calls that only read"}
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
   - {name: limit, type: integer, default: 1000, doc: "at most so many rows"}
 example: trailhound query principal-timeline -p principal=alice -p since=2024-05-01 -p reads=no
 */
@@ -33,8 +33,8 @@ where (
       or identity_principal_id = $principal
       or on_behalf_of_user_id = $principal
   )
-  and event_time >= $since
-  and event_time < $until
+  and ($since is null or event_time >= $since)
+  and ($until is null or event_time < $until)
   and ($reads <> 'no' or coalesce(read_only, false) = false)
 order by event_time, event_id
 limit $limit

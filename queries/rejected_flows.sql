@@ -4,8 +4,8 @@ title: Rejected flows by source
 description: >
   Which addresses were turned away most, and how many hosts and ports they tried.
 parameters:
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
   - {name: limit, type: integer, default: 100, doc: "at most so many rows"}
 example: trailhound query rejected-flows -p since=2024-05-01
 */
@@ -20,8 +20,8 @@ select
     max(start_time) as last_time
 from vpc_flow
 where action = 'REJECT'
-  and start_time >= $since
-  and start_time < $until
+  and ($since is null or start_time >= $since)
+  and ($until is null or start_time < $until)
 group by srcaddr
 order by flows desc, srcaddr
 limit $limit

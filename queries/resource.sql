@@ -7,8 +7,8 @@ description: >
 parameters:
   - {name: resource, type: text, doc: "an ARN, an id or a name, or a part of it"}
   - {name: reads, type: text, default: "yes", doc: "`no` leaves out calls that only read"}
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
   - {name: limit, type: integer, default: 500, doc: "at most so many rows"}
 example: trailhound query resource -p resource=i-0123456789abcdef0 -p reads=no
 */
@@ -29,8 +29,8 @@ where (
       or strpos(request_parameters, $resource) > 0
       or strpos(response_elements, $resource) > 0
   )
-  and event_time >= $since
-  and event_time < $until
+  and ($since is null or event_time >= $since)
+  and ($until is null or event_time < $until)
   and ($reads <> 'no' or coalesce(read_only, false) = false)
 order by event_time desc, event_id
 limit $limit

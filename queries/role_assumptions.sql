@@ -6,8 +6,8 @@ description: >
   first and last time. The role is found by name or ARN in the call.
 parameters:
   - {name: role, type: text, doc: "the name or the ARN of the role"}
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
 example: trailhound query role-assumptions -p role=admin
 */
 select
@@ -28,7 +28,7 @@ where event_source = 'sts.amazonaws.com'
       json_get_str(request_parameters, 'roleArn') = $role
       or ends_with(json_get_str(request_parameters, 'roleArn'), '/' || $role)
   )
-  and event_time >= $since
-  and event_time < $until
+  and ($since is null or event_time >= $since)
+  and ($until is null or event_time < $until)
 group by principal, event_name, role_arn, source_ip_address, error_code
 order by last_time desc

@@ -6,8 +6,8 @@ description: >
   calls AWS services make in its name.
 parameters:
   - {name: account, type: text, default: "%", doc: "an account id; `%` for all"}
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
 example: trailhound query root-logins
 */
 select
@@ -23,7 +23,7 @@ from cloudtrail
 where identity_type = 'Root'
   and coalesce(invoked_by, 'signin.amazonaws.com') = 'signin.amazonaws.com'
   and ($account = '%' or recipient_account_id like $account)
-  and event_time >= $since
-  and event_time < $until
+  and ($since is null or event_time >= $since)
+  and ($until is null or event_time < $until)
 group by recipient_account_id, source_ip_address, event_name
 order by last_time desc, event_name

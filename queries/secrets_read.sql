@@ -5,8 +5,8 @@ description: >
   One row for each principal and secret: how often, how often it was refused, from where, and when.
 parameters:
   - {name: principal, type: text, default: "%", doc: "an ARN, a user name, a role name or a principal id; `%` for all"}
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
   - {name: limit, type: integer, default: 1000, doc: "at most so many rows"}
 example: trailhound query secrets-read -p principal=arn:aws:iam::111122223333:role/app
 */
@@ -37,8 +37,8 @@ where event_source in ('secretsmanager.amazonaws.com', 'ssm.amazonaws.com')
   )
   and ($principal = '%' or actor_arn = $principal or identity_arn = $principal or identity_user_name = $principal
        or session_issuer_user_name = $principal or identity_principal_id = $principal)
-  and event_time >= $since
-  and event_time < $until
+  and ($since is null or event_time >= $since)
+  and ($until is null or event_time < $until)
 group by actor_arn, event_name, secret
 order by last_time desc, secret
 limit $limit

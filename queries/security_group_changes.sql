@@ -1,12 +1,12 @@
 /*
 name: security-group-changes
-title: Changes of security groups and network access lists
+title: Changes of security groups and network ACLs
 description: >
   Who opened or closed what, newest first, with the whole request.
 parameters:
   - {name: group, type: text, default: "%", doc: "a security group id; `%` for all"}
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
   - {name: limit, type: integer, default: 500, doc: "at most so many rows"}
 example: trailhound query security-group-changes -p group=sg-0123456789abcdef0
 */
@@ -35,7 +35,7 @@ where event_source = 'ec2.amazonaws.com'
       'CreateNetworkAclEntry', 'ReplaceNetworkAclEntry', 'DeleteNetworkAclEntry'
   )
   and ($group = '%' or strpos(request_parameters, $group) > 0 or strpos(response_elements, $group) > 0)
-  and event_time >= $since
-  and event_time < $until
+  and ($since is null or event_time >= $since)
+  and ($until is null or event_time < $until)
 order by event_time desc, event_id
 limit $limit

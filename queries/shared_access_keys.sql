@@ -6,8 +6,8 @@ description: >
   AWS services and internal addresses of AWS do not count as addresses.
 parameters:
   - {name: addresses, type: integer, default: 2, doc: "from at least so many addresses"}
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
   - {name: limit, type: integer, default: 100, doc: "at most so many rows"}
 example: trailhound query shared-access-keys -p addresses=5
 */
@@ -25,8 +25,8 @@ where access_key_id is not null
   and access_key_id <> ''
   and coalesce(invoked_by, 'signin.amazonaws.com') = 'signin.amazonaws.com'
   and regexp_like(source_ip_address, '^[0-9]+(\.[0-9]+){3}$|:')
-  and event_time >= $since
-  and event_time < $until
+  and ($since is null or event_time >= $since)
+  and ($until is null or event_time < $until)
 group by access_key_id
 having count(distinct source_ip_address) >= $addresses
 order by addresses desc, access_key_id

@@ -5,8 +5,8 @@ description: >
   Who called from the address, with which keys and programs, what they called and how often it failed.
 parameters:
   - {name: address, type: text, doc: "an IPv4 or IPv6 address, or the name of a service"}
-  - {name: since, type: timestamp, default: "1970-01-01", doc: "from this time on, UTC"}
-  - {name: until, type: timestamp, default: "9999-12-31", doc: "before this time, UTC"}
+  - {name: since, type: timestamp, default: any, doc: "from this time on, UTC"}
+  - {name: until, type: timestamp, default: any, doc: "before this time, UTC"}
 example: trailhound query source-address -p address=198.51.100.7
 */
 select
@@ -22,7 +22,7 @@ select
     max(event_time) as last_time
 from cloudtrail
 where source_ip_address = $address
-  and event_time >= $since
-  and event_time < $until
+  and ($since is null or event_time >= $since)
+  and ($until is null or event_time < $until)
 group by recipient_account_id, actor_arn, access_key_id, user_agent
 order by calls desc, first_time

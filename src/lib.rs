@@ -12,7 +12,7 @@
 //! | layer | what it is |
 //! |---|---|
 //! | [`cli`] | arguments to calls, results to print; one file per verb |
-//! | [`service`] | the daemon: workers, watched folders, detections, deliveries, one shutdown token |
+//! | [`service`] | the daemon: workers, watched folders, detections, deliveries, maintenance, one shutdown token |
 //! | [`alert`] | an alert, its key and life, the `alerts` table, raising, delivering, sinks |
 //! | [`detect`] | a detection, what it is run over, what its result means |
 //! | [`maintain`] | proving the lake whole, compaction, retention, deletion, vacuum |
@@ -32,7 +32,8 @@
 //!   [`maintain`] and [`detect`].
 //! - An object is in the lake whole, once, or not at all. Its identity is in the commit that adds its rows, and that
 //!   commit is the one system of record; the `objects` table is an index of it.
-//! - Only a commit makes a [`lake::Committed`], and a message is deleted only with one in hand.
+//! - Only the lake makes a [`lake::Committed`], of a commit or of what its logs name already, and a message is deleted
+//!   only with one in hand.
 //! - Correctness never depends on a clock, a lock or a lease: only on who wrote the next version of a table's log.
 //! - A rule's progress is a table version, committed together with the alerts it led to.
 //! - No log field, message, rule or SQL text can make the program panic, write, or send control characters to a terminal.
@@ -43,7 +44,8 @@
 //! - **object**: a log file as stored, on S3 or in a folder; identified by bucket, key and etag.
 //! - **record**: one event or flow inside an object; a **row** once it is in a table.
 //! - **announcement**: one object named by a notification. **notification**: a queue message that names objects.
-//! - **ledger**: what is known of every object, looked up by the day its key names. **quarantined**: could not be read; nothing of it is in the lake.
+//! - **ledger**: what is known of every object, looked up by the day its key names. **index**: the `objects` table.
+//! - **quarantined**: could not be read; nothing of it is in the lake. **rejected**: quarantined, or not to be had at all.
 //! - **detection**, **rule**: SQL with a header that says what a result means. **finding**: what a run of it yields.
 //! - **alert**: a finding kept in the lake under an id made of rule, **entity** (what it is about) and **window** (when).
 //! - **removal**: rows a commit took out of a table, by object and number: duplicates, expired or deleted rows.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::sinks::{self, Sink};
-use super::table::{AlertTable, Change, Delivery, DeliveryState, Stored};
+use super::table::{self, AlertTable, Change, Delivery, DeliveryState, Stored};
 use crate::lake::{self, Lake};
 
 /// Alerts delivered before the lake is told: a crash repeats at most so many.
@@ -39,7 +39,7 @@ pub async fn deliver_pending(lake: &Lake, sinks: &[Box<dyn Sink>]) -> Result<Rou
         let now = lake.clock().now();
         round.pending += alerts.iter().filter(|stored| is_pending(stored, sink.name())).count();
         let due = alerts.iter().filter(|stored| is_due(stored, sink.name(), now));
-        let mut marks: Vec<(String, NaiveDate, Delivery)> = Vec::new();
+        let mut marks: Vec<(String, Option<NaiveDate>, Delivery)> = Vec::new();
         for stored in due {
             let delivery = attempt(sink.as_ref(), stored, now).await;
             match delivery.state {
@@ -48,7 +48,7 @@ pub async fn deliver_pending(lake: &Lake, sinks: &[Box<dyn Sink>]) -> Result<Rou
                 DeliveryState::Pending => round.postponed += 1,
             }
             let failed = delivery.state == DeliveryState::Pending;
-            marks.push((stored.alert.alert_id.clone(), stored.alert.window_start.date_naive(), delivery));
+            marks.push((stored.alert.alert_id.clone(), table::day_of(stored.alert.window_start), delivery));
             if marks.len() >= MARK_EVERY {
                 mark(&table, sink.name(), std::mem::take(&mut marks)).await?;
             }
@@ -103,12 +103,12 @@ async fn attempt(sink: &dyn Sink, stored: &Stored, now: DateTime<Utc>) -> Delive
 async fn mark(
     table: &AlertTable<'_>,
     sink: &str,
-    marks: Vec<(String, NaiveDate, Delivery)>,
+    marks: Vec<(String, Option<NaiveDate>, Delivery)>,
 ) -> Result<(), lake::Error> {
     if marks.is_empty() {
         return Ok(());
     }
-    let days: BTreeSet<NaiveDate> = marks.iter().map(|(_, day, _)| *day).collect();
+    let days: BTreeSet<Option<NaiveDate>> = marks.iter().map(|(_, day, _)| *day).collect();
     let marks: BTreeMap<String, Delivery> =
         marks.into_iter().map(|(id, _, delivery)| (id, delivery)).collect();
     let change = Change { days, progress: Vec::new() };

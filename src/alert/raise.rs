@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::table::{AlertTable, Change, Delivery, Stored};
+use super::table::{AlertTable, Change, Delivery, Stored, day_of};
 use super::{Alert, Severity};
 use crate::detect::detection::{Detection, Kind};
 use crate::detect::{self, Finding, MAX_EVENT_IDS, Scope, Span};
@@ -69,7 +69,7 @@ struct Ran {
     app_id: String,
     after: i64,
     head: i64,
-    days: BTreeSet<NaiveDate>,
+    days: BTreeSet<Option<NaiveDate>>,
     mode: Merge,
     alerts: Vec<Alert>,
 }
@@ -317,9 +317,12 @@ fn merge(
 fn add_events(known: &mut Alert, more: &Alert) {
     known.first_time = known.first_time.min(more.first_time);
     known.last_time = known.last_time.max(more.last_time);
-    known.event_count = known.event_count.saturating_add(more.event_count);
+    // An event that was delivered twice is one.
+    let new: Vec<&String> = more.event_ids.iter().filter(|id| !known.event_ids.contains(id)).collect();
+    let again = i64::try_from(more.event_ids.len() - new.len()).unwrap_or(0);
+    known.event_count = known.event_count.saturating_add(more.event_count.saturating_sub(again));
     let room = MAX_EVENT_IDS.saturating_sub(known.event_ids.len());
-    known.event_ids.extend(more.event_ids.iter().take(room).cloned());
+    known.event_ids.extend(new.into_iter().take(room).cloned());
 }
 
 fn replace_events(known: &mut Alert, now: &Alert) {
@@ -335,8 +338,7 @@ fn app_id(detection: &Detection) -> String {
     format!("trailhound/detect/{}/{}", detection.table.name, detection.id)
 }
 
-fn days(findings: &[Finding]) -> BTreeSet<NaiveDate> {
-    let day =
-        |finding: &Finding| Some(DateTime::<Utc>::from_timestamp_micros(finding.window_start)?.date_naive());
+fn days(findings: &[Finding]) -> BTreeSet<Option<NaiveDate>> {
+    let day = |finding: &Finding| DateTime::<Utc>::from_timestamp_micros(finding.window_start).map(day_of);
     findings.iter().filter_map(day).collect()
 }

@@ -74,8 +74,8 @@ pub struct AlertTable<'a> {
 
 /// What a change of the table wants done.
 pub struct Change {
-    /// The days whose alerts it may change.
-    pub days: BTreeSet<NaiveDate>,
+    /// The days whose alerts it may change, as [`day_of`] gives them.
+    pub days: BTreeSet<Option<NaiveDate>>,
     /// Applications and how far they have come.
     pub progress: Vec<(String, i64)>,
 }
@@ -139,7 +139,7 @@ impl<'a> AlertTable<'a> {
             if snapshot.version != version {
                 continue;
             }
-            let of_days = |file: &&DataFile| file.event_date.is_some_and(|day| change.days.contains(&day));
+            let of_days = |file: &&DataFile| change.days.contains(&file.event_date);
             let files: Vec<DataFile> = snapshot.files.iter().filter(of_days).cloned().collect();
             let before: BTreeMap<String, Stored> = self
                 .read(&files)
@@ -174,8 +174,8 @@ impl<'a> AlertTable<'a> {
         before: &BTreeMap<String, Stored>,
         after: BTreeMap<String, Stored>,
     ) -> Result<Vec<Action>, lake::Error> {
-        let day_of = |stored: &Stored| stored.alert.window_start.date_naive();
-        let changed: BTreeSet<NaiveDate> = after
+        let day_of = |stored: &Stored| day_of(stored.alert.window_start);
+        let changed: BTreeSet<Option<NaiveDate>> = after
             .values()
             .filter(|stored| before.get(&stored.alert.alert_id) != Some(stored))
             .map(day_of)
@@ -188,11 +188,16 @@ impl<'a> AlertTable<'a> {
             after.into_values().filter(|stored| changed.contains(&day_of(stored))).collect();
         let stored =
             self.lake.encode_and_store(log, vec![SharedRows::all(log.table(), to_batch(&kept)?)]).await?;
-        let old = files.iter().filter(|file| file.event_date.is_some_and(|day| changed.contains(&day)));
+        let old = files.iter().filter(|file| changed.contains(&file.event_date));
         let mut actions: Vec<Action> = old.map(|file| Action::remove(&file.path, now)).collect();
         actions.extend(stored.iter().map(|(path, encoded)| Action::add(encoded.add(path, now))));
         Ok(actions)
     }
+}
+
+/// The day of the files that hold the alerts of a window; none, as for rows of logs, where it is absurd.
+pub fn day_of(window_start: DateTime<Utc>) -> Option<NaiveDate> {
+    time::event_date(window_start.timestamp_micros()).map(|_| window_start.date_naive())
 }
 
 fn to_batch(alerts: &[Stored]) -> Result<RecordBatch, lake::Error> {

@@ -10,7 +10,7 @@ use super::{Failure, Global, session};
 /// Check and show the configuration
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
-    /// Say everything that is wrong with the configuration, its rules and its sinks
+    /// Say what is wrong with the configuration file; where nothing is, with its rules and its sinks
     Check,
     /// Print what is in force and where it came from
     Show,

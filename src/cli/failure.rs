@@ -181,7 +181,9 @@ fn hint_for_query(error: &query::Error) -> Option<String> {
         query::Error::Plan(text) if text.contains("not found") => {
             "`trailhound sql --describe` lists the tables"
         }
-        query::Error::Timeout(_) => "narrow the time range, or allow more: `--timeout-seconds 3600`",
+        query::Error::Timeout(_) => {
+            "narrow the time range, or allow more: `timeout_seconds` in `[query]`, or `--timeout-seconds 3600` where a verb takes it"
+        }
         _ => return None,
     };
     Some(hint.to_owned())

@@ -57,13 +57,13 @@ struct Arguments {
 /// Options of every verb.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// Where the lake is: a directory or `s3://bucket/prefix` [default: ./lake, or as configured]
+    /// Where the lake is: a directory or `s3://bucket/prefix` [default: that of `TRAILHOUND_LAKE`, as configured, or ./lake]
     #[arg(long, global = true, value_name = "PLACE")]
     lake: Option<String>,
-    /// The configuration file [default: ./trailhound.toml, if it is there]
+    /// The configuration file [default: that of `TRAILHOUND_CONFIG`, or ./trailhound.toml if it is there]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The endpoint of an S3-compatible store
+    /// The endpoint of all AWS requests, for a store that speaks S3 or an emulator
     #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
     endpoint: Option<String>,
     /// The AWS region [default: that of the AWS SDK's chain]

@@ -1,4 +1,5 @@
-//! The only writer to standard output and standard error: data on the one, everything said to a person on the other.
+//! What verbs print: data on standard output, everything said to a person on standard error. Only logs, the sink that is a
+//! terminal, and wrong use of the command line are printed by others.
 //!
 //! Must never let a control character of a log, a file or a message reach a terminal.
 

@@ -197,7 +197,12 @@ static TOP: &[Key] = &[key(
 )];
 
 static AWS: &[Key] = &[
-    key("endpoint", Kind::Url, Default::Unset, "The endpoint of an S3-compatible store."),
+    key(
+        "endpoint",
+        Kind::Url,
+        Default::Unset,
+        "The endpoint of all AWS requests, to S3 and SQS alike: for a store that speaks S3, or an emulator.",
+    ),
     key("region", Kind::Text, Default::Unset, "The region; without it, the one of the AWS SDK's chain."),
 ];
 
@@ -219,7 +224,12 @@ static SOURCE_SQS: &[Key] = &[
 ];
 
 static SOURCE_FOLDER: &[Key] = &[
-    key("path", Kind::Path, Default::Required, "The folder, read with everything below it."),
+    key(
+        "path",
+        Kind::Path,
+        Default::Required,
+        "The folder, read with everything below it. Move files there whole: one that changes after it was read is another object.",
+    ),
     key("poll_interval_seconds", range(1, 3_600), Default::Integer(5), "How often the folder is listed."),
 ];
 
@@ -240,14 +250,19 @@ static INGEST: &[Key] = &[
         "batch_age_seconds",
         range(1, 3_600),
         Default::ByLake { directory: 5, s3: 30 },
-        "Age after which a batch is committed; up to a minute while most of it was announced more than a minute ago.",
+        "Age after which a batch is committed: up to a minute in a backlog, which is when most of it was announced over a minute ago.",
     ),
-    key("decode_threads", range(1, 1_024), Default::Cores, "Threads that decode."),
+    key(
+        "decode_threads",
+        range(1, 1_024),
+        Default::Cores,
+        "Threads that read and write rows in the daemon; half of the groups of files that `ingest` has under way.",
+    ),
     key(
         "max_object_bytes",
         range(KIB, 64 * GIB),
         Default::Integer(512 * MIB),
-        "Largest object as stored; larger ones are quarantined by the daemon and rejected by `ingest`.",
+        "Largest object as stored; larger ones of a bucket are quarantined, larger files are told and not read.",
     ),
     key(
         "max_content_bytes",
@@ -265,7 +280,12 @@ static INGEST: &[Key] = &[
 
 static DETECT: &[Key] = &[
     key("folders", Kind::PathList, Default::EmptyList, "Folders with detections of your own."),
-    key("interval_seconds", range(1, DAY_SECONDS), Default::Integer(60), "How often detections run."),
+    key(
+        "interval_seconds",
+        range(1, DAY_SECONDS),
+        Default::Integer(60),
+        "The least time from one run of the detections to the next; without new commits they run every ten minutes.",
+    ),
     key("built_in", Kind::Boolean, Default::Boolean(true), "Whether the detections inside the binary run."),
     key("disabled", Kind::TextList, Default::EmptyList, "Ids of detections that do not run."),
 ];
@@ -293,7 +313,7 @@ static MAINTAIN: &[Key] = &[
         "compact_hours",
         Kind::Boolean,
         Default::Boolean(true),
-        "Whether the many small files of an hour that ended are made into one while their day is not closed.",
+        "Whether, with `compact`, the many small files of an hour that ended are made into one while their day is not closed.",
     ),
     key(
         "hour_files",

@@ -1,4 +1,5 @@
-//! The text of a configuration file into blocks of settings, each with its place; every problem is kept, none ends the reading.
+//! The text of a configuration file into blocks of settings, each with its place; every problem is kept, none ends the
+//! reading.
 //!
 //! Must never put a value that may be a secret into a message.
 

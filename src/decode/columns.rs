@@ -1,4 +1,4 @@
-//! The columns of every log type: one table each, which drives schema, decoder, documentation and `describe`.
+//! The columns of every log type: one table each, which drives schema, decoder, documentation and `--describe`.
 //!
 //! Must never hold decoding logic: a column is data.
 

@@ -77,7 +77,11 @@ impl<'a> Gatherer<'a> {
             let count = columns.count(row);
             let ids = columns.ids(row);
             if let Some(finding) = self.found.get_mut(&id) {
-                finding.extend(first, last, count, ids);
+                // An event that was delivered twice is one.
+                let is_known = |id: &String| finding.event_ids.contains(id);
+                if self.detection.kind != Kind::Event || !ids.iter().any(is_known) {
+                    finding.extend(first, last, count, ids);
+                }
                 continue;
             }
             if self.found.len() >= self.limit {

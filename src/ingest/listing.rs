@@ -171,8 +171,9 @@ impl Listing {
 }
 
 /// Whether a file's name may be that of a log: `.json`, `.log`, `.ndjson`, `.jsonl`, `.txt`, `.cloudtrail`, each also
-/// gzipped, Parquet, or no extension but a number, or what has a hyphen, as days and the names of streams have. Copies that editors and
-/// browsers make, as `a.json~`, are none: their rows would be there twice. Hidden files are left out before.
+/// gzipped, Parquet, or no extension but a number, or what has a hyphen, as days and the names of streams have. Copies
+/// that editors and browsers make, as `a.json~`, are none: their rows would be there twice. Hidden files are left out
+/// before.
 fn is_log(name: &OsStr) -> bool {
     let name = name.to_string_lossy().to_ascii_lowercase();
     match unzipped(&name).rsplit_once('.') {
@@ -200,7 +201,8 @@ fn is_hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 
-/// Names of files are bytes on Unix; a name that is not UTF-8 is kept readable rather than refused.
+/// The key of a file that was named itself. Names of files are bytes on Unix: where one is not UTF-8, the file is then not
+/// found, and what is told is readable.
 fn key_of(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }

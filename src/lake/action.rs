@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde::de::Error as _;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -131,16 +132,16 @@ impl Action {
         Action { add: Some(add), ..Action::default() }
     }
 
-    /// An action that removes a file, by its URL-encoded path, and its rows with it.
+    /// An action that removes a file, by its path as [`Add::file_path`] gives it, and its rows with it.
     pub fn remove(path: &str, at_millis: i64) -> Self {
-        let path = path.to_owned();
+        let path = encoded_path(path);
         let remove = Remove { path, deletion_timestamp: Some(at_millis), data_change: true };
         Action { remove: Some(remove), ..Action::default() }
     }
 
     /// An action that removes a file whose rows are in other files of the same commit.
     pub fn replace(path: &str, at_millis: i64) -> Self {
-        let path = path.to_owned();
+        let path = encoded_path(path);
         let remove = Remove { path, deletion_timestamp: Some(at_millis), data_change: false };
         Action { remove: Some(remove), ..Action::default() }
     }
@@ -235,9 +236,34 @@ impl Serialize for CommitInfo {
     }
 }
 
+/// What other programs encode in the paths of actions, whose texts must be the same where a file comes and where it
+/// goes: what RFC 2396 excludes from a URI, as `delta-rs` and Spark do. Names of this program have nothing of it.
+const ENCODED: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'*')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// A path for an action.
+fn encoded_path(path: &str) -> String {
+    utf8_percent_encode(path, ENCODED).to_string()
+}
+
 /// A path of an action, decoded.
 pub(super) fn decoded_path(path: &str) -> String {
-    percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned()
+    percent_decode_str(path).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -78,7 +78,8 @@ impl SharedRows {
     }
 }
 
-/// Proof that objects are in the lake: only a commit makes one, and only with one can messages be acknowledged.
+/// Proof that objects are in the lake: made of a commit, or of what the logs name already. Only with one can messages be
+/// acknowledged.
 #[derive(Debug)]
 pub struct Committed {
     objects: HashMap<ObjectId, State>,

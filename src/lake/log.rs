@@ -486,7 +486,7 @@ impl TableLog {
     /// Stores a data file; it is not in the table before a commit adds it.
     pub async fn put_file(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
         failpoint::pass("before_data_put");
-        let stored = self.store.put(&Path::from(path), bytes.into()).await;
+        let stored = self.store.put(&store::path_of(path), bytes.into()).await;
         failpoint::pass("after_data_put");
         stored.map(|_| ()).map_err(|error| Error::table(self.table, error))
     }
@@ -495,7 +495,8 @@ impl TableLog {
     /// the file lacks one.
     pub async fn read_file(&self, path: &str, columns: &[&str]) -> Result<Vec<RecordBatch>, Error> {
         let failed = |error: object_store::Error| Error::table(self.table, error);
-        let bytes = self.store.get(&Path::from(path)).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        let bytes =
+            self.store.get(&store::path_of(path)).await.map_err(failed)?.bytes().await.map_err(failed)?;
         let read = || -> Result<Vec<RecordBatch>, parquet::errors::ParquetError> {
             let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
             let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());

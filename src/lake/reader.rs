@@ -13,6 +13,8 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 
+use crate::store;
+
 /// Footers are mostly smaller than this: one request reads them.
 const FOOTER_BYTES: usize = 64 << 10;
 
@@ -27,7 +29,7 @@ pub struct FileReader {
 impl FileReader {
     /// A file of a known size.
     pub fn new(store: Arc<dyn ObjectStore>, path: &str, size_bytes: u64) -> Self {
-        FileReader { store, path: Path::from(path), size_bytes }
+        FileReader { store, path: store::path_of(path), size_bytes }
     }
 
     /// The file's own description; its page indexes are left out.

@@ -178,13 +178,14 @@ fn is_ledger(table: &Table) -> bool {
     table.name == OBJECTS.name
 }
 
-/// Compacted files are written again with new ones that have at least this part of their rows, where nothing but the
+/// Compacted files are written again with new ones that have at least one row for so many of theirs, where nothing but the
 /// number of files is gained by it: each row is written a few times only, and few files stay.
 const MERGED_FROM: u64 = 4;
 
 /// The files of a day that compaction reads: those it did not write, and those of its own that overlap one of them in
 /// time, since only there can another copy of the same event be. Rows without a time, and without an id to be there
-/// twice, are written again only where that makes fewer files: otherwise all of them would be for each new file.
+/// twice, are written again only where that makes fewer files: otherwise all of them would be for each new file. With an
+/// id, they may be in any file without a day, whatever the times of other rows in it.
 fn inputs(table: &Table, files: &[DataFile], day: Option<NaiveDate>) -> Vec<DataFile> {
     let is_new = |file: &DataFile| lake::prefix_of(&file.path) != COMPACTED;
     let of_day = files.iter().filter(|file| file.event_date == day).cloned();
@@ -192,8 +193,8 @@ fn inputs(table: &Table, files: &[DataFile], day: Option<NaiveDate>) -> Vec<Data
     if day.is_none() && table.index_of("event_id").is_none() {
         return with_smaller(new, compacted);
     }
-    let from = |file: &DataFile| file.min_time.unwrap_or(i64::MIN);
-    let to = |file: &DataFile| file.max_time.unwrap_or(i64::MAX);
+    let from = |file: &DataFile| file.min_time.filter(|_| day.is_some()).unwrap_or(i64::MIN);
+    let to = |file: &DataFile| file.max_time.filter(|_| day.is_some()).unwrap_or(i64::MAX);
     let overlaps = |file: &DataFile| new.iter().any(|new| from(file) <= to(new) && from(new) <= to(file));
     let overlapping: Vec<DataFile> = compacted.into_iter().filter(overlaps).collect();
     new.extend(overlapping);
@@ -510,8 +511,11 @@ mod tests {
         ];
         assert_eq!(names(&inputs(&VPC_FLOW, &files, None)), ["part-1", "part-2", "compact-2"]);
         assert!(inputs(&VPC_FLOW, &files[..2], None).is_empty());
-        // Of events, each may be there twice.
+        // Of events, each may be there twice; of those without a time, whatever the absurd times are of others there.
         assert_eq!(inputs(&CLOUDTRAIL, &files, None).len(), 4);
+        let absurd = |name: &str, at| DataFile { event_date: None, ..file(name, 1, at, at) };
+        let files = [absurd("compact-1", 0), absurd("part-1", 100)];
+        assert_eq!(names(&inputs(&CLOUDTRAIL, &files, None)), ["part-1", "compact-1"]);
     }
 
     #[test]

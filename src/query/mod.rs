@@ -3,6 +3,7 @@
 //! Must never write, and must never reach a file outside the lake.
 
 pub mod header;
+mod json;
 pub mod record;
 pub mod saved;
 mod table;
@@ -166,13 +167,16 @@ impl Session {
         let parquet = &mut config.options_mut().execution.parquet;
         parquet.pushdown_filters = true;
         parquet.reorder_filters = true;
+        // Times as Spark writes them, where another program wrote a file again; as nanoseconds, far ones would wrap.
+        parquet.coerce_int96 = Some("us".to_owned());
+        parquet.coerce_int96_tz = Some("UTC".to_owned());
         let state = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
             .build();
         let mut context = SessionContext::new_with_state(state);
-        datafusion_functions_json::register_all(&mut context).map_err(Error::run)?;
+        json::register(&mut context).map_err(Error::run)?;
         // These make rows out of nothing, without regard to the memory limit.
         for function in ["generate_series", "range"] {
             context.deregister_udtf(function);

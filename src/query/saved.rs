@@ -17,6 +17,9 @@ use super::header::{self, nearest, printable, suggestion};
 #[cfg(test)]
 pub(crate) mod sample;
 
+/// The value of a time that is no bound.
+const ANY: &str = "any";
+
 /// The longest value of a parameter, in bytes.
 const MAX_VALUE_BYTES: usize = 64 * 1024;
 
@@ -60,7 +63,8 @@ pub enum Kind {
     Text,
     /// A whole number, 64 bits.
     Integer,
-    /// A time: `2024-05-01`, `2024-05-01 10:30`, `2024-05-01T10:30:00Z`; UTC where no offset is given.
+    /// A time: `2024-05-01`, `2024-05-01 10:30`, `2024-05-01T10:30:00Z`; UTC where no offset is given. Null for `any`, so
+    /// that rows without a time need not be left out.
     Timestamp,
 }
 
@@ -83,6 +87,9 @@ impl Kind {
                 Ok(number) => Ok(ScalarValue::Int64(Some(number))),
                 Err(_) => Err("a whole number like `30`"),
             },
+            Kind::Timestamp if text.trim() == ANY => {
+                Ok(ScalarValue::TimestampMicrosecond(None, Some("UTC".into())))
+            }
             Kind::Timestamp => match read_time(text.trim()) {
                 Some(time) => {
                     Ok(ScalarValue::TimestampMicrosecond(Some(time.timestamp_micros()), Some("UTC".into())))
@@ -573,6 +580,30 @@ select * from cloudtrail where access_key_id = $key and event_time >= $since and
         check("iam-changes", &["CreateUser|bob|AccessDenied"]).await;
         check("event -p id=3", &["RunInstances"]).await;
         check("coverage", &["us-east-1|2024-05-20", "eu-west-1|2024-05-01|2"]).await;
+    }
+
+    #[tokio::test]
+    async fn events_without_a_time_are_left_out_only_where_a_time_is_asked_for() {
+        let trail = TRAIL.replace(r#""eventTime":"2024-05-01T10:00:00Z","#, "");
+        let found = async |command: &str| {
+            let name = command.split_whitespace().next().unwrap();
+            rows(name, &given(command), &CLOUDTRAIL, trail.as_bytes()).await.join("\n")
+        };
+        for (command, expected) in [
+            ("access-key -p key=AKIA1", "198.51.100.7"),
+            ("principal -p principal=alice", "AssumeRole"),
+            ("principal-timeline -p principal=alice", "AssumeRole"),
+            ("role-assumptions -p role=admin", "user/alice"),
+            ("resource -p resource=role/admin", "AssumeRole"),
+            ("source-address -p address=198.51.100.7", "alice"),
+        ] {
+            assert!(found(command).await.contains(expected), "{command}");
+            assert!(found(&format!("{command} -p since=any")).await.contains(expected), "{command}");
+            for span in ["since=0001-01-01", "until=9999-12-31"] {
+                let found = found(&format!("{command} -p {span}")).await;
+                assert!(!found.contains(expected), "{command} -p {span}: {found}");
+            }
+        }
     }
 
     #[tokio::test]

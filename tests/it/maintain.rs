@@ -18,20 +18,24 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult,
 };
-use trailhound::alert::raise::Runner;
+use trailhound::alert::deliver::deliver_pending;
+use trailhound::alert::raise::{Runner, Subscriber};
+use trailhound::alert::sinks::Sink;
+use trailhound::alert::sinks::json_lines::JsonLinesSink;
 use trailhound::clock::{Clock, FixedClock};
 use trailhound::config;
 use trailhound::decode::columns::CLOUDTRAIL;
 use trailhound::decode::gzip;
 use trailhound::detect::detection;
 use trailhound::ingest::read::{Fetched, Reader};
-use trailhound::lake::{self, Action, Lake, ReadObject, Rewrite, Rewritten, State};
+use trailhound::lake::{self, Action, Add, Lake, ReadObject, Rewrite, Rewritten, State};
 use trailhound::maintain::check::{self, Report};
 use trailhound::maintain::compact::{self, Compacted};
 use trailhound::maintain::erase::{self, Deletion};
 use trailhound::maintain::vacuum;
 use trailhound::query::{Limits, Session};
 use trailhound::service;
+use trailhound::severity::Severity;
 use trailhound::store::{self, AwsSettings, Location};
 
 const NOW: &str = "2026-03-20T12:00:00Z";
@@ -58,12 +62,19 @@ type Event<'a> = (&'a str, u32, &'a str);
 
 /// An object with events of a day of March 2026.
 pub fn object_of(key: &str, day: u32, events: &[Event<'_>]) -> ReadObject {
-    let record = |(id, hour, user): &Event<'_>| {
-        format!(
-            r#"{{"eventVersion":"1.08","eventTime":"2026-03-{day:02}T{hour:02}:00:00Z","eventName":"E","eventID":"{id}","userIdentity":{{"type":"IAMUser","userName":"{user}"}}}}"#
-        )
-    };
-    let records: Vec<String> = events.iter().map(record).collect();
+    let times = events.iter().map(|(_, hour, _)| format!("2026-03-{day:02}T{hour:02}:00:00Z"));
+    let records: Vec<_> =
+        events.iter().zip(times).map(|((id, _, user), time)| record(id, &time, user)).collect();
+    object_with(key, &records)
+}
+
+fn record(id: &str, time: &str, user: &str) -> String {
+    format!(
+        r#"{{"eventVersion":"1.08","eventTime":"{time}","eventName":"E","eventID":"{id}","userIdentity":{{"type":"IAMUser","userName":"{user}"}}}}"#
+    )
+}
+
+fn object_with(key: &str, records: &[String]) -> ReadObject {
     let bytes = Bytes::from(format!(r#"{{"Records":[{}]}}"#, records.join(",")));
     let fetched = Fetched { bytes, ..Fetched::unread("b", key, Some("e")) };
     Reader::new(gzip::Limits::default(), clock()).read(&fetched)
@@ -556,6 +567,85 @@ async fn detections_see_each_new_row_once_whatever_is_written_again() {
     assert_eq!(events_told(&lake).await, 6);
     assert_eq!(rows(&lake).await, 5);
     assert_whole(&lake).await;
+}
+
+#[tokio::test]
+async fn an_event_that_was_delivered_twice_is_counted_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(directory.path()).await;
+    add(&lake, vec![object("a", &[("1", 1, "x"), ("2", 2, "x")])]).await;
+    add(&lake, vec![object("b", &[("1", 1, "x"), ("3", 3, "x")])]).await;
+    assert_eq!(rows(&lake).await, 4);
+    assert_eq!(events_told(&lake).await, 3);
+    // And when the other delivery came after the alert.
+    add(&lake, vec![object("c", &[("2", 2, "x"), ("4", 4, "x"), ("4", 4, "x")])]).await;
+    assert_eq!(events_told(&lake).await, 4);
+    assert_eq!(number(&lake, "select json_length(event_ids) from alerts").await, 4);
+}
+
+#[tokio::test]
+async fn alerts_of_an_absurd_day_are_merged_and_delivered_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let lake = open(&directory.path().join("lake")).await;
+    let sink = JsonLinesSink::open("file", directory.path().join("alerts.jsonl")).expect("a sink");
+    let sinks: Vec<Box<dyn Sink>> = vec![Box::new(sink)];
+    let detections = [detection::parse("every.sql", RULE).expect("is a rule")];
+    let file = Subscriber { sink: "file".to_owned(), minimum_severity: Severity::Low };
+    let limits = Limits::default();
+    let runner = Runner { lake: &lake, detections: &detections, limits, subscribers: vec![file] };
+    let years = ["1970", "1999", "2101", "9999"];
+    for (hour, delivered) in [("01", years.len()), ("02", 0)] {
+        let times = years.map(|year| format!("{year}-12-31T{hour}:00:00Z"));
+        let records: Vec<String> = times.iter().map(|time| record(time, time, "x")).collect();
+        add(&lake, vec![object_with(hour, &records)]).await;
+        runner.run_new(|_| {}).await.expect("runs");
+        assert_eq!(deliver_pending(&lake, &sinks).await.expect("are delivered").delivered, delivered);
+        assert_eq!(deliver_pending(&lake, &sinks).await.expect("are delivered").delivered, 0);
+    }
+    let alerts = "select count(*) from alerts where event_count = 2 and event_date is null";
+    assert_eq!(number(&lake, alerts).await, 4);
+    assert_eq!(number(&lake, "select count(*) from alerts").await, 4);
+}
+
+#[tokio::test]
+async fn a_file_whose_path_another_program_encoded_goes_when_its_rows_are_written_again() {
+    for (name, encoded) in
+        [("part x.parquet", "part%20x.parquet"), ("part%20x#.parquet", "part%2520x%23.parquet")]
+    {
+        let directory = tempfile::tempdir().expect("a directory");
+        let lake = open(directory.path()).await;
+        add(&lake, vec![object("a", &[("1", 1, "x"), ("2", 2, "y")]), object_of("b", 11, &[("3", 1, "x")])])
+            .await;
+        let log = lake.log("cloudtrail").expect("a table");
+        let snapshot = log.snapshot().await.expect("a state");
+        let mut actions = Vec::new();
+        for file in &snapshot.files {
+            let (folder, _) = file.path.split_once('/').expect("has a partition");
+            let (from, to) = (&file.path, format!("{folder}/{name}"));
+            let table = directory.path().join("cloudtrail");
+            std::fs::copy(table.join(from), table.join(to)).expect("is copied");
+            let add = Add {
+                path: format!("{folder}/{encoded}"),
+                partition_values: serde_json::Map::from_iter([(
+                    "event_date".to_owned(),
+                    folder[11..].into(),
+                )]),
+                size: file.size_bytes,
+                modification_time: 0,
+                data_change: false,
+                stats: None,
+                tags: None,
+            };
+            actions.extend([Action::replace(from, 0), Action::add(add)]);
+        }
+        log.try_commit(snapshot.version + 1, &actions).await.expect("is committed");
+        assert_eq!(rows(&lake).await, 3);
+        assert_eq!(compact_all(&lake).await.iter().filter(|done| done.table == "cloudtrail").count(), 2);
+        assert_eq!(rows(&lake).await, 3);
+        assert_whole(&lake).await;
+        let files = log.snapshot().await.expect("a state").files;
+        assert!(files.len() == 2 && files.iter().all(|file| file.path.contains("/compact-")), "{files:?}");
+    }
 }
 
 #[tokio::test]

@@ -317,7 +317,7 @@ fn check_url(config: &WebhookConfig) -> Result<(), String> {
         scheme => return Err(format!("its URL is `{scheme}`: use `https`")),
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("its URL holds a user or password: send them in `headers`".to_string());
+        return Err("its URL holds a user or password, which are not sent".to_string());
     }
     let address = match url.host() {
         Some(Host::Ipv4(address)) => IpAddr::V4(address),

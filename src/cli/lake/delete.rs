@@ -17,8 +17,9 @@ Examples:
 
 /// Take out rows that fit a condition
 ///
-/// Reading the same objects again brings nothing back. The commit says which rows of which objects went, not the condition. Alerts keep the rows they were raised from.
-/// Bytes are gone after `trailhound lake vacuum`.
+/// Reading the same objects again brings nothing back. The commit says which rows of which objects went, not the
+/// condition. An alert keeps its summary, its entity and the first row it was raised from. Bytes are gone after
+/// `trailhound lake vacuum`.
 #[derive(Debug, Args)]
 #[command(before_long_help = EXAMPLES)]
 pub(crate) struct Delete {

@@ -1,6 +1,6 @@
 //! The header line of a flow log: which field is where, and which column it fills.
 //!
-//! Must never refuse a name it does not know: AWS adds fields, and each flow log chooses its own.
+//! Must never refuse a name for not knowing it: AWS adds fields, and each flow log chooses its own.
 
 use std::net::IpAddr;
 

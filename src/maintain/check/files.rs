@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
-use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 
@@ -12,6 +11,7 @@ use super::objects::Objects;
 use super::{Error, Progress, Report, Seen, Settings};
 use crate::lake::{self, Action, Add, FileReader, Snapshot, TableLog};
 use crate::maintain::provenance;
+use crate::store;
 
 /// The files of a table, as its log and the listing of its directory tell.
 pub(super) struct TableFiles {
@@ -185,7 +185,7 @@ impl LiveFile {
         // A file that was committed after the listing is not in it.
         let size = match self.listed {
             Some(size) => Ok(size),
-            None => self.store.head(&Path::from(self.path.as_str())).await.map(|meta| meta.size),
+            None => self.store.head(&store::path_of(&self.path)).await.map(|meta| meta.size),
         };
         let wanted = self.add.size;
         match size {
@@ -235,7 +235,7 @@ impl LiveFile {
 
     /// The hash of the file, read in parts.
     async fn sha256(&self) -> Result<String, object_store::Error> {
-        let mut parts = self.store.get(&Path::from(self.path.as_str())).await?.into_stream();
+        let mut parts = self.store.get(&store::path_of(&self.path)).await?.into_stream();
         let mut hash = Sha256::new();
         while let Some(part) = parts.try_next().await? {
             hash.update(&part);

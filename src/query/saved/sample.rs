@@ -16,6 +16,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use serde_json::{Map, Value};
 
 use crate::decode::columns::{CLOUDTRAIL, Column, Kind, Table, VPC_FLOW};
+use crate::query::json;
 
 type Record = Map<String, Value>;
 
@@ -25,7 +26,7 @@ pub(crate) fn session(table: &'static Table, object: &[u8]) -> SessionContext {
     // Off as in the lake: it would read JSON out of every row before the filters.
     config.options_mut().optimizer.enable_leaf_expression_pushdown = false;
     let mut session = SessionContext::new_with_config(config);
-    datafusion_functions_json::register_all(&mut session).unwrap();
+    json::register(&mut session).unwrap();
     for each in [&CLOUDTRAIL, &VPC_FLOW] {
         let rows = if std::ptr::eq(each, table) { records(each, object) } else { Vec::new() };
         let batch = with_views(&batch(each, &rows));

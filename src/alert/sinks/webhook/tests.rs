@@ -345,8 +345,8 @@ fn what_is_wrong_with_a_url_is_said() {
     check("http://example.com/", "its URL is `http`: use `https`, or set `allow_http`");
     check("file:///etc/passwd", "its URL is `file`: use `https`");
     check("gopher://127.0.0.1:25/", "its URL is `gopher`: use `https`");
-    check("https://user@example.com/", "its URL holds a user or password: send them in `headers`");
-    check("https://:pass@example.com/", "its URL holds a user or password: send them in `headers`");
+    check("https://user@example.com/", "its URL holds a user or password, which are not sent");
+    check("https://:pass@example.com/", "its URL holds a user or password, which are not sent");
     check(
         "https://127.0.0.1/",
         "`127.0.0.1` is a private address: set `allow_private_addresses` if it is meant",
