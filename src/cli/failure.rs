@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io::ErrorKind;
 
+use super::ingest::lake_option;
 use super::output::{Outcome, Output};
 use crate::lake::TABLES;
 use crate::{alert, config, generate, ingest, lake, maintain, query, service, store};
@@ -82,7 +83,8 @@ impl From<lake::Error> for Failure {
         };
         let hint = match &error {
             lake::Error::Missing { place } => {
-                Some(format!("`trailhound ingest ./AWSLogs --lake {place}` makes one, `trailhound demo` shows how"))
+                let lake = lake_option(place);
+                Some(format!("`trailhound ingest ./AWSLogs{lake}` makes one, `trailhound demo` shows how"))
             }
             lake::Error::VersionGone { .. } => Some(
                 "another program cleaned up the log: stop that, then start again, since what `objects` holds is known; \

@@ -53,10 +53,10 @@ pub(crate) struct Ingest {
     /// Files, folders, or places on S3
     #[arg(required = true, value_name = "PATH", help = "Files, folders, or s3://bucket/prefix")]
     paths: Vec<String>,
-    /// Only objects whose key names this day or a later one
+    /// Leave out objects whose key names an earlier day; one that names none is read
     #[arg(long, value_name = "YYYY-MM-DD")]
     since: Option<NaiveDate>,
-    /// Only objects whose key names this day or an earlier one
+    /// Leave out objects whose key names a later day; one that names none is read
     #[arg(long, value_name = "YYYY-MM-DD")]
     until: Option<NaiveDate>,
     /// A format of flow logs that come without a header, as '${version} ${srcaddr} ...'; may be given again
@@ -301,7 +301,7 @@ pub(super) fn summary(
 }
 
 /// The option that names a lake to other verbs, if they need it: for a shell, with a blank before it.
-fn lake_option(place: &str) -> String {
+pub(super) fn lake_option(place: &str) -> String {
     let is_plain = |char: char| char.is_ascii_alphanumeric() || "/._-:@+=".contains(char);
     match place {
         DEFAULT_LAKE => String::new(),

@@ -279,7 +279,12 @@ static INGEST: &[Key] = &[
 ];
 
 static DETECT: &[Key] = &[
-    key("folders", Kind::PathList, Default::EmptyList, "Folders with detections of your own."),
+    key(
+        "folders",
+        Kind::PathList,
+        Default::EmptyList,
+        "Folders with detections of your own; see docs/detections.md.",
+    ),
     key(
         "interval_seconds",
         range(1, DAY_SECONDS),

@@ -127,7 +127,7 @@ impl Quarantine {
             let more = u64::try_from(total - limit).unwrap_or(u64::MAX);
             output.note(format!("and {} more; `--limit {total}` shows all", human_count(more)));
         }
-        output.note("`trailhound lake quarantine --retry` reads them again");
+        output.note("the same command with `--retry` reads them again");
         Ok(Outcome::Done)
     }
 }
