@@ -214,6 +214,7 @@ pub fn flow_lines(data: &[u8]) {
                 "a second header",
                 "a header of",
                 "a line longer",
+                "the name of field",
             ];
             let is_ours = ours.iter().any(|what| error.to_string().starts_with(what));
             let refused = is_ours || is_headless_gateway(text) || flow_rows(text, "o").is_err();

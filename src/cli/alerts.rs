@@ -64,7 +64,9 @@ impl Alerts {
                         alerts.len()
                     ));
                 } else if alerts.is_empty() {
-                    output.note("no alerts; `trailhound detect` runs the detections over what came in");
+                    let is_filtered = severity.is_some() || rule.is_some();
+                    let none = "no alerts; `trailhound detect` runs the detections over what came in";
+                    output.note(if is_filtered { "no alert fits" } else { none });
                 }
                 Ok(Outcome::Done)
             }

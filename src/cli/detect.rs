@@ -140,11 +140,15 @@ pub(super) fn print_alerts(
 ) -> Result<(), Failure> {
     let usual = if output.stdout_is_terminal() { AlertFormat::Text } else { AlertFormat::Ndjson };
     let width = output.width().unwrap_or(100).clamp(60, 120);
+    // What goes into a pipe or a file is not cut.
+    let line_width = output.width().map_or(usize::MAX, |_| width);
     let mut data = output.data();
     for alert in alerts {
         match format.unwrap_or(usual) {
             AlertFormat::Text => writeln!(data, "{}", terminal::render(alert, Style::Plain, width))?,
-            AlertFormat::Line => writeln!(data, "{}", terminal::render_line(alert, Style::Plain, width))?,
+            AlertFormat::Line => {
+                writeln!(data, "{}", terminal::render_line(alert, Style::Plain, line_width))?;
+            }
             AlertFormat::Ndjson => {
                 let line =
                     serde_json::to_string(alert).map_err(|error| Failure::new(Outcome::Failed, error))?;

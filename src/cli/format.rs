@@ -10,12 +10,12 @@
 //! | parquet | null | as they are | as they are |
 //!
 //! Timestamps without a zone are UTC, as everything in the lake is; a time more than 200,000 years from 1970 prints as
-//! null, in Parquet it stays. A value of mixed type, as `json_get` gives, is
-//! printed as text.
+//! null, in Parquet it stays. A value of mixed type, as `json_get` gives, is printed as text.
 
 mod table;
 mod text;
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 
 use arrow::csv::writer::Terminator;
@@ -100,6 +100,14 @@ pub enum Error {
     /// Parquet is for files.
     #[error("parquet cannot be printed on a terminal")]
     ParquetOnTerminal,
+    /// A reader of the format would keep one of them.
+    #[error("two columns are called `{name}`, of which `{format}` holds one: give them names with `as`")]
+    SameName {
+        /// The name.
+        name: String,
+        /// The format's name.
+        format: &'static str,
+    },
     /// The result could not be written.
     #[error("cannot write the result")]
     Write(#[source] io::Error),
@@ -127,6 +135,12 @@ impl Error {
 }
 
 type Writer = Box<dyn Write + Send>;
+
+/// A name that two columns have.
+fn repeated_name(schema: &Schema) -> Option<&str> {
+    let mut names = HashSet::new();
+    schema.fields().iter().map(|field| field.name().as_str()).find(|name| !names.insert(*name))
+}
 
 enum Encoder {
     Table(Table<Writer>),
@@ -159,6 +173,11 @@ impl Printer {
     pub fn new(format: Format, schema: &Schema, writer: Writer, options: &Options) -> Result<Printer, Error> {
         if format == Format::Parquet && options.width.is_some() {
             return Err(Error::ParquetOnTerminal);
+        }
+        if matches!(format, Format::Ndjson | Format::Json | Format::Parquet)
+            && let Some(name) = repeated_name(schema)
+        {
+            return Err(Error::SameName { name: name.to_owned(), format: format.name() });
         }
         let plain = text::Plain {
             nested: matches!(format, Format::Table | Format::Csv),

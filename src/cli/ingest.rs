@@ -21,6 +21,7 @@ use crate::ingest::read::Reader;
 use crate::ingest::route;
 use crate::lake::{Lake, TABLES};
 use crate::store::{self, Location};
+use crate::text::safe;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -325,7 +326,8 @@ fn tell_untimed(tally: &Tally, lake: &str, output: &Output) {
     }
 }
 
-/// What was rejected: what the lake tells of again in part, the rest in full.
+/// What was rejected: what the lake tells of again in part, the rest in full. Each on one line, whatever its name or its
+/// content holds: a line of its own could pass for a hint.
 fn tell_rejected(rejected: &[Rejected], lake: &str, output: &Output) {
     // Objects are done in any order; what is shown is the same each time.
     let mut rejected: Vec<&Rejected> = rejected.iter().collect();
@@ -333,13 +335,13 @@ fn tell_rejected(rejected: &[Rejected], lake: &str, output: &Output) {
     let (recorded, others): (Vec<&Rejected>, Vec<&Rejected>) =
         rejected.into_iter().partition(|rejected| rejected.recorded);
     for rejected in recorded.iter().take(SHOWN_REJECTIONS) {
-        output.warn(format!("rejected `{}`: {}", rejected.key, rejected.reason));
+        output.warn(format!("rejected `{}`: {}", safe(&rejected.key), safe(&rejected.reason)));
     }
     if recorded.len() > SHOWN_REJECTIONS {
         output.warn(format!("and {} more", recorded.len() - SHOWN_REJECTIONS));
     }
     for rejected in &others {
-        output.warn(format!("not read `{}`: {}", rejected.key, rejected.reason));
+        output.warn(format!("not read `{}`: {}", safe(&rejected.key), safe(&rejected.reason)));
     }
     if !recorded.is_empty() {
         output.hint(format!(

@@ -43,9 +43,14 @@ Examples:
   trailhound run --config trailhound.toml            watch queues and folders, raise alerts
 ";
 
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 failed, or what was looked for as wrong was found; 2 wrong use.
+";
+
 /// AWS CloudTrail and VPC Flow Logs as a searchable, self-watching lake.
 #[derive(Debug, Parser)]
-#[command(name = "trailhound", version, about, before_long_help = EXAMPLES, propagate_version = true)]
+#[command(name = "trailhound", version, about, before_long_help = EXAMPLES, after_long_help = EXIT_CODES)]
+#[command(propagate_version = true)]
 #[command(subcommand_required = true, arg_required_else_help = true, max_term_width = 100)]
 struct Arguments {
     #[command(flatten)]

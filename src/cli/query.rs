@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use clap::Args;
+use datafusion::scalar::ScalarValue;
 
-use super::output::{Outcome, Output};
+use super::output::{Outcome, Output, human_count};
 use super::sql::{self, Printing, QueryLimits};
 use super::{Failure, Global, session};
 use crate::config::Config;
@@ -60,8 +61,24 @@ impl Query {
         let parameters = query.bind(&self.parameters).map_err(wrong)?;
         let lake = session::open_lake(&config).await?;
         let session = Session::open(&lake, session::limits(&config)).await?;
-        sql::print(&session, &query.sql, parameters, &self.printing, output).await?;
+        let limit = limit_of(&parameters);
+        let rows = sql::print(&session, &query.sql, parameters, &self.printing, output).await?;
+        sql::tell_empty(rows, output);
+        if limit.is_some_and(|limit| rows >= limit.max(1)) {
+            let rows = human_count(rows);
+            output.note(format!("stopped at {rows} rows, there may be more: `-p {LIMIT}=...` says how many"));
+        }
         Ok(Outcome::Done)
+    }
+}
+
+/// The parameter of saved queries that says how many rows there are at the most.
+const LIMIT: &str = "limit";
+
+fn limit_of(parameters: &[(String, ScalarValue)]) -> Option<u64> {
+    match parameters.iter().find(|(name, _)| name == LIMIT)? {
+        (_, ScalarValue::Int64(limit)) => u64::try_from((*limit)?).ok(),
+        _ => None,
     }
 }
 
@@ -91,8 +108,9 @@ fn list(queries: &[SavedQuery], output: &Output) -> Result<Outcome, Failure> {
     for query in queries {
         writeln!(data, "{}\n    {}", query.name, query.title)?;
         for parameter in &query.parameters {
-            let need = if parameter.default.is_some() { "" } else { " (required)" };
-            writeln!(data, "    -p {}=...  {}{need}", parameter.name, parameter.doc)?;
+            let need =
+                parameter.default_text().map_or("required".to_owned(), |text| format!("default: {text}"));
+            writeln!(data, "    -p {}=...  {} [{need}]", parameter.name, parameter.doc)?;
         }
         writeln!(data, "    $ {}", query.example)?;
     }

@@ -116,7 +116,8 @@ impl Sql {
         let sql = self.text()?;
         let lake = session::open_lake(&config).await?;
         let session = Session::open(&lake, limits).await?;
-        print(&session, &sql, Vec::new(), &self.printing, output).await?;
+        let rows = print(&session, &sql, Vec::new(), &self.printing, output).await?;
+        tell_empty(rows, output);
         Ok(Outcome::Done)
     }
 
@@ -155,6 +156,13 @@ pub(super) async fn print(
         Ok(_) => Ok(printer.finish()?),
         Err(Stop::Print(error)) => Err(error.into()),
         Err(Stop::Query(error)) => Err(error.into()),
+    }
+}
+
+/// Tells a person at a terminal that there was nothing to print.
+pub(super) fn tell_empty(rows: u64, output: &Output) {
+    if rows == 0 && output.stdout_is_terminal() {
+        output.note("no rows");
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A log may hold half of a surrogate pair (`\ud83d` by itself): JSON's grammar allows it (RFC 8259, section 8.2), and the
 //! lake keeps it as it is. The parser behind the functions stops there and finds nothing that comes after it, so that
-//! one such escape would hide the rest of a record from a rule. For the functions alone, such a half is therefore read
-//! as U+FFFD. Must never change what a text is otherwise.
+//! one such escape would hide the rest of a record from a rule. It also stops at values that are deeper than 200 levels,
+//! which the lake keeps up to 256. For the functions alone, such a half is therefore read as U+FFFD, and what is too deep
+//! as null. Must never change what a text is otherwise.
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -103,15 +104,15 @@ impl ScalarUDFImpl for Mend {
 }
 
 fn mended_array(array: ArrayRef) -> ArrayRef {
-    let halves = |text: Option<&str>| text.is_some_and(|text| matches!(mended(text), Cow::Owned(_)));
+    let is_broken = |text: Option<&str>| text.is_some_and(|text| matches!(mended(text), Cow::Owned(_)));
     match array.data_type() {
-        DataType::Utf8View if array.as_string_view().iter().any(halves) => {
+        DataType::Utf8View if array.as_string_view().iter().any(is_broken) => {
             Arc::new(array.as_string_view().iter().map(|text| text.map(mended)).collect::<StringViewArray>())
         }
-        DataType::Utf8 if array.as_string::<i32>().iter().any(halves) => {
+        DataType::Utf8 if array.as_string::<i32>().iter().any(is_broken) => {
             Arc::new(array.as_string::<i32>().iter().map(|text| text.map(mended)).collect::<StringArray>())
         }
-        DataType::LargeUtf8 if array.as_string::<i64>().iter().any(halves) => {
+        DataType::LargeUtf8 if array.as_string::<i64>().iter().any(is_broken) => {
             let texts = array.as_string::<i64>().iter().map(|text| text.map(mended));
             Arc::new(texts.collect::<LargeStringArray>())
         }
@@ -123,8 +124,53 @@ fn mended_array(array: ArrayRef) -> ArrayRef {
     }
 }
 
-/// JSON text in which each escape of a half of a surrogate pair is one of U+FFFD; the text itself where there is none.
+/// JSON text that the parser can read whole; the text itself where it can.
 fn mended(text: &str) -> Cow<'_, str> {
+    match without_halves(text) {
+        Cow::Borrowed(text) => without_depths(text),
+        Cow::Owned(text) => Cow::Owned(without_depths(&text).into_owned()),
+    }
+}
+
+/// Levels of a text that are left: some less than the parser goes into.
+const MAX_LEVELS: usize = 190;
+
+/// JSON text in which null is in the place of each object or list that is deeper than [`MAX_LEVELS`]; the text itself
+/// where there is none.
+fn without_depths(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    // Each level has two brackets: most texts need not be looked at.
+    if bytes.len() <= 2 * MAX_LEVELS || memchr::memchr2_iter(b'{', b'[', bytes).count() <= MAX_LEVELS {
+        return Cow::Borrowed(text);
+    }
+    let (mut kept, mut from) = (String::new(), 0);
+    let (mut depth, mut is_text, mut at) = (0_usize, false, 0);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' if is_text => at += 1,
+            b'"' => is_text = !is_text,
+            b'{' | b'[' if !is_text => {
+                if depth == MAX_LEVELS {
+                    kept.push_str(&text[from..at]);
+                    kept.push_str("null");
+                }
+                depth += 1;
+            }
+            b'}' | b']' if !is_text => {
+                depth = depth.saturating_sub(1);
+                if depth == MAX_LEVELS {
+                    from = at + 1;
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    if kept.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(kept + &text[from..]) }
+}
+
+/// JSON text in which each escape of a half of a surrogate pair is one of U+FFFD; the text itself where there is none.
+fn without_halves(text: &str) -> Cow<'_, str> {
     static ESCAPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\\u"));
     let bytes = text.as_bytes();
     let (mut mended, mut from): (Option<Vec<u8>>, usize) = (None, 0);
@@ -179,6 +225,42 @@ mod tests {
         ] {
             assert_eq!(mended(text), expected);
             assert_eq!(matches!(mended(text), Cow::Owned(_)), text != expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_deep_is_null_and_nothing_else() {
+        let nested = |levels: usize, inside: &str| "[".repeat(levels) + inside + &"]".repeat(levels);
+        let deepest = nested(MAX_LEVELS, r#""]]{","a\"[",{"#).replace(",{", "");
+        let wide = format!("[{}]", vec!["{}"; 1000].join(","));
+        for text in [deepest.as_str(), &wide, "", &"[".repeat(150)] {
+            assert!(matches!(mended(text), Cow::Borrowed(_)), "{text}");
+        }
+        for (inside, expected) in
+            [("[]", "null"), (r#"{"a":["}]"]}"#, "null"), (r#"1,[[]],"x\\",{},2"#, r#"1,null,"x\\",null,2"#)]
+        {
+            assert_eq!(mended(&nested(MAX_LEVELS, inside)), nested(MAX_LEVELS, expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_after_a_deep_value_is_found() {
+        let mut context = SessionContext::new();
+        register(&mut context).unwrap();
+        for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
+            for levels in [1, 189, 190, 199, 200, 201, 253] {
+                let deep = open.repeat(levels) + "1" + &close.repeat(levels);
+                let text = format!(r#"{{"x":{deep},"b":{{"c":"y"}}}}"#);
+                let sql =
+                    format!("select json_get_str('{text}', 'b', 'c') || json_length('{text}') as found");
+                let batches = context.sql(&sql).await.unwrap().collect().await.unwrap();
+                let found = arrow::compute::cast(batches[0].column(0), &DataType::Utf8).unwrap();
+                assert_eq!(
+                    found.as_string::<i32>().iter().next().flatten(),
+                    Some("y2"),
+                    "{levels} of {open}"
+                );
+            }
         }
     }
 

@@ -55,6 +55,19 @@ pub struct Parameter {
     pub doc: String,
 }
 
+impl Parameter {
+    /// The default as it would be given.
+    pub fn default_text(&self) -> Option<String> {
+        match self.default.as_ref()? {
+            ScalarValue::TimestampMicrosecond(None, _) => Some(ANY.to_owned()),
+            ScalarValue::TimestampMicrosecond(Some(micros), _) => {
+                DateTime::from_timestamp_micros(*micros).map(|time| time.to_rfc3339())
+            }
+            other => Some(other.to_string()),
+        }
+    }
+}
+
 /// What a parameter takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -311,6 +324,10 @@ impl SavedQuery {
         for parameter in &self.parameters {
             let name = parameter.name.clone();
             let value = match (texts.get(name.as_str()), &parameter.default) {
+                // As where a variable of the shell is not set: an answer would be that of another question.
+                (Some(text), None) if text.trim().is_empty() => {
+                    return Err(Error::MissingParameter { query: query(), name, doc: parameter.doc.clone() });
+                }
                 (Some(text), _) => parameter.kind.read(text).map_err(|expected| Error::WrongType {
                     query: query(),
                     name: name.clone(),
@@ -442,7 +459,7 @@ select * from cloudtrail where access_key_id = $key and event_time >= $since and
             ])
         };
         assert_eq!(bind(&[("key", "' or 1=1")]), bound("' or 1=1", 30, first_of_may));
-        assert_eq!(bind(&[("days", "-1"), ("key", "")]), bound("", -1, first_of_may));
+        assert_eq!(bind(&[("days", "-1"), ("key", "-")]), bound("-", -1, first_of_may));
         for since in
             ["2024-05-01 01:00", "2024-05-01T01:00:00", "2024-05-01T01:00:00Z", "2024-05-01T03:00:00+02:00"]
         {
@@ -450,6 +467,7 @@ select * from cloudtrail where access_key_id = $key and event_time >= $since and
         }
         let check = |given: &[(&str, &str)], expect: &str| assert_eq!(bind(given), Err(expect.to_owned()));
         check(&[], "query `access-key` needs `-p key=...`: the key");
+        check(&[("key", " ")], "query `access-key` needs `-p key=...`: the key");
         check(&[("kye", "a")], "query `access-key` has no parameter `kye`, did you mean `key`?");
         check(
             &[("zzz", "a")],

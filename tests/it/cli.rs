@@ -141,24 +141,27 @@ fn what_cannot_be_read_is_rejected_with_its_place_and_loses_nothing_else() {
         ("empty.json", ""),
         ("notes.txt", "not a log"),
         ("config.json", r#"{"fileVersion":"1.0","configurationItems":[]}"#),
+        ("forged\nhint: `x.json", "[{\"a\\nhint: `b\": 1}]"),
     ] {
         std::fs::write(logs.join(name), content).expect("is written");
     }
     std::fs::write(logs.join("half.json.gz"), [0x1f, 0x8b, 8, 0, 0]).expect("is written");
     let ran = place.run(&["ingest", "logs"]);
     assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
-    assert!(ran.stdout.contains("objects   2 read, 0 already known, 4 rejected"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("objects   2 read, 0 already known, 5 rejected"), "{}", ran.stdout);
     assert!(ran.stdout.contains("1 of kind `config`, known but not supported yet"), "{}", ran.stdout);
     assert!(
         ran.stderr.contains("odd.json`: record is not a JSON object (record 1, byte 30)"),
         "{}",
         ran.stderr
     );
+    assert!(ran.stderr.contains(r"logs/forged\nhint: `x.json`: "), "{}", ran.stderr);
+    assert_eq!(ran.stderr.lines().filter(|line| line.starts_with("hint: `")).count(), 2, "{}", ran.stderr);
     let again = place.run(&["ingest", "logs"]);
     assert_eq!(again.code, 1, "a rejected object is still rejected");
-    assert!(again.stdout.contains("objects   0 read, 3 already known, 4 rejected"), "{}", again.stdout);
+    assert!(again.stdout.contains("objects   0 read, 3 already known, 5 rejected"), "{}", again.stdout);
     let rows = place.rows("select state, count(*) as n from objects group by 1 order by 1");
-    assert_eq!(rows, "state,n\ncommitted,1\nempty,1\nquarantined,4\nunsupported,1\n");
+    assert_eq!(rows, "state,n\ncommitted,1\nempty,1\nquarantined,5\nunsupported,1\n");
     assert_eq!(place.rows("select event_id from cloudtrail"), "event_id\n1\n");
 }
 
@@ -336,6 +339,46 @@ fn the_attack_of_the_demo_is_found_once() {
     let id = &first["alert_id"].as_str().expect("an id")[..12];
     let shown = place.ok(&["alerts", "show", id, "--format", "text", "--lake", "demo/lake"]);
     assert!(shown.contains("evidence"), "{shown}");
+}
+
+#[test]
+fn one_absurd_time_ends_no_query_and_no_rule() {
+    let place = Place::new();
+    let times =
+        ["0001-01-01T00:00:00Z", "1600-01-01T00:00:00Z", "2300-01-01T00:00:00Z", "9999-12-31T23:59:59Z"];
+    let near = ["1700-01-01T00:00:00Z", "2199-12-31T23:59:59Z"];
+    let record = |time: &&str| {
+        format!(
+            r#"{{"eventVersion":"1.08","eventTime":"{time}","eventSource":"iam.amazonaws.com","eventName":"ListUsers","eventID":"{time}","readOnly":true,"recipientAccountId":"1","userIdentity":{{"type":"IAMUser","arn":"arn:aws:iam::1:user/x","userName":"x"}}}}"#
+        )
+    };
+    let records: Vec<String> = times.iter().chain(&near).map(record).collect();
+    std::fs::write(place.path("a.json"), format!("{{\"Records\":[{}]}}", records.join(",")))
+        .expect("is written");
+    let seconds = ["0", "99999999999", "-99999999999", "253402300799"];
+    let line = |at: &&str| format!("2 1 eni-1 198.51.100.7 10.0.0.5 1 22 6 1 40 {at} {at} REJECT OK\n");
+    std::fs::write(place.path("f.log"), seconds.iter().map(line).collect::<String>()).expect("is written");
+    let loaded = place.run(&["ingest", "a.json", "f.log"]);
+    assert!(loaded.stderr.contains("4 rows of `cloudtrail` without a time"), "{}", loaded.stderr);
+    assert!(loaded.stderr.contains("3 rows of `vpc_flow` without a time"), "{}", loaded.stderr);
+    for table in ["cloudtrail", "vpc_flow"] {
+        let time = if table == "cloudtrail" { "event_time" } else { "start_time" };
+        for sql in [
+            format!("select date_bin(interval '7 days', {time}), count(*) from {table} group by 1"),
+            format!("select date_trunc('month', {time}), count(*) from {table} group by 1"),
+            format!("select {time} - interval '400 days', {time} + interval '10 years' from {table}"),
+        ] {
+            place.ok(&["sql", &sql]);
+        }
+    }
+    let kept =
+        "select count(*) as n from cloudtrail where event_time is null and other_fields like '%eventTime%'";
+    assert_eq!(place.rows(kept), "n\n4\n");
+    for arguments in [&["detect"][..], &["detect", "--since", "1960-01-01", "--until", "2199-12-31"]] {
+        let ran = place.run(arguments);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+    }
+    place.ok(&["query", "coverage"]);
 }
 
 #[test]

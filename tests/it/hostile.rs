@@ -99,10 +99,12 @@ fn text(batch: &RecordBatch, column: &str) -> Vec<Option<String>> {
 fn absurd_times_are_kept_and_make_no_partition() {
     let reader = reader();
     for (time, column, other) in [
-        (r#""0001-01-01T00:00:00Z""#, Some("0001-01-01T00:00:00Z"), None),
-        (r#""9999-12-31T23:59:59Z""#, Some("9999-12-31T23:59:59Z"), None),
-        (r#""9999-12-31T23:59:59-00:01""#, None, Some(r#"{"eventTime":"9999-12-31T23:59:59-00:01"}"#)),
-        (r#""0001-01-01T00:00:59+00:01""#, None, Some(r#"{"eventTime":"0001-01-01T00:00:59+00:01"}"#)),
+        (r#""1700-01-01T00:00:00Z""#, Some("1700-01-01T00:00:00Z"), None),
+        (r#""2199-12-31T23:59:59Z""#, Some("2199-12-31T23:59:59Z"), None),
+        (r#""2199-12-31T23:59:59-00:01""#, None, Some(r#"{"eventTime":"2199-12-31T23:59:59-00:01"}"#)),
+        (r#""1700-01-01T00:00:59+00:01""#, None, Some(r#"{"eventTime":"1700-01-01T00:00:59+00:01"}"#)),
+        (r#""0001-01-01T00:00:00Z""#, None, Some(r#"{"eventTime":"0001-01-01T00:00:00Z"}"#)),
+        (r#""9999-12-31T23:59:59Z""#, None, Some(r#"{"eventTime":"9999-12-31T23:59:59Z"}"#)),
         (r#""99999-01-01T00:00:00Z""#, None, Some(r#"{"eventTime":"99999-01-01T00:00:00Z"}"#)),
         (r#""-0001-01-01T00:00:00Z""#, None, Some(r#"{"eventTime":"-0001-01-01T00:00:00Z"}"#)),
         (r#""0000-00-00T00:00:00Z""#, None, Some(r#"{"eventTime":"0000-00-00T00:00:00Z"}"#)),
@@ -117,9 +119,12 @@ fn absurd_times_are_kept_and_make_no_partition() {
         assert_eq!(text(&rows, "other_fields"), [other.and_then(shown)], "{time}");
         assert_eq!(text(&rows, "event_date"), [None], "{time}");
     }
-    for (start, column) in
-        [("-62135596800", Some("0001-01-01T00:00:00Z")), ("253402300800", None), ("1e30", None)]
-    {
+    for (start, column) in [
+        ("-8520336000", Some("1700-01-01T00:00:00Z")),
+        ("-8520336001", None),
+        ("7258118400", None),
+        ("1e30", None),
+    ] {
         let line = format!("{}\n{}", cases::FLOW_HEADER, cases::FLOW_LINE.replace("1418530010", start));
         let rows = read(&reader, cases::FLOW, line.into_bytes()).rows.expect(start).to_batch();
         assert_eq!(text(&rows, "start_time"), [column.map(str::to_owned)], "{start}");

@@ -84,7 +84,7 @@ fn what_a_limit_refused_is_read_with_a_larger_one_exactly_once() {
     assert_eq!(place.rows(sql), "good,n\nfalse,1\ntrue,1\n");
     assert_eq!(place.quarantined(&[]).len(), 1);
     let none = place.run(&["lake", "quarantine", "--retry", "large"]);
-    assert_eq!((none.code, none.stderr.as_str()), (0, "no object is quarantined\n"));
+    assert_eq!((none.code, none.stderr.as_str()), (0, "no quarantined object fits\n"));
     assert_eq!(place.run(&["ingest", "logs"]).code, 1);
     assert_eq!(place.rows(sql), "good,n\nfalse,1\ntrue,1\n");
     let states = "select state, count(*) as n from objects where key like '%large%' group by 1 order by 1";

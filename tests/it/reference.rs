@@ -8,7 +8,7 @@
 //! A column's value is found at its dotted path; of a repeated key the last one counts, on every level.
 //!
 //! - `Text` is a JSON string, unescaped; null when a surrogate stands alone in it. `Timestamp` is a JSON string that is
-//!   an ISO 8601 time in the years 1 to 9999, as written and in UTC. `Bool` and `BoolText` are a JSON boolean, or the
+//!   an ISO 8601 time in the years 1700 to 2199, as written and in UTC. `Bool` and `BoolText` are a JSON boolean, or the
 //!   JSON string `"true"` or `"false"`. Anything else is null.
 //! - `Json` is the source's own text of the value; a JSON null is null.
 //! - `null_fields` are the names of top-level fields that have a column and are a JSON null, in source order.
@@ -29,7 +29,7 @@
 //!
 //! - A field that is `-` is null. Of a repeated name the last one counts.
 //! - Integers are decimal, as a program would print them, and in the range of their column; `Seconds` are such
-//!   integers between the years 1 and 9999. Anything else is null.
+//!   integers between the years 1700 and 2199. Anything else is null.
 //! - `other_fields` is a JSON object of strings, in the order of the header: fields that have no column, values that
 //!   do not fit their column, and of a repeated name all but the last.
 
@@ -109,16 +109,20 @@ fn document_records(table: &Table, text: &str) -> Result<Vec<String>, String> {
     if let Some(record) = records.iter().find(|record| !record.get().starts_with('{')) {
         return Err(format!("a record is not an object: {record}"));
     }
-    for record in &records {
+    for record in records.iter().filter(|_| table.name == CLOUDTRAIL.name) {
         let members = members(record.get())?;
-        let is_of_event = |member: &Member| {
-            ["eventVersion", "eventTime", "eventName"].contains(&&*member.key)
-                && table.columns.iter().any(|column| column.source == member.key)
+        let has = |key: &str| members.iter().any(|member| member.key == key);
+        let is_other = |member: &Member| {
+            let is = |key: &str, first: char| {
+                member.as_source().starts_with(&format!("\"{key}\"")) && member.value.starts_with(first)
+            };
+            let lists = ["Records", "logEvents", "Events", "events"];
+            let texts = ["detail-type", "CloudTrailEvent", "_raw", "digestS3Object"];
+            let is_any = lists.iter().any(|key| is(key, '[')) || texts.iter().any(|key| is(key, '"'));
+            is("timeWindow", '{') || (is_any && !has("eventVersion"))
         };
-        let is_list =
-            |member: &Member| member.as_source().starts_with("\"Records\"") && member.value.starts_with('[');
-        if members.iter().any(is_list) && !members.iter().any(is_of_event) {
-            return Err(format!("a list of records in the place of a record: {record}"));
+        if members.iter().any(is_other) && !has("eventTime") && !has("eventName") {
+            return Err(format!("something else in the place of a record: {record}"));
         }
     }
     Ok(records.into_iter().map(|record| record.get().to_owned()).collect())
@@ -347,7 +351,7 @@ fn flow_cell(kind: Kind, value: &str) -> Option<Cell> {
         Kind::Int64 => integer().map(Cell::Int),
         Kind::Seconds => {
             let time = DateTime::from_timestamp(integer()?, 0)?;
-            (1..=9999).contains(&time.year()).then(|| Cell::Int(time.timestamp_micros()))
+            (1700..=2199).contains(&time.year()).then(|| Cell::Int(time.timestamp_micros()))
         }
         other => panic!("no rule for {other:?} in flow logs"),
     }

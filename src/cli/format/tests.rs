@@ -289,6 +289,25 @@ fn rows_without_columns_are_counted() {
 }
 
 #[test]
+fn of_two_columns_of_one_name_none_is_left_out() {
+    let column = || Arc::new(StringArray::from(vec!["x"])) as ArrayRef;
+    let fields = ["a", "b", "a"].map(|name| Field::new(name, DataType::Utf8, true));
+    let rows =
+        RecordBatch::try_new(Arc::new(Schema::new(fields.to_vec())), vec![column(), column(), column()]);
+    let rows = rows.unwrap();
+    check(Format::Csv, &rows, &Options::default(), "a,b,a\r\nx,x,x\r\n");
+    for format in [Format::Ndjson, Format::Json, Format::Parquet] {
+        let printer = Printer::new(format, &rows.schema(), Box::new(Vec::new()), &Options::default());
+        let error = printer.unwrap_err().to_string();
+        let expected = format!(
+            "two columns are called `a`, of which `{}` holds one: give them names with `as`",
+            format.name()
+        );
+        assert_eq!(error, expected);
+    }
+}
+
+#[test]
 fn names_are_those_of_the_command_line() {
     for format in <Format as clap::ValueEnum>::value_variants() {
         assert_eq!(Format::from_name(format.name()), Some(*format));

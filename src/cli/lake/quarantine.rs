@@ -86,7 +86,8 @@ impl Quarantine {
         let lake = session::open_lake(&config).await?;
         let objects = self.objects(&config, &lake).await?;
         if objects.iter().all(|batch| batch.num_rows() == 0) {
-            output.note("no object is quarantined");
+            let is_filtered = self.key.is_some() || self.since.is_some();
+            output.note(if is_filtered { "no quarantined object fits" } else { "no object is quarantined" });
             return Ok(Outcome::Done);
         }
         if let Some(reader) = reader {

@@ -55,6 +55,8 @@ pub struct Rows {
     count: usize,
     /// The columns of the keys that tell a record, one bit each.
     of_event: u128,
+    /// Those of them that no other kind of event has: the time and the name.
+    of_call: u128,
     record: Record,
     /// Bytes of records since it was looked at how large the columns have become.
     unlooked: usize,
@@ -153,8 +155,11 @@ impl Rows {
         let nothing = Field { column: 0, level: None, key: 0, value: 0 };
         let fields = vec![Filled { field: nothing, end: 0, went: Went::Null }; table.columns.len()];
         let record = Record { fields, ..Record::default() };
-        let of_event = OF_RECORD.iter().filter_map(|name| keys.find(0, name.as_bytes())?.column);
-        let of_event = of_event.fold(0, |all, column| all | 1_u128 << column);
+        let columns_of = |names: &[&str]| {
+            let columns = names.iter().filter_map(|name| keys.find(0, name.as_bytes())?.column);
+            columns.fold(0, |all, column| all | 1_u128 << column)
+        };
+        let (of_event, of_call) = (columns_of(&OF_RECORD), columns_of(&OF_RECORD[1..]));
         Rows {
             table,
             keys,
@@ -164,6 +169,7 @@ impl Rows {
             first: 0,
             count: 0,
             of_event,
+            of_call,
             record,
             unlooked: 0,
             between_looks: bounds::BYTES_BETWEEN_LOOKS,
@@ -310,14 +316,17 @@ impl Rows {
         (self.record.seen & self.of_event).count_ones() >= 2 && !self.record.others.iter().any(is_other)
     }
 
-    /// Whether the record at hand is a list of records, whatever is beside it: it has nothing of an event.
-    fn is_file(&self, text: &str) -> bool {
-        let is_list = |(key, _): &Span| {
-            let value = text[*key..].strip_prefix("\"Records\"");
-            let value = value.and_then(|rest| rest.trim_ascii_start().strip_prefix(':'));
-            value.is_some_and(|value| value.trim_ascii_start().starts_with('['))
-        };
-        self.record.seen & self.of_event == 0 && self.record.others.iter().any(is_list)
+    /// What the record at hand is, if it is certainly none: a log file, an envelope, or an event of another table. It has
+    /// neither the time nor the name of an event.
+    fn other_kind(&self, text: &str) -> Option<&'static str> {
+        if self.table.name != CLOUDTRAIL.name || self.record.seen & self.of_call != 0 {
+            return None;
+        }
+        let is_of_event = self.record.seen & self.of_event != 0;
+        self.record.others.iter().find_map(|(at, _)| {
+            let key = scan::key(text.as_bytes(), *at).ok()?;
+            kind_of_field(&text[key.start..key.quoted.end], &text[key.value..], is_of_event)
+        })
     }
 
     /// Where the record of a document begins that is no list of records.
@@ -380,8 +389,8 @@ impl Rows {
                 Err(Fault { what: What::End, .. }) => return Ok(Listed::UpTo(before)),
                 Err(fault) => return Err(self.error(fault, offset)),
             };
-            if self.is_file(text) {
-                let what = "a list of records in the place of a record".to_owned();
+            if let Some(kind) = self.other_kind(text) {
+                let what = format!("{kind} in the place of a record");
                 return Err(ErrorKind::Shape(what).at(Some(self.of_object()), offset + at));
             }
             if end - at > MAX_RECORD_BYTES {
@@ -668,4 +677,20 @@ impl Record {
         self.others.shrink_to(KEPT_OTHERS);
         self.text.shrink_to(KEPT_TEXT_BYTES);
     }
+}
+
+/// What has a field of this name, in quotes, with a value that begins like this, and neither the time nor the name of an
+/// event: none unless only things that are no record have it.
+fn kind_of_field(key: &str, value: &str, is_of_event: bool) -> Option<&'static str> {
+    let kind = match (key, value.as_bytes().first()) {
+        ("\"timeWindow\"", Some(b'{')) => return Some("an aggregated event"),
+        ("\"Records\"", Some(b'[')) => "a list of records",
+        ("\"detail-type\"", Some(b'"')) => "an EventBridge event",
+        ("\"logEvents\"", Some(b'[')) => "a message of CloudWatch Logs",
+        ("\"Events\"" | "\"events\"", Some(b'[')) => "a list of events",
+        ("\"CloudTrailEvent\"" | "\"_raw\"", Some(b'"')) => "the text of a record",
+        ("\"digestS3Object\"", Some(b'"')) => "a digest",
+        _ => return None,
+    };
+    Some(kind).filter(|_| !is_of_event)
 }

@@ -20,8 +20,8 @@ use arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray,
     new_null_array,
 };
-use arrow::compute::{CastOptions, cast_with_options, concat_batches};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::compute::{CastOptions, cast, cast_with_options, concat_batches};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
@@ -211,6 +211,14 @@ fn days(start: Option<&ArrayRef>, count: usize) -> ArrayRef {
     Arc::new(times.iter().map(|time| time.and_then(event_date)).collect::<Date32Array>())
 }
 
+/// The integer that a floating-point number is, where it can be no other: `pandas` makes such numbers of integers as soon
+/// as one of a column is missing.
+fn whole(value: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let is_whole = value.fract() == 0.0 && value.abs() < EXACT && value.to_bits() != (-0.0_f64).to_bits();
+    is_whole.then(|| format!("{value:.0}").parse().ok())?
+}
+
 /// A column of the file, in one of the forms that are read here.
 enum Source {
     Text(StringArray),
@@ -264,11 +272,22 @@ impl Source {
         &self,
         mut each: impl FnMut(usize, Option<i64>, &dyn Fn() -> Option<String>),
     ) -> Result<(), Error> {
-        if let Source::Integers(values) = self {
-            for (row, value) in values.iter().enumerate() {
-                each(row, value, &|| value.map(|value| value.to_string()));
+        match self {
+            Source::Integers(values) => {
+                for (row, value) in values.iter().enumerate() {
+                    each(row, value, &|| value.map(|value| value.to_string()));
+                }
+                return Ok(());
             }
-            return Ok(());
+            Source::Other(values) if values.data_type().is_floating() => {
+                let numbers = cast(values, &DataType::Float64).map_err(corrupt)?;
+                let numbers = numbers.as_primitive::<Float64Type>();
+                return self.each_text(|row, text| {
+                    let value = numbers.is_valid(row).then(|| numbers.value(row)).and_then(whole);
+                    each(row, value, &|| text.map(str::to_owned));
+                });
+            }
+            _ => {}
         }
         self.each_text(|row, value| each(row, value.and_then(integer), &|| value.map(str::to_owned)))
     }
@@ -386,6 +405,43 @@ mod tests {
         assert_eq!(
             others.value(1),
             r#"{"protocol":"tcp","start":"9223372036854775807","type":"4","new_number":"1.5"}"#
+        );
+    }
+
+    #[test]
+    fn numbers_as_pandas_writes_them() {
+        let numbers = |values: &[f64]| -> ArrayRef { Arc::new(Float64Array::from(values.to_vec())) };
+        let large = 9_007_199_254_740_992.0;
+        let decoded = decode(
+            &file(vec![
+                ("version", Arc::new(arrow::array::Float32Array::from(vec![Some(2.0), None, Some(5.5)]))),
+                ("srcport", numbers(&[443.0, -0.0, f64::NAN])),
+                ("dstport", numbers(&[65_535.0, 1e10, f64::INFINITY])),
+                ("bytes", numbers(&[large - 1.0, large, -1.0])),
+                ("start", numbers(&[1_418_530_010.0, 1_418_530_010.5, 1e300])),
+                ("region", Arc::new(arrow::array::NullArray::new(3))),
+                ("new_one", Arc::new(arrow::array::NullArray::new(3))),
+            ]),
+            LIMIT,
+            "o",
+        );
+        let rows = decoded.unwrap().unwrap().batch;
+        let integers = |name: &str| {
+            let column = cast(rows.column_by_name(name).unwrap(), &DataType::Int64).unwrap();
+            column.as_primitive::<Int64Type>().iter().collect::<Vec<_>>()
+        };
+        assert_eq!(integers("version"), [Some(2), None, None]);
+        assert_eq!(integers("srcport"), [Some(443), None, None]);
+        assert_eq!(integers("dstport"), [Some(65_535), None, None]);
+        assert_eq!(integers("bytes"), [Some((1 << 53) - 1), None, Some(-1)]);
+        assert_eq!(integers("start_time"), [Some(1_418_530_010_000_000), None, None]);
+        assert_eq!(rows.column_by_name("region").unwrap().null_count(), 3);
+        let others = rows.column_by_name("other_fields").unwrap().as_string::<i32>();
+        assert!(others.is_null(0), "{}", others.value(0));
+        let kept = r#"{"srcport":"-0.0","dstport":"10000000000.0","bytes":"9007199254740992.0","start":"1418530010.5"}"#;
+        assert_eq!(others.value(1), kept);
+        assert!(
+            others.value(2).starts_with(r#"{"version":"5.5","srcport":"NaN","dstport":"inf","start":"1e300"#)
         );
     }
 

@@ -206,6 +206,42 @@ fn what_is_often_taken_for_a_log_is_named() {
 }
 
 #[test]
+fn what_is_no_record_is_none_behind_one() {
+    let reader = Reader::new(gzip::Limits::default(), Arc::new(SystemClock));
+    let event = r#"{"eventVersion":"1.08","eventTime":"2026-03-10T12:00:00Z","eventName":"StopLogging"}"#;
+    let text = serde_json::Value::from(event);
+    for (other, kind) in [
+        (format!(r#"{{"version":"0","detail-type":"AWS API Call via CloudTrail","detail":{event}}}"#), "an EventBridge event"),
+        (format!(r#"{{"messageType":"DATA_MESSAGE","logEvents":[{{"message":{text}}}]}}"#), "a message of CloudWatch Logs"),
+        (format!(r#"{{"Events":[{{"CloudTrailEvent":{text}}}]}}"#), "a list of events"),
+        (format!(r#"{{"EventName":"StopLogging","CloudTrailEvent":{text}}}"#), "the text of a record"),
+        (format!(r#"{{"_time":1,"_raw":{text}}}"#), "the text of a record"),
+        (format!(r#"{{"Records":[{event}]}}"#), "a list of records"),
+        (r#"{"awsAccountId":"1","digestS3Object":"x"}"#.to_owned(), "a digest"),
+        (
+            r#"{"eventVersion":"1.0","eventType":"AwsAggregatedEvent","eventCategory":"Aggregated","timeWindow":{},"summary":{}}"#.to_owned(),
+            "an aggregated event",
+        ),
+    ] {
+        for (before, after) in [("[", "]"), (r#"{"Records":["#, "]}")] {
+            for key in ["x.json", "AWSLogs/111122223333/CloudTrail/us-east-1/2026/03/10/x.json"] {
+                let content = format!("{before}{event},{other}{after}");
+                let record = read_one(&reader, key, &content).record;
+                let at = before.len() + event.len() + 1;
+                let expected = format!("{kind} in the place of a record (record 1, byte {at})");
+                assert_eq!(record.reason.as_deref(), Some(&*expected), "{content}");
+                assert_eq!(record.state, State::Quarantined);
+            }
+        }
+    }
+    // A record may have any of these fields beside its own.
+    let odd = event
+        .replace('{', r#"{"detail-type":"x","_raw":"y","Events":[],"digestS3Object":"z","timeWindow":{},"#);
+    let record = read_one(&reader, "x.json", &format!("[{event},{odd}]")).record;
+    assert_eq!((record.state, record.row_count), (State::Committed, 2), "{:?}", record.reason);
+}
+
+#[test]
 fn records_without_a_header_are_read_in_the_formats_that_are_known() {
     let formats = ["${version} ${vpc-id} ${dstaddr} ${srcaddr} ${bytes} ${start} ${new}", "action start"];
     let known = || {

@@ -161,7 +161,7 @@ impl<'a> Element<'a> {
                 6 => element.converted = Some(value.integer()?),
                 7 => element.scale = small(value)?,
                 8 => element.precision = small(value)?,
-                10 => element.has_logical = value.structure().is_some(),
+                10 => element.has_logical = value.structure().is_some_and(|kind| !is_of_nulls(kind)),
                 _ => {}
             }
             Some(())
@@ -224,6 +224,17 @@ impl<'a> Element<'a> {
         };
         Some((physical, converted))
     }
+}
+
+/// Whether a `LogicalType` is `UNKNOWN`, as of a column that a writer found only nulls for: then nothing else is said.
+fn is_of_nulls(mut kind: &[u8]) -> bool {
+    const UNKNOWN: i64 = 11;
+    let mut is_unknown = false;
+    let read = thrift::structure(&mut kind, &mut |id, _| {
+        is_unknown = id == UNKNOWN;
+        Some(())
+    });
+    read.is_some() && is_unknown
 }
 
 fn row_group(bytes: &mut &[u8], schema: &Arc<SchemaDescriptor>) -> Result<RowGroupMetaData, String> {
