@@ -5,12 +5,12 @@ use std::io::Write;
 use clap::Subcommand;
 
 use super::output::{Outcome, Output};
-use super::{Failure, Global, session};
+use super::{Failure, Global, query, session};
 
 /// Check and show the configuration
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
-    /// Say what is wrong with the configuration file; where nothing is, with its rules and its sinks
+    /// Say what is wrong with the configuration file; where nothing is, with what it names: rules, queries, sinks
     Check,
     /// Print what is in force and where it came from
     Show,
@@ -23,24 +23,33 @@ impl Config {
         let text = match self {
             Config::Reference => crate::config::reference(),
             Config::Show => global.config(output)?.show(),
-            Config::Check => {
-                let config = global.config(output)?;
-                let rules = session::rules(&config)?.len();
-                session::reader(&config, output)?;
-                let sinks = session::sinks(&config, output)?.len();
-                let file = config
-                    .file
-                    .as_ref()
-                    .map_or("the defaults".to_owned(), |file| format!("`{}`", file.display()));
-                format!(
-                    "{file} can be used: {} sources, {rules} rules, {sinks} sinks\n",
-                    config.sources.len()
-                )
-            }
+            Config::Check => match check(&global.config(output)?, output) {
+                Ok(text) => text,
+                Err(outcome) => return Ok(outcome),
+            },
         };
         let mut data = output.data();
         data.write_all(text.as_bytes())?;
         data.flush()?;
         Ok(Outcome::Done)
     }
+}
+
+/// What can be used, in words. What cannot is told of all parts: one that is wrong hides no other.
+fn check(config: &crate::config::Config, output: &Output) -> Result<String, Outcome> {
+    let parts = [
+        ("rules", session::rules(config).map(|rules| rules.len()).map_err(Failure::from)),
+        ("queries", query::all(config).map(|queries| queries.len())),
+        ("flow formats", session::reader(config, output).map(|_| config.ingest.flow_formats.len())),
+        ("sinks", session::sinks(config, output).map(|sinks| sinks.len())),
+    ];
+    let file = config.file.as_ref().map_or("the defaults".to_owned(), |file| format!("`{}`", file.display()));
+    let (mut usable, mut worst) = (vec![format!("{} sources", config.sources.len())], None);
+    for (name, part) in parts {
+        match part {
+            Ok(count) => usable.push(format!("{count} {name}")),
+            Err(failure) => worst = Some(failure.tell(output)),
+        }
+    }
+    worst.map_or_else(|| Ok(format!("{file} can be used: {}\n", usable.join(", "))), Err)
 }

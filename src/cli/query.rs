@@ -82,7 +82,7 @@ fn limit_of(parameters: &[(String, ScalarValue)]) -> Option<u64> {
     }
 }
 
-fn all(config: &Config) -> Result<Vec<SavedQuery>, Failure> {
+pub(super) fn all(config: &Config) -> Result<Vec<SavedQuery>, Failure> {
     let wrong = |error: saved::Error| Failure::new(Outcome::WrongUse, error);
     let mut queries: Vec<SavedQuery> = Vec::new();
     for (file, text) in saved::built_in() {

@@ -417,6 +417,14 @@ fn the_configuration_can_be_shown_and_checked() {
     std::fs::write(place.path("trailhound.toml"), &shown).expect("is written");
     place.ok(&["config", "check"]);
     assert!(place.ok(&["config", "reference"]).contains("batch_rows"));
+    let wrong = "[detect]\nfolders = ['no-rules']\n[query]\nfolders = ['no-queries']\n[ingest]\nflow_formats = ['${x y']\n\
+                 [[sink]]\nkind = 'webhook'\nname = 'hook'\nurl = 'https://example.com'\nsecret_env = 'TRAILHOUND_TEST_NOT_SET'\n";
+    std::fs::write(place.path("trailhound.toml"), wrong).expect("is written");
+    let checked = place.run(&["config", "check"]);
+    assert_eq!((checked.code, checked.stdout.as_str()), (2, ""), "{}", checked.stderr);
+    for named in ["no-rules", "no-queries", "${x y", "TRAILHOUND_TEST_NOT_SET"] {
+        assert!(checked.stderr.contains(named), "{named}: {}", checked.stderr);
+    }
 }
 
 #[test]
