@@ -23,9 +23,10 @@
 //!
 //! # The rules for VPC Flow Logs
 //!
-//! A line is fields between runs of blanks (space, tab, carriage return); lines without fields do not count. The first
-//! line names the fields, or is a record in the default format. A line equal to the header is not a record; another
-//! header, which begins like it or has the name of a field that has a column in its first two words, is an error.
+//! A mark of the byte order before everything is nothing. A line is fields between runs of blanks (space, tab, carriage
+//! return); lines without fields do not count. The first line names the fields, or is a record in the default format. A
+//! line equal to the header is not a record; another header, which begins like it or has the name of a field that has a
+//! column in its first two words, is an error.
 //!
 //! - A field that is `-` is null. Of a repeated name the last one counts.
 //! - Integers are decimal, as a program would print them, and in the range of their column; `Seconds` are such
@@ -279,6 +280,7 @@ const DEFAULT_FORMAT: &str = "version account-id interface-id srcaddr dstaddr sr
 
 /// The rows of a VPC flow log.
 pub fn flow_rows(text: &str, source_object: &str) -> Result<Vec<Row>, String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = text.split('\n').map(|line| line.split([' ', '\t', '\r']).filter(|word| !word.is_empty()));
     let mut lines: Vec<Vec<&str>> =
         lines.map(Iterator::collect).filter(|line: &Vec<&str>| !line.is_empty()).collect();
