@@ -48,7 +48,10 @@ fn check(config: &crate::config::Config, output: &Output) -> Result<String, Outc
     for (name, part) in parts {
         match part {
             Ok(count) => usable.push(format!("{count} {name}")),
-            Err(failure) => worst = Some(failure.tell(output)),
+            Err(failure) => {
+                let outcome = failure.tell(output);
+                worst = worst.filter(|worst: &Outcome| worst.code() >= outcome.code()).or(Some(outcome));
+            }
         }
     }
     worst.map_or_else(|| Ok(format!("{file} can be used: {}\n", usable.join(", "))), Err)

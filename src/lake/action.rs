@@ -236,8 +236,8 @@ impl Serialize for CommitInfo {
     }
 }
 
-/// What other programs encode in the paths of actions, whose texts must be the same where a file comes and where it
-/// goes: what RFC 2396 excludes from a URI, as `delta-rs` and Spark do. Names of this program have nothing of it.
+/// What is encoded in the paths of actions, whose texts must be the same where a file comes and where it goes: what
+/// RFC 2396 excludes from a URI, as `delta-rs` does. Names of this program have nothing of it.
 const ENCODED: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')

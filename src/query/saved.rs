@@ -20,6 +20,9 @@ pub(crate) mod sample;
 /// The value of a time that is no bound.
 const ANY: &str = "any";
 
+/// What a time looks like.
+const A_TIME: &str = "a time like `2024-05-01`, `2024-05-01 10:30` or `2024-05-01T10:30:00Z`";
+
 /// The longest value of a parameter, in bytes.
 const MAX_VALUE_BYTES: usize = 64 * 1024;
 
@@ -107,10 +110,16 @@ impl Kind {
                 Some(time) => {
                     Ok(ScalarValue::TimestampMicrosecond(Some(time.timestamp_micros()), Some("UTC".into())))
                 }
-                None => Err("a time like `2024-05-01`, `2024-05-01 10:30` or `2024-05-01T10:30:00Z`"),
+                None => Err(A_TIME),
             },
         }
     }
+}
+
+/// Reads a value that was given; one that is no bound only where the default is one, so that the SQL knows of it.
+fn read_given(kind: Kind, default: Option<&ScalarValue>, text: &str) -> Result<ScalarValue, &'static str> {
+    let value = kind.read(text)?;
+    if value.is_null() && !default.is_some_and(ScalarValue::is_null) { Err(A_TIME) } else { Ok(value) }
 }
 
 fn read_time(text: &str) -> Option<DateTime<Utc>> {
@@ -328,12 +337,16 @@ impl SavedQuery {
                 (Some(text), None) if text.trim().is_empty() => {
                     return Err(Error::MissingParameter { query: query(), name, doc: parameter.doc.clone() });
                 }
-                (Some(text), _) => parameter.kind.read(text).map_err(|expected| Error::WrongType {
-                    query: query(),
-                    name: name.clone(),
-                    expected,
-                    given: printable(&text.chars().take(100).collect::<String>()),
-                })?,
+                (Some(text), default) => {
+                    read_given(parameter.kind, default.as_ref(), text).map_err(|expected| {
+                        Error::WrongType {
+                            query: query(),
+                            name: name.clone(),
+                            expected,
+                            given: printable(&text.chars().take(100).collect::<String>()),
+                        }
+                    })?
+                }
                 (None, Some(default)) => default.clone(),
                 (None, None) => {
                     return Err(Error::MissingParameter { query: query(), name, doc: parameter.doc.clone() });
@@ -467,6 +480,8 @@ select * from cloudtrail where access_key_id = $key and event_time >= $since and
         }
         let check = |given: &[(&str, &str)], expect: &str| assert_eq!(bind(given), Err(expect.to_owned()));
         check(&[], "query `access-key` needs `-p key=...`: the key");
+        let any = bind(&[("key", "a"), ("since", "any")]).unwrap_err();
+        assert!(any.contains("a time like `2024-05-01`"), "{any}");
         check(&[("key", " ")], "query `access-key` needs `-p key=...`: the key");
         check(&[("kye", "a")], "query `access-key` has no parameter `kye`, did you mean `key`?");
         check(

@@ -203,13 +203,13 @@ pub async fn lake(location: &Location, aws: &AwsSettings) -> Result<LakeStore, E
     Ok(LakeStore { store, url, location, endpoint: aws.endpoint.clone() })
 }
 
-/// The URL of a place in a bucket, ending in a slash. The prefix is one of keys, so what means something in a URL
-/// stands for itself.
 /// The path of a file by its own name: as it is, also where it holds what a new name would not.
 pub fn path_of(name: &str) -> object_store::path::Path {
     object_store::path::Path::parse(name).unwrap_or_else(|_| name.into())
 }
 
+/// The URL of a place in a bucket, ending in a slash. The prefix is one of keys, so what means something in a URL
+/// stands for itself.
 fn s3_url(bucket: &str, prefix: &str) -> Option<Url> {
     let mut url = Url::parse(&format!("s3://{bucket}/")).ok()?;
     url.path_segments_mut()

@@ -213,9 +213,8 @@ fn days(start: Option<&ArrayRef>, count: usize) -> ArrayRef {
 
 /// The integer that a floating-point number is, where it can be no other: `pandas` makes such numbers of integers as soon
 /// as one of a column is missing.
-fn whole(value: f64) -> Option<i64> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let is_whole = value.fract() == 0.0 && value.abs() < EXACT && value.to_bits() != (-0.0_f64).to_bits();
+fn whole(value: f64, exact: f64) -> Option<i64> {
+    let is_whole = value.fract() == 0.0 && value.abs() < exact && value.to_bits() != (-0.0_f64).to_bits();
     is_whole.then(|| format!("{value:.0}").parse().ok())?
 }
 
@@ -280,10 +279,17 @@ impl Source {
                 return Ok(());
             }
             Source::Other(values) if values.data_type().is_floating() => {
+                // Below, integers are there one by one.
+                let exact = match values.data_type() {
+                    DataType::Float64 => 2_f64.powi(53),
+                    DataType::Float32 => 2_f64.powi(24),
+                    _ => 2_f64.powi(11),
+                };
                 let numbers = cast(values, &DataType::Float64).map_err(corrupt)?;
                 let numbers = numbers.as_primitive::<Float64Type>();
                 return self.each_text(|row, text| {
-                    let value = numbers.is_valid(row).then(|| numbers.value(row)).and_then(whole);
+                    let value = numbers.is_valid(row).then(|| numbers.value(row));
+                    let value = value.and_then(|value| whole(value, exact));
                     each(row, value, &|| text.map(str::to_owned));
                 });
             }
@@ -415,6 +421,10 @@ mod tests {
         let decoded = decode(
             &file(vec![
                 ("version", Arc::new(arrow::array::Float32Array::from(vec![Some(2.0), None, Some(5.5)]))),
+                (
+                    "packets",
+                    Arc::new(arrow::array::Float32Array::from(vec![16_777_215.0, 16_777_216.0, 1e9])),
+                ),
                 ("srcport", numbers(&[443.0, -0.0, f64::NAN])),
                 ("dstport", numbers(&[65_535.0, 1e10, f64::INFINITY])),
                 ("bytes", numbers(&[large - 1.0, large, -1.0])),
@@ -431,6 +441,7 @@ mod tests {
             column.as_primitive::<Int64Type>().iter().collect::<Vec<_>>()
         };
         assert_eq!(integers("version"), [Some(2), None, None]);
+        assert_eq!(integers("packets"), [Some(16_777_215), None, None]);
         assert_eq!(integers("srcport"), [Some(443), None, None]);
         assert_eq!(integers("dstport"), [Some(65_535), None, None]);
         assert_eq!(integers("bytes"), [Some((1 << 53) - 1), None, Some(-1)]);
@@ -438,11 +449,11 @@ mod tests {
         assert_eq!(rows.column_by_name("region").unwrap().null_count(), 3);
         let others = rows.column_by_name("other_fields").unwrap().as_string::<i32>();
         assert!(others.is_null(0), "{}", others.value(0));
-        let kept = r#"{"srcport":"-0.0","dstport":"10000000000.0","bytes":"9007199254740992.0","start":"1418530010.5"}"#;
+        let kept = r#"{"packets":"16777216.0","srcport":"-0.0","dstport":"10000000000.0","bytes":"9007199254740992.0","start":"1418530010.5"}"#;
         assert_eq!(others.value(1), kept);
-        assert!(
-            others.value(2).starts_with(r#"{"version":"5.5","srcport":"NaN","dstport":"inf","start":"1e300"#)
-        );
+        assert!(others.value(2).starts_with(
+            r#"{"version":"5.5","packets":"1000000000.0","srcport":"NaN","dstport":"inf","start":"1e300"#
+        ));
     }
 
     #[test]
