@@ -360,12 +360,14 @@ pub fn keys(data: &[u8]) {
     for said in route.account_id.iter().chain(&route.region) {
         assert!(text.contains(said.as_str()), "{said}");
     }
-    if route.kind != Kind::Unknown || route.date.is_some() || route.region.is_some() {
+    // Files by which AWS tries whether it may write are told by their names alone.
+    let is_test = |route: &route::Route| route.kind == Kind::Unsupported("delivery_test");
+    if !is_test(&route) && (route.kind != Kind::Unknown || route.date.is_some() || route.region.is_some()) {
         assert!(text.contains("AWSLogs"), "{text}");
     }
     let (prefix, name) = text.rsplit_once('/').unwrap_or(("", &text));
     for (service, kind) in [("CloudTrail", Kind::CloudTrail), ("vpcflowlogs", Kind::VpcFlow)] {
-        if name == "AWSLogs" {
+        if name == "AWSLogs" || is_test(&route) {
             continue;
         }
         let key = format!("{prefix}/AWSLogs/o-x/111122223333/{service}/us-east-1/2026/03/10/{name}");
