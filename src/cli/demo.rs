@@ -39,6 +39,10 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) async fn run(self, global: &Global, output: &Output) -> Result<Outcome, Failure> {
+        if global.lake.is_some() {
+            let error = "`demo` makes a lake of its own, below `--dir`: it takes no `--lake`";
+            return Err(Failure::new(Outcome::WrongUse, error));
+        }
         let started = Instant::now();
         let directory = self.dir.unwrap_or_else(|| PathBuf::from(DIRECTORY));
         let logs = directory.join("logs");

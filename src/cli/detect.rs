@@ -92,7 +92,8 @@ impl Detect {
                 end: self.until.unwrap_or_else(|| session::clock().now()).timestamp_micros(),
             };
             if span.start >= span.end {
-                return Err(Failure::new(Outcome::WrongUse, "`--since` is not before `--until`"));
+                let until = if self.until.is_some() { "`--until`" } else { "now" };
+                return Err(Failure::new(Outcome::WrongUse, format!("`--since` is not before {until}")));
             }
             runner.run_past(span, self.save, started).await?
         } else {

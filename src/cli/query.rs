@@ -59,14 +59,16 @@ impl Query {
         let wrong =
             |error: saved::Error| Failure::new(Outcome::WrongUse, error).hint(format!("`{}`", query.example));
         let parameters = query.bind(&self.parameters).map_err(wrong)?;
+        let limit = limit_of(&parameters).map_err(|error| Failure::new(Outcome::WrongUse, error))?;
         let lake = session::open_lake(&config).await?;
         let session = Session::open(&lake, session::limits(&config)).await?;
-        let limit = limit_of(&parameters);
         let rows = sql::print(&session, &query.sql, parameters, &self.printing, output).await?;
         sql::tell_empty(rows, output);
         if limit.is_some_and(|limit| rows >= limit.max(1)) {
-            let rows = human_count(rows);
-            output.note(format!("stopped at {rows} rows, there may be more: `-p {LIMIT}=...` says how many"));
+            let (rows, plural) = (human_count(rows), if rows == 1 { "" } else { "s" });
+            output.note(format!(
+                "stopped at {rows} row{plural}, there may be more: `-p {LIMIT}=...` says how many"
+            ));
         }
         Ok(Outcome::Done)
     }
@@ -75,10 +77,13 @@ impl Query {
 /// The parameter of saved queries that says how many rows there are at the most.
 const LIMIT: &str = "limit";
 
-fn limit_of(parameters: &[(String, ScalarValue)]) -> Option<u64> {
-    match parameters.iter().find(|(name, _)| name == LIMIT)? {
-        (_, ScalarValue::Int64(limit)) => u64::try_from((*limit)?).ok(),
-        _ => None,
+fn limit_of(parameters: &[(String, ScalarValue)]) -> Result<Option<u64>, String> {
+    match parameters.iter().find(|(name, _)| name == LIMIT) {
+        Some((_, ScalarValue::Int64(Some(limit)))) => match u64::try_from(*limit) {
+            Ok(limit) => Ok(Some(limit)),
+            Err(_) => Err(format!("`-p {LIMIT}={limit}` is less than no rows")),
+        },
+        _ => Ok(None),
     }
 }
 

@@ -309,6 +309,13 @@ fn every_saved_query_runs_over_a_lake() {
     let ran = place.run(&["query", "access-kee"]);
     assert_eq!(ran.code, 2);
     assert!(ran.stderr.contains("hint: `trailhound query access-key`"), "{}", ran.stderr);
+    let less = place.run(&["query", "failed-calls", "-p", "limit=-1"]);
+    assert_eq!((less.code, less.stderr.as_str()), (2, "error: `-p limit=-1` is less than no rows\n"));
+    let stopped = place.run(&["query", "top-talkers", "-p", "limit=1"]);
+    assert_eq!((stopped.code, stopped.stdout.lines().count()), (0, 1), "{}", stopped.stderr);
+    let told = "stopped at 1 row, there may be more: `-p limit=...` says how many\n";
+    assert_eq!(stopped.stderr, told);
+    assert_eq!(place.run(&["query", "top-talkers"]).stderr, "");
     let bound = place.ok(&["query", "access-key", "-p", "key=' or 1=1 --"]);
     assert_eq!(bound.trim(), "", "a parameter is a value, not SQL");
 }
@@ -406,6 +413,7 @@ fn mistakes_are_told_with_what_to_type_next() {
     insta::assert_snapshot!("wrong_config_key", config.stderr);
     assert_eq!(place.run(&["ingest", "x", "--since", "yesterday"]).code, 2);
     assert_eq!(place.run(&["frobnicate"]).code, 2);
+    assert_eq!(place.run(&["demo", "--lake", "elsewhere"]).code, 2);
     assert_eq!(place.run(&["--help"]).code, 0);
 }
 
