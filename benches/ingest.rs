@@ -192,7 +192,7 @@ fn limit() {
         tape = tape.min(parse_all(&samples));
         encode = encode.min(seconds(|| {
             let files = lake::encode(&CLOUDTRAIL, std::slice::from_ref(&rows)).expect("encodes");
-            files_bytes = files.iter().map(|file| file.bytes.len()).sum();
+            files_bytes = files.iter().map(|file| file.content.content_length()).sum();
         }));
         path = path.min(load_all(logs.path()));
     }

@@ -310,7 +310,7 @@ impl Lake {
                 return None;
             }
             let path = encoded.new_path();
-            let put = log.put_file(&path, encoded.bytes.clone()).await;
+            let put = log.put_file(&path, encoded.content.clone()).await;
             has_failed.fetch_or(put.is_err(), Ordering::Relaxed);
             Some(put.map(|()| (path, encoded)))
         });

@@ -5,6 +5,7 @@
 mod bits;
 mod column;
 mod days;
+mod frame;
 mod order;
 mod pages;
 mod text;
@@ -14,14 +15,13 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::record_batch::RecordBatch;
-use bytes::Bytes;
 use chrono::{DateTime, NaiveDate};
+use object_store::PutPayload;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
-use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescPtr, ColumnPath};
 use rayon::prelude::*;
 use serde_json::{Map, Value, json};
@@ -46,7 +46,7 @@ pub struct EncodedFile {
     /// The partition.
     pub event_date: Option<NaiveDate>,
     /// The file's content.
-    pub bytes: Bytes,
+    pub content: PutPayload,
     /// How many rows.
     pub rows: usize,
     /// What the names of such files say of their rows.
@@ -68,7 +68,7 @@ impl EncodedFile {
         Add {
             path: path.to_owned(),
             partition_values: Map::from_iter([("event_date".to_owned(), day)]),
-            size: self.bytes.len() as u64,
+            size: self.content.content_length() as u64,
             modification_time: at_millis,
             data_change: true,
             stats: Some(self.stats.clone()),
@@ -79,9 +79,6 @@ impl EncodedFile {
 
 /// Rows of a row group, at most.
 const ROW_GROUP_ROWS: usize = 256 << 10;
-
-/// Room for what follows the rows of a file, for each column chunk; more is made where it takes more.
-const FOOTER_BYTES: usize = 256;
 
 /// Some rows of a batch.
 #[derive(Debug, Clone)]
@@ -136,25 +133,17 @@ fn encode_day(
             column::encode(&arrays, &rows, &wanted(table, *index, schema.column(*index)), compressor)
         })
         .collect();
-    let chunks = chunks.map_err(failed)?;
-    let bytes: usize = chunks.iter().flatten().map(|chunk| chunk.bytes.len()).sum();
-    // With room for filters, indexes and footer: growing would copy it all.
-    let file = Vec::with_capacity(bytes + bytes / 16 + stored * groups * FOOTER_BYTES);
-    let properties = properties(table).build().into();
-    let mut writer = SerializedFileWriter::new(file, schema.root_schema_ptr(), properties).map_err(failed)?;
-    let mut chunks: Vec<_> = chunks.into_iter().map(Vec::into_iter).collect();
-    for _ in 0..groups {
-        let mut group = writer.next_row_group().map_err(failed)?;
-        for chunk in chunks.iter_mut().filter_map(Iterator::next) {
-            group.append_column(&chunk.bytes, chunk.close).map_err(failed)?;
-        }
-        group.close().map_err(failed)?;
+    let mut chunks: Vec<_> = chunks.map_err(failed)?.into_iter().map(Vec::into_iter).collect();
+    let groups = (0..groups).map(|_| chunks.iter_mut().filter_map(Iterator::next).collect()).collect();
+    let parts = frame::file(&schema, properties(table).build(), groups).map_err(failed)?;
+    let mut sha256 = Sha256::new();
+    for part in &parts {
+        sha256.update(part);
     }
-    let bytes = Bytes::from(writer.into_inner().map_err(failed)?);
     Ok(EncodedFile {
         event_date: day.and_then(NaiveDate::from_epoch_days),
-        sha256: hex(&Sha256::digest(&bytes)),
-        bytes,
+        sha256: hex(&sha256.finalize()),
+        content: parts.into_iter().collect(),
         rows: places.len(),
         mark: mark(table),
         stats: statistics(table, places.len(), untimed, bounds),

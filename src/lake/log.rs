@@ -18,7 +18,7 @@ use deltalake::{DeltaTable, checkpoints};
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde::Serialize;
@@ -484,9 +484,9 @@ impl TableLog {
     }
 
     /// Stores a data file; it is not in the table before a commit adds it.
-    pub async fn put_file(&self, path: &str, bytes: Bytes) -> Result<(), Error> {
+    pub async fn put_file(&self, path: &str, content: PutPayload) -> Result<(), Error> {
         failpoint::pass("before_data_put");
-        let stored = self.store.put(&store::path_of(path), bytes.into()).await;
+        let stored = self.store.put(&store::path_of(path), content).await;
         failpoint::pass("after_data_put");
         stored.map(|_| ()).map_err(|error| Error::table(self.table, error))
     }

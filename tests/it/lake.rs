@@ -186,7 +186,7 @@ async fn made_old(directory: &std::path::Path) -> Lake {
         .expect("is encoded")
         .remove(0);
     let (log, path) = (lake.log("cloudtrail").expect("is a table"), file.new_path());
-    log.put_file(&path, file.bytes.clone()).await.expect("is stored");
+    log.put_file(&path, file.content.clone()).await.expect("is stored");
     log.try_commit(1, &[Action::add(file.add(&path, 0))]).await.expect("is committed");
     lake
 }

@@ -102,7 +102,7 @@ async fn make_legacy(lake: &Lake, directory: &Path, random: &mut StdRng) {
     let file = &snapshot.files[random.random_range(0..snapshot.files.len())];
     let bytes = std::fs::read(directory.join("objects").join(&file.path)).expect("is there");
     let path = format!("event_date=2026-03-18/part-{}.parquet", random.random::<u64>());
-    log.put_file(&path, Bytes::from(bytes)).await.expect("is stored");
+    log.put_file(&path, bytes.into()).await.expect("is stored");
     let add = Add {
         path,
         partition_values: serde_json::Map::from_iter([("event_date".to_owned(), "2026-03-18".into())]),

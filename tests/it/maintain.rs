@@ -225,7 +225,7 @@ async fn add_rows(lake: &Lake, object: ReadObject, info: Option<Action>) {
     let log = lake.log(table.name).expect("a table");
     let file = lake::encode(table, &[rows.to_batch()]).expect("is encoded").remove(0);
     let path = file.new_path();
-    log.put_file(&path, file.bytes.clone()).await.expect("is stored");
+    log.put_file(&path, file.content.clone()).await.expect("is stored");
     let version = log.snapshot().await.expect("a state").version + 1;
     let mut actions = vec![Action::add(file.add(&path, 0))];
     actions.extend(info);

@@ -8,6 +8,7 @@ use arrow::array::{
 };
 use arrow::compute::{cast, concat, concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondType, UInt32Type};
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
@@ -114,7 +115,8 @@ fn sorted(batches: &[RecordBatch]) -> RecordBatch {
     all.project(&(0..COLUMNS.len() - 1).collect::<Vec<_>>()).unwrap()
 }
 
-fn read(bytes: &Bytes) -> (RecordBatch, ParquetRecordBatchReaderBuilder<Bytes>) {
+fn read(file: &EncodedFile) -> (RecordBatch, ParquetRecordBatchReaderBuilder<Bytes>) {
+    let bytes = Bytes::from(file.content.clone());
     let options = || ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
     let open = || ParquetRecordBatchReaderBuilder::try_new_with_options(bytes.clone(), options()).unwrap();
     let reader = open().with_batch_size(777).build().unwrap();
@@ -125,7 +127,7 @@ fn read(bytes: &Bytes) -> (RecordBatch, ParquetRecordBatchReaderBuilder<Bytes>) 
 
 fn check(batches: &[RecordBatch]) -> ParquetRecordBatchReaderBuilder<Bytes> {
     let file = encode(&TABLE, batches).unwrap().remove(0);
-    let (found, builder) = read(&file.bytes);
+    let (found, builder) = read(&file);
     let expected = sorted(batches);
     assert_eq!(found.num_rows(), expected.num_rows());
     for (index, column) in COLUMNS[..COLUMNS.len() - 1].iter().enumerate() {
@@ -307,7 +309,7 @@ fn dictionaries_of_batches_become_those_of_row_groups() {
             let file = encode_parts(&TABLE, &parts).unwrap().remove(0);
             let slices: Vec<RecordBatch> =
                 of.map(|(batch, rows)| batch.slice(rows.start, rows.len())).collect();
-            assert_eq!(read(&file.bytes).0.columns(), sorted(&slices).columns(), "1/{share} of {rows}");
+            assert_eq!(read(&file).0.columns(), sorted(&slices).columns(), "1/{share} of {rows}");
         }
     }
 }
@@ -320,7 +322,7 @@ fn row_groups_and_bloom_filters() {
     let builder = check(&batches);
     assert_eq!(builder.metadata().num_row_groups(), 2);
     let filter = builder.get_row_group_column_bloom_filter(1, 2).unwrap().unwrap();
-    let (found, _) = read(&encode(&TABLE, &batches).unwrap()[0].bytes);
+    let (found, _) = read(&encode(&TABLE, &batches).unwrap()[0]);
     let ids = found.column(2).as_string::<i32>();
     let start = usize::try_from(builder.metadata().row_group(0).num_rows()).unwrap();
     assert!((start..ids.len()).filter(|row| ids.is_valid(*row)).all(|row| filter.check(ids.value(row))));
@@ -367,7 +369,7 @@ fn pages_are_compressed_by_the_first_that_tells() {
 fn texts_that_nothing_short_is_above_have_no_upper_bound() {
     let most = "\u{10ffff}".repeat(20);
     let batches = [of_texts(&[Some(most), Some("a".to_owned()), None])];
-    let (found, builder) = read(&encode(&TABLE, &batches).unwrap()[0].bytes);
+    let (found, builder) = read(&encode(&TABLE, &batches).unwrap()[0]);
     assert_eq!(found.columns(), sorted(&batches).columns());
     let statistics = builder.metadata().row_group(0).column(1).statistics().unwrap().clone();
     assert_eq!((statistics.min_bytes_opt(), statistics.max_bytes_opt()), (Some(&b"a"[..]), None));
@@ -394,7 +396,7 @@ fn parts_of_batches_are_taken() {
     ];
     let file = encode_parts(&TABLE, &parts).unwrap().remove(0);
     let expected = sorted(&[first.slice(10, 10), first.slice(30, 1), second]);
-    let (found, _) = read(&file.bytes);
+    let (found, _) = read(&file);
     assert_eq!(found.columns(), expected.columns());
 }
 
@@ -426,7 +428,7 @@ fn rows_of_many_days_are_in_a_file_for_each() {
                 take_record_batch(&plain(batch), &rows).unwrap()
             })
             .collect();
-        assert_eq!(read(&file.bytes).0.columns(), sorted(&of_day).columns(), "{:?}", file.event_date);
+        assert_eq!(read(&file).0.columns(), sorted(&of_day).columns(), "{:?}", file.event_date);
     }
 }
 
