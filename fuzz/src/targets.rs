@@ -289,7 +289,7 @@ fn without_their_header(data: &[u8]) {
 fn is_headless_gateway(text: &str) -> bool {
     let mut lines = text.lines().map(str::split_ascii_whitespace);
     let second = lines.find_map(|mut words| words.next().map(|_| words.next()));
-    second.flatten() == Some("TransitGateway")
+    matches!(second.flatten(), Some("TransitGateway" | "TransitGatewayAttachment"))
 }
 
 /// Flow logs in Parquet are refused, or read as sound rows of their table; a few bytes never take much memory.

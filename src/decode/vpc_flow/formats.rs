@@ -36,7 +36,7 @@ pub enum Shape {
     Number,
     /// Digits, or `unknown`.
     Account,
-    /// An address.
+    /// An address, see [`is_address`].
     Address,
     /// One of these.
     OneOf(&'static [&'static str]),
@@ -206,7 +206,7 @@ impl Shape {
                 Shape::Any => true,
                 Shape::Number => is_number(),
                 Shape::Account => value == "unknown" || is_number(),
-                Shape::Address => value.parse::<IpAddr>().is_ok(),
+                Shape::Address => is_address(value),
                 Shape::OneOf(words) => words.contains(&value),
                 Shape::Beginning(start) => value.starts_with(start),
             }
@@ -216,6 +216,19 @@ impl Shape {
     fn is_telling(self) -> bool {
         !matches!(self, Shape::Any | Shape::Number | Shape::Account)
     }
+}
+
+/// Whether a value is an IP address or, as records of traffic of Elastic Fabric Adapters have it in its place, a MAC
+/// address.
+pub fn is_address(value: &str) -> bool {
+    value.parse::<IpAddr>().is_ok() || is_mac_address(value.as_bytes())
+}
+
+fn is_mac_address(value: &[u8]) -> bool {
+    value.len() == 17
+        && (0..)
+            .zip(value)
+            .all(|(at, byte)| if at % 3 == 2 { *byte == b':' } else { byte.is_ascii_hexdigit() })
 }
 
 #[cfg(test)]
@@ -304,6 +317,8 @@ mod tests {
             ("vpc-1 10.0.0.1 10.0.0.2 17", Some(all[2])),
             ("TransitGateway tgw-1 17", Some(all[3])),
             ("3 10.0.0.1 10.0.0.2 ACCEPT", Some(all[4])),
+            ("3 01:23:45:67:89:ab 05:23:45:67:89:AB ACCEPT", Some(all[4])),
+            ("TransitGatewayAttachment tgw-1 17", Some(all[3])),
             // What follows tells what a record of nothing is.
             ("3 - - -\n3 ACCEPT 10.0.0.1 17", Some(all[0])),
             ("3 - - -\n\n3 10.0.0.1 10.0.0.2 ACCEPT", Some(all[4])),
@@ -311,6 +326,9 @@ mod tests {
             ("3 - - -", None),
             ("3 accept 10.0.0.1 17", None),
             ("3 ACCEPT 10.0.0 17", None),
+            ("3 ACCEPT 01:23:45:67:89:ax 17", None),
+            ("3 ACCEPT 01:23:45:67:89:ab: 17", None),
+            ("3 ACCEPT 01-23-45-67-89-ab 17", None),
             ("3 ACCEPT 10.0.0.1 x", None),
             ("3 eni-1 20 ok", None),
             ("3 lo 20 OK", None),

@@ -2,11 +2,9 @@
 //!
 //! Must never refuse a name for not knowing it: AWS adds fields, and each flow log chooses its own.
 
-use std::net::IpAddr;
-
 use chrono::DateTime;
 
-use super::formats::{Formats, Shape};
+use super::formats::{Formats, Shape, is_address};
 use super::lines::{self, Lines, Span};
 use crate::decode::columns::{TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
 use crate::decode::{Error, ErrorKind};
@@ -166,8 +164,8 @@ pub fn of_text(text: &[u8], formats: &Formats) -> Option<Header> {
 /// Why a record is refused that may be one of a flow log: what to do about it.
 pub fn of_no_format(fields: &[&str]) -> Option<String> {
     let is_telling = |field: &&str| {
-        matches!(*field, "ACCEPT" | "REJECT" | "NODATA" | "SKIPDATA" | "TransitGateway")
-            || ["eni-", "tgw-"].iter().any(|start| field.starts_with(start))
+        matches!(*field, "ACCEPT" | "REJECT" | "NODATA" | "SKIPDATA")
+            || ["eni-", "tgw-", "TransitGateway"].iter().any(|start| field.starts_with(start))
     };
     (fields.len() > 2 && fields.iter().any(is_telling)).then(|| {
         format!(
@@ -229,7 +227,7 @@ fn default_format(fields: &[&str]) -> Option<(&'static Table, &'static [&'static
 /// Whether the fields of a line are a record of transit gateway flow logs in their default format.
 fn is_default_gateway_record(fields: &[&str]) -> bool {
     fields.len() == DEFAULT_GATEWAY_FORMAT.len()
-        && fields[1] == "TransitGateway"
+        && matches!(fields[1], "TransitGateway" | "TransitGatewayAttachment")
         && [fields[0], fields[23], fields[24]]
             .iter()
             .all(|field| field.bytes().all(|byte| byte.is_ascii_digit()))
@@ -241,12 +239,11 @@ fn is_default_record(fields: &[&str]) -> bool {
         return false;
     };
     let is_number = |field: &str| field.bytes().all(|byte| byte.is_ascii_digit());
-    let is_address = |field: &str| field == "-" || field.parse::<IpAddr>().is_ok();
     fields.len() == DEFAULT_FORMAT.len()
         && version == "2"
         && (matches!(account, "unknown" | "-") || is_number(account))
         && (interface == "-" || interface.starts_with("eni-"))
-        && [source, destination].into_iter().all(is_address)
+        && [source, destination].into_iter().all(|field| field == "-" || is_address(field))
         && [start, end].into_iter().all(is_number)
         && matches!(action, "ACCEPT" | "REJECT" | "-")
         && matches!(status, "OK" | "NODATA" | "SKIPDATA")

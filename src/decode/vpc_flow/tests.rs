@@ -268,6 +268,8 @@ fn other_formats_without_a_header_are_refused() {
     for record in [
         "2 unknown eni-0d - - - - - - - 1773144000 1773144060 - SKIPDATA",
         "2 111122223333 - 10.0.1.5 2001:db8::1 443 51000 6 10 840 1773144000 1773144060 ACCEPT OK",
+        // Traffic of an Elastic Fabric Adapter.
+        "2 3794735123 eni-0d 01:23:45:67:89:ab 05:23:45:67:89:ab - - - 9 5689 1521232534 1524512343 ACCEPT OK",
     ] {
         assert_eq!(decoded(record).num_rows(), 1, "{record}");
     }
@@ -398,6 +400,9 @@ fn transit_gateway_flow_logs_have_a_table() {
     assert_eq!(lost.as_primitive::<Int64Type>().value(1), 1);
     let days = decoded.batch.column_by_name("event_date").unwrap();
     assert_eq!(days.as_primitive::<Date32Type>().value(1), 16_418);
+    let attachment = GATEWAY.replace("6 TransitGateway ", "6 TransitGatewayAttachment ");
+    let of_attachment = decode_any(attachment.as_bytes(), "o").unwrap().batch;
+    assert_eq!(text(&of_attachment, "resource_type").as_deref(), Some("TransitGatewayAttachment"));
     let decoded = decode_any(custom.as_bytes(), "o").unwrap();
     assert_eq!(
         text(&decoded.batch, "other_fields").as_deref(),
