@@ -1,7 +1,7 @@
 //! A file around column chunks whose bytes stay where they are.
 //!
 //! The writer of the `parquet` crate lays the file out and writes what is around the chunks; of the chunks it is told
-//! how long they are. Must never let it write a byte of a chunk, nor lose one of what is around them.
+//! how long they are. It would copy each of them, twice: without that, flows take 0.93 of the time (`benches/peers`). Must never let it write a byte of a chunk, nor lose one of what is around them.
 
 use std::io::{Repeat, Write};
 
