@@ -254,10 +254,12 @@ fn for_each_member(
 }
 
 fn reason(error: &std::io::Error) -> String {
-    match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => "ends early".to_owned(),
-        _ => error.to_string(),
+    if error.kind() == std::io::ErrorKind::UnexpectedEof {
+        return "ends early".to_owned();
     }
+    let text = error.to_string();
+    // What is said of the data already.
+    text.strip_prefix("corrupt gzip stream ").unwrap_or(&text).to_owned()
 }
 
 fn corrupt(what: &str, offset: usize) -> Error {

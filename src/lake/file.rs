@@ -4,6 +4,7 @@
 
 mod bits;
 mod column;
+mod compress;
 mod days;
 mod frame;
 mod order;
@@ -34,6 +35,7 @@ use super::ledger::day;
 use super::tables::OBJECTS;
 use crate::decode::columns::{Kind, Table};
 use column::{Rows, Wanted};
+use compress::Repeats;
 use order::{Run, Sorted};
 use pages::Chunk;
 
@@ -128,7 +130,7 @@ fn encode_day(
     let chunks: Result<Vec<Vec<Chunk>>, ParquetError> = columns
         .par_iter()
         .map_init(Compressor::default, |compressor, index| {
-            compressor.set_compression_level(COMPRESSION_LEVEL)?;
+            Repeats::of(table.columns[*index].kind).set(compressor)?;
             let arrays: Vec<&ArrayRef> = sources.iter().map(|batch| batch.column(*index)).collect();
             column::encode(&arrays, &rows, &wanted(table, *index, schema.column(*index)), compressor)
         })
@@ -155,9 +157,6 @@ fn encode_day(
 pub(super) fn mark(table: &Table) -> &'static str {
     if table.name == OBJECTS.name { day::RULE } else { "" }
 }
-
-/// The level of zstd for files that compaction will write again.
-const COMPRESSION_LEVEL: i32 = 1;
 
 fn wanted(table: &Table, index: usize, of: ColumnDescPtr) -> Wanted {
     let column = &table.columns[index];

@@ -84,7 +84,7 @@ pub fn gzip_cases() -> Vec<Case> {
         bytes
     };
     let corrupt = |what: &str, at: usize| refused(format!("corrupt gzip: {what} at compressed byte {at}"));
-    let checksum = "corrupt gzip stream does not have a matching checksum";
+    let checksum = "does not have a matching checksum";
     let trail = |name, bytes: Vec<u8>, expect| case(name, TRAIL_GZ, bytes, expect);
     vec![
         trail("whole", whole.clone(), Expect::Committed(1)),
@@ -116,7 +116,7 @@ pub fn gzip_cases() -> Vec<Case> {
         trail(
             "another checksum in the header",
             with_header_checksum(&whole, 1),
-            corrupt("corrupt gzip stream does not have a matching checksum", 12),
+            corrupt("does not have a matching checksum", 12),
         ),
     ]
 }
