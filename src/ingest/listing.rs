@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use chrono::NaiveDate;
+use rayon::prelude::*;
 use walkdir::WalkDir;
 
 use super::Error;
@@ -83,9 +84,14 @@ pub fn files(path: &Path, days: Days) -> Result<Listing, Error> {
         let found = Some(found).filter(|found| days.hold(&found.key));
         return Ok(Listing { found: found.into_iter().collect(), ..Listing::default() });
     }
-    let mut listing = Listing::default();
+    let (mut listing, mut keys) = (Listing::default(), Vec::new());
+    // Entries of one folder are compared: their paths differ in their names. Asked for in each comparison, names took a
+    // fifth of the time.
+    let name_order = |one: &walkdir::DirEntry, other: &walkdir::DirEntry| {
+        one.path().as_os_str().cmp(other.path().as_os_str())
+    };
     // A folder is entered unless it is hidden or a Delta table: a lake below the logs must not be read as logs.
-    let mut entries = WalkDir::new(&root).sort_by_file_name().into_iter().filter_entry(|entry| {
+    let mut entries = WalkDir::new(&root).sort_by(name_order).into_iter().filter_entry(|entry| {
         let is_lake = || entry.file_type().is_dir() && is_table(entry.path());
         entry.depth() == 0 || !(is_hidden(entry.file_name()) || is_lake())
     });
@@ -100,7 +106,11 @@ pub fn files(path: &Path, days: Days) -> Result<Listing, Error> {
             }
             Ok(entry) if is_log(entry.file_name()) => {
                 if is_file(&entry) {
-                    listing.add(&entry, days);
+                    match entry.path().to_str() {
+                        Some(key) if days.hold(key) => keys.push(key.to_owned()),
+                        Some(_) => {}
+                        None => listing.skip(entry.path(), NOT_UTF8),
+                    }
                 }
             }
             Ok(entry) if is_file(&entry) => listing.leave_out(entry.file_name()),
@@ -116,6 +126,7 @@ pub fn files(path: &Path, days: Days) -> Result<Listing, Error> {
             }
         }
     }
+    listing.measure(keys);
     Ok(listing)
 }
 
@@ -135,16 +146,19 @@ fn is_table(folder: &Path) -> bool {
 }
 
 impl Listing {
-    fn add(&mut self, entry: &walkdir::DirEntry, days: Days) {
-        let Some(key) = entry.path().to_str() else { return self.skip(entry.path(), NOT_UTF8) };
-        if !days.hold(key) {
-            return;
-        }
-        match entry.path().metadata() {
-            Ok(metadata) => {
-                self.found.push(Found { key: key.to_owned(), size_bytes: metadata.len(), etag: None });
+    /// Adds files with their sizes, which are asked for side by side: that takes longer than finding the files.
+    fn measure(&mut self, keys: Vec<String>) {
+        let sized = |key: String| {
+            let size_bytes = Path::new(&key).metadata().map(|metadata| metadata.len());
+            (key, size_bytes)
+        };
+        let sized: Vec<(String, std::io::Result<u64>)> = keys.into_par_iter().map(sized).collect();
+        self.found.reserve_exact(sized.len());
+        for (key, size_bytes) in sized {
+            match size_bytes {
+                Ok(size_bytes) => self.found.push(Found { key, size_bytes, etag: None }),
+                Err(error) => self.skip_unless_gone(Path::new(&key), &error),
             }
-            Err(error) => self.skip_unless_gone(entry.path(), &error),
         }
     }
 
