@@ -52,9 +52,9 @@ impl Repeats {
         // How many places are passed over where nothing was found, how many bits of a place's hash are kept, and how many
         // bytes a repeat has at least. Zero is what the level has.
         let (step, hash_log, min_match) = match self {
-            // 0.80 of the time that the level takes for the JSON of CloudTrail, and 0.95 of the size.
+            // 0.83 of the time that the level takes for the JSON of CloudTrail, 0.97 of the size (`benches/README.md`).
             Repeats::Phrases => (3, 0, 0),
-            // 0.50 to 0.61 of the time for ids, addresses and ports, and 1.01 to 1.02 of the size.
+            // 0.48 to 0.64 of the time for ids, addresses and ports, and 1.00 to 1.04 of the size.
             Repeats::Little => (8, 12, 7),
             Repeats::Unknown => (0, 0, 0),
         };
