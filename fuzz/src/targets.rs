@@ -38,8 +38,8 @@ pub const TARGETS: [(&str, Target); 6] = [
 pub fn gzip(data: &[u8]) {
     let limits = inflater::Limits { compressed_bytes: 1 << 20, content_bytes: 1 << 20, members: 64 };
     let inflate = |input: &[u8]| {
-        let mut out = b"left over".to_vec();
-        inflater::inflate(input, &limits, &mut out).map(|()| out)
+        let mut room = b"left over".to_vec();
+        inflater::inflate(input, &limits, &mut room).map(<[u8]>::to_vec)
     };
     match (inflate(data), plain_inflate(data, &limits)) {
         (Ok(content), Some(expected)) => assert!(content == expected, "another content"),

@@ -261,7 +261,7 @@ impl Reader {
 
     fn give_back(&self, buffers: Buffers) {
         if buffers.content.capacity() <= KEPT_BUFFER_BYTES {
-            // With what is in it, which is overwritten: emptied, it would be filled with zeros first.
+            // With what is in it, which is overwritten.
             self.lock().push(buffers);
         }
     }
@@ -315,16 +315,19 @@ impl Reader {
         }
         let Buffers { content, decoder, flows } = buffers;
         let text: &[u8] = if gzip::is_gzip(&fetched.bytes) {
-            if !self.inflate_small(&fetched.bytes, content)? {
+            let bytes = if let Some(bytes) = self.inflate_small(&fetched.bytes, content)? {
+                bytes
+            } else {
                 if let Some(content) = self.large(decoder, fetched, route, object_id)? {
                     return Ok(content);
                 }
-                gzip::inflate(&fetched.bytes, &self.limits_up_to(WHOLE_BYTES), content)?;
-            }
-            if gzip::is_gzip(content) {
+                gzip::inflate(&fetched.bytes, &self.limits_up_to(WHOLE_BYTES), content)?.len()
+            };
+            let text = &content[..bytes];
+            if gzip::is_gzip(text) {
                 return Err(twice());
             }
-            content
+            text
         } else if fetched.bytes.len() > self.limits.content_bytes {
             return Err(ErrorKind::TooLarge { limit_bytes: self.limits.content_bytes }.nowhere());
         } else {
@@ -374,15 +377,15 @@ impl Reader {
         Ok(Content { kind, bytes: text.len(), rows })
     }
 
-    /// Inflates content that is not large; false when it is.
-    fn inflate_small(&self, bytes: &[u8], content: &mut Vec<u8>) -> Result<bool, decode::Error> {
+    /// Inflates content that is not large, and returns how long it is; none when it is large.
+    fn inflate_small(&self, bytes: &[u8], content: &mut Vec<u8>) -> Result<Option<usize>, decode::Error> {
         if !gzip::claims_to_be_small(bytes) {
-            return Ok(false);
+            return Ok(None);
         }
         match gzip::inflate(bytes, &self.limits_up_to(gzip::TRUSTED_BYTES), content) {
-            Ok(()) => Ok(true),
+            Ok(text) => Ok(Some(text.len())),
             // What it claims of itself is not so: several members, or a lie.
-            Err(error) if matches!(error.kind, ErrorKind::TooLarge { .. }) => Ok(false),
+            Err(error) if matches!(error.kind, ErrorKind::TooLarge { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

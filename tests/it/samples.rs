@@ -27,12 +27,12 @@ pub fn files_under(path: &Path) -> Vec<PathBuf> {
 /// A file's text, inflated when it is gzip.
 pub fn read_text(path: &Path) -> String {
     let bytes = std::fs::read(path).expect("samples can be read");
-    let mut content = Vec::new();
-    if gzip::is_gzip(&bytes) {
-        gzip::inflate(&bytes, &gzip::Limits::default(), &mut content).expect("samples are whole");
+    let content = if gzip::is_gzip(&bytes) {
+        let inflated = gzip::inflate(&bytes, &gzip::Limits::default(), &mut Vec::new()).map(<[u8]>::to_vec);
+        inflated.expect("samples are whole")
     } else {
-        content = bytes;
-    }
+        bytes
+    };
     String::from_utf8(content).expect("samples are UTF-8")
 }
 
