@@ -211,6 +211,7 @@ pub fn flow_lines(data: &[u8]) {
             let ours = [
                 "the first line is neither",
                 "what may be a flow log",
+                "what may be the header",
                 "a second header",
                 "a header of",
                 "a line longer",
@@ -265,8 +266,8 @@ fn without_their_header(data: &[u8]) {
     if !formats.know(data) || data.starts_with(b"\xef\xbb\xbf") || data.len() > 1 << 20 {
         return;
     }
-    let first = data.trim_ascii_start().split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let fields = first.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).count();
+    let text = String::from_utf8_lossy(data);
+    let fields = text.trim_start().lines().next().unwrap_or_default().split_whitespace().count();
     let time = if fields == FORMAT.split(' ').count() { "" } else { "timestamp " };
     let header = format!("{time}{FORMAT}\n");
     let found = vpc_flow::decode_any_in(&formats, data, "o");

@@ -116,6 +116,21 @@ impl Table {
     }
 }
 
+/// Whether these may be the fields of a flow log as others write them, `accountId` or `ACCOUNT_ID`: most of them are, and
+/// one is an address of the flow.
+pub fn are_like_flow_fields<'a>(names: impl IntoIterator<Item = &'a str>) -> bool {
+    let spelled = |name: &str| name.replace(['-', '_'], "").to_ascii_lowercase();
+    let names: Vec<String> = names.into_iter().map(spelled).collect();
+    let is_field = |name: &&String| {
+        let columns = VPC_FLOW.columns.iter().chain(TRANSIT_GATEWAY_FLOW.columns);
+        columns
+            .map(|column| column.source.replace('-', ""))
+            .any(|source| source == **name && !source.is_empty())
+    };
+    names.iter().filter(is_field).count() * 2 > names.len()
+        && names.iter().any(|name| ["srcaddr", "dstaddr"].contains(&name.as_str()))
+}
+
 /// CloudTrail management, data, network activity and Insights events.
 pub static CLOUDTRAIL: Table = Table {
     name: "cloudtrail",

@@ -743,7 +743,7 @@ mod tests {
                 &["START RequestId"],
                 "the messages are neither CloudTrail records nor flow log records in a known format (record 0)",
             ),
-            (&[flow, "2 1"], "2 fields where the header names 14 (record 1)"),
+            (&[flow, "2 1"], "2 fields where the format has 14 (record 1)"),
             (&["START RequestId", record], "the messages are neither"),
             (
                 &[record, flow],

@@ -99,7 +99,7 @@ const VALUES: [&str; 30] = [
     "OK",
     "\"quo\\ted\"",
     "naïve\u{1}日本",
-    "\u{a0}",
+    "\u{feff}\u{b7}",
 ];
 
 fn pick(choices: &[&'static str], random: &mut StdRng) -> &'static str {
@@ -124,7 +124,7 @@ fn random_log(random: &mut StdRng) -> String {
     for _ in 0..random.random_range(0..60) {
         text.push_str(if random.random_bool(0.3) { "\r\n" } else { "\n" });
         if random.random_bool(0.05) {
-            text.push_str(pick(&[" ", "\t\t", "\n", "\r"], random));
+            text.push_str(pick(&[" ", "\t\t", "\n", "\r", "\u{2003}"], random));
             text.push('\n');
         }
         if random.random_bool(0.02) {
@@ -132,7 +132,7 @@ fn random_log(random: &mut StdRng) -> String {
             continue;
         }
         for position in 0..header.len() {
-            let blanks = if plain { " " } else { pick(&[" ", " ", "  ", "\t", " \t "], random) };
+            let blanks = if plain { " " } else { pick(&[" ", " ", "  ", "\t", " \t ", "\u{a0}"], random) };
             text.push_str(if position == 0 && plain { "" } else { blanks });
             text.push_str(pick(&VALUES, random));
         }

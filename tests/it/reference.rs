@@ -281,7 +281,9 @@ const DEFAULT_FORMAT: &str = "version account-id interface-id srcaddr dstaddr sr
 /// The rows of a VPC flow log.
 pub fn flow_rows(text: &str, source_object: &str) -> Result<Vec<Row>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let lines = text.split('\n').map(|line| line.split([' ', '\t', '\r']).filter(|word| !word.is_empty()));
+    let is_blank =
+        |letter: char| matches!(letter, ' ' | '\t' | '\r') || !letter.is_ascii() && letter.is_whitespace();
+    let lines = text.split('\n').map(|line| line.split(is_blank).filter(|word| !word.is_empty()));
     let mut lines: Vec<Vec<&str>> =
         lines.map(Iterator::collect).filter(|line: &Vec<&str>| !line.is_empty()).collect();
     let ends_like_a_record = |line: &&Vec<&str>| matches!(line.last(), Some(&("OK" | "NODATA" | "SKIPDATA")));

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use super::rows::MAX_DEPTH;
 use super::scan::{self, Fault, Inside, Member, What};
 use super::unescape::key_of;
+use crate::decode::columns::are_like_flow_fields;
 
 /// The levels of `{"Records":[...]}` around a record.
 const ENVELOPE_DEPTH: usize = 2;
@@ -99,6 +100,11 @@ impl<'a> Outline<'a> {
             OF_RECORD.iter().zip(&mut seen).for_each(|(name, seen)| *seen |= *name == key);
         }
         (seen.into_iter().filter(|seen| *seen).count() >= 2).then_some(detail)
+    }
+
+    /// Whether it may be a record of a flow log, by its first keys.
+    pub fn is_like_a_flow(&self) -> bool {
+        are_like_flow_fields(self.keys.iter().map(AsRef::as_ref))
     }
 
     /// The first keys, in words.

@@ -275,6 +275,10 @@ impl Rows {
                 None if outline.is_bus_event && self.table.name == CLOUDTRAIL.name => {
                     shape("an EventBridge event whose `detail` is no event of CloudTrail", start)
                 }
+                None if outline.is_like_a_flow() => shape(
+                    "what may be a record of a flow log as JSON: they are read as text or Parquet",
+                    start,
+                ),
                 None => shape(&format!("no `Records` among the keys {}", outline.some_keys()), start),
             },
             _ => shape("expected a JSON object or array", start),

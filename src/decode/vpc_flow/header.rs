@@ -6,7 +6,7 @@ use chrono::DateTime;
 
 use super::formats::{Formats, Shape, is_address};
 use super::lines::{self, Lines, Span};
-use crate::decode::columns::{TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW};
+use crate::decode::columns::{TRANSIT_GATEWAY_FLOW, Table, VPC_FLOW, are_like_flow_fields};
 use crate::decode::{Error, ErrorKind};
 
 /// There are 54 fields in version 11.
@@ -88,12 +88,17 @@ pub struct Header {
     /// Where the records come without a header, what the values of the fields are like; else empty. Another format must
     /// not be taken for this one.
     pub shapes: Vec<Shape>,
+    /// Whether it stands in the text, before the records.
+    pub is_read: bool,
 }
 
 impl PartialEq for Header {
     fn eq(&self, other: &Self) -> bool {
         // The columns follow from the rest.
-        self.table.name == other.table.name && self.names == other.names && self.shapes == other.shapes
+        self.table.name == other.table.name
+            && self.names == other.names
+            && self.shapes == other.shapes
+            && self.is_read == other.is_read
     }
 }
 
@@ -124,7 +129,7 @@ impl Header {
     /// Of records that may have the time before them which an export of a log group puts there.
     pub fn timed(table: &'static Table, has_time: bool, names: &[&str]) -> Header {
         let time = if has_time { &[EXPORT_TIME][..] } else { &[] };
-        Header::of(table, &[time, names].concat())
+        Header { is_read: false, ..Header::of(table, &[time, names].concat()) }
     }
 
     /// Of a name that is repeated, the last one fills the column.
@@ -139,7 +144,7 @@ impl Header {
             columns.push(column);
         }
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        Header { table, names, columns, shapes: Vec::new() }
+        Header { table, names, columns, shapes: Vec::new(), is_read: true }
     }
 
     /// Whether a line that begins with these fields may be a header, this one or another: cheap, for it is asked of every
@@ -161,19 +166,38 @@ pub fn of_text(text: &[u8], formats: &Formats) -> Option<Header> {
     }
 }
 
-/// Why a record is refused that may be one of a flow log: what to do about it.
+/// Why a first line is refused that names the fields of a flow log, but not as AWS does.
+fn of_other_names(fields: &[&str]) -> Option<String> {
+    let words = fields.iter().flat_map(|field| field.split(',')).map(|word| word.trim_matches('"'));
+    if !are_like_flow_fields(words.take(MAX_FIELDS)) {
+        return None;
+    }
+    let odd = fields
+        .iter()
+        .find(|field| !is_name(field))
+        .or_else(|| fields.iter().find(|field| !is_known(field)))?;
+    let begin: String = odd.chars().take(MAX_NAME_BYTES).collect();
+    Some(format!(
+        "what may be the header of a flow log, but AWS does not write `{begin}` in one: names are like `account-id`, with \
+         blanks between them"
+    ))
+}
+
+/// Why a first line is refused that may be one of a flow log: what to do about it.
 pub fn of_no_format(fields: &[&str]) -> Option<String> {
     let is_telling = |field: &&str| {
         matches!(*field, "ACCEPT" | "REJECT" | "NODATA" | "SKIPDATA")
             || ["eni-", "tgw-", "TransitGateway"].iter().any(|start| field.starts_with(start))
     };
-    (fields.len() > 2 && fields.iter().any(is_telling)).then(|| {
+    let of_record = || {
         format!(
             "what may be a flow log, but without a header and in no known format: name its {} fields in their order, with \
              `--flow-format` or with `ingest.flow_formats` in the configuration",
             without_time(fields).len()
         )
-    })
+    };
+    let may_be_record = fields.len() > 2 && fields.iter().any(is_telling);
+    of_other_names(fields).or_else(|| may_be_record.then(of_record))
 }
 
 /// The table whose records follow a line of these fields, when they are mostly names of its fields.

@@ -52,6 +52,8 @@ pub struct Lines<'a> {
     line_ends: usize,
     /// Whether the last byte that was looked at is a mark.
     ends_in_mark: bool,
+    /// Whether any byte that was looked at is of no ASCII: then there may be blanks that are no marks.
+    is_wide: bool,
     /// How many plain lines are next, once it was asked.
     plain_ahead: Option<usize>,
 }
@@ -61,8 +63,19 @@ impl<'a> Lines<'a> {
     pub fn new(text: &'a str) -> Self {
         let marks = Box::new([0; MARKS + BLOCK]);
         let (ahead, are_plain, line_ends) = (0..0, false, 0);
-        let (ends_in_mark, plain_ahead) = (true, None);
-        Lines { text, at: 0, marks, ahead, block: 0, are_plain, line_ends, ends_in_mark, plain_ahead }
+        let (ends_in_mark, is_wide, plain_ahead) = (true, false, None);
+        Lines {
+            text,
+            at: 0,
+            marks,
+            ahead,
+            block: 0,
+            are_plain,
+            line_ends,
+            ends_in_mark,
+            is_wide,
+            plain_ahead,
+        }
     }
 
     /// Appends the spans of the next line's fields and returns where the line begins; `None` after the last line.
@@ -76,6 +89,9 @@ impl<'a> Lines<'a> {
             let start = self.at;
             if !self.line(spans) {
                 return Err(too_long(record, start));
+            }
+            if self.is_wide {
+                split_at_wide_blanks(self.text, spans, before);
             }
             if spans.len() > before {
                 return Ok(Some(start));
@@ -200,10 +216,12 @@ impl<'a> Lines<'a> {
         let (mut found, mut line_ends) = (0, 0);
         // Of all blocks, marks next to each other, and those that are neither blanks nor line ends.
         let (mut neighbours, mut others) = (0, 0);
+        let mut wide = 0;
         while found < MARKS && self.block < bytes.len() {
             let marks = Marks::of(bytes, self.block, simd);
             let mut bits = marks.all;
             others |= marks.all & !(marks.blanks | marks.line_ends);
+            wide |= marks.wide;
             line_ends += marks.line_ends.count_ones() as usize;
             neighbours |= bits & (bits << 1 | u64::from(self.ends_in_mark));
             self.ends_in_mark = bits >> (BLOCK - 1) == 1;
@@ -224,7 +242,8 @@ impl<'a> Lines<'a> {
         self.ahead = 0..found;
         self.plain_ahead = None;
         self.line_ends = line_ends;
-        self.are_plain = neighbours | others == 0;
+        self.is_wide |= wide != 0;
+        self.are_plain = !self.is_wide && neighbours | others == 0;
         found > 0
     }
 
@@ -251,10 +270,25 @@ pub fn field(text: &str, (start, end): Span) -> &str {
 }
 
 /// The first line that is not blank.
-pub fn first(text: &[u8]) -> Option<&[u8]> {
-    let start = text.iter().position(|byte| !is_blank(*byte) && *byte != b'\n')?;
-    let rest = &text[start..text.len().min(start + MAX_LINE_BYTES)];
+fn first(text: &[u8]) -> Option<&[u8]> {
+    let mut rest = text;
+    loop {
+        let start = rest.iter().position(|byte| !is_blank(*byte) && *byte != b'\n')?;
+        rest = &rest[start..];
+        match wide_blank_bytes(rest) {
+            0 => break,
+            blank => rest = &rest[blank..],
+        }
+    }
+    rest = &rest[..rest.len().min(MAX_LINE_BYTES)];
     Some(&rest[..memchr(b'\n', rest).unwrap_or(rest.len())])
+}
+
+/// How many bytes the blank that ASCII does not have takes which a text begins with; 0 when it does not.
+fn wide_blank_bytes(text: &[u8]) -> usize {
+    let character =
+        text.get(..4).unwrap_or(text).utf8_chunks().next().and_then(|chunk| chunk.valid().chars().next());
+    character.filter(|character| is_wide_blank(*character)).map_or(0, char::len_utf8)
 }
 
 /// The first lines, as many as tell the format of records that have no header; whole ones, if there is more.
@@ -273,11 +307,35 @@ pub fn first_fields(text: &[u8]) -> Option<Vec<&str>> {
     Some(spans.into_iter().map(|span| field(line, span)).collect())
 }
 
-/// Which bytes of a block are at most a blank, and which of these are one or end a line: a bit for each.
+/// Splits the spans from one on at the blanks that ASCII does not have, as there are in text that was copied from a page:
+/// no value of a field has one.
+fn split_at_wide_blanks(text: &str, spans: &mut Vec<Span>, from: usize) {
+    if spans[from..].iter().all(|span| field(text, *span).is_ascii()) {
+        return;
+    }
+    for (start, end) in spans.split_off(from) {
+        let mut at = start;
+        for part in field(text, (start, end)).split_inclusive(is_wide_blank) {
+            let value = part.trim_end_matches(is_wide_blank);
+            if !value.is_empty() {
+                spans.push((at, at + narrow(value.len())));
+            }
+            at += narrow(part.len());
+        }
+    }
+}
+
+fn is_wide_blank(character: char) -> bool {
+    !character.is_ascii() && character.is_whitespace()
+}
+
+/// Which bytes of a block are at most a blank, which of these are one or end a line, and which are of no ASCII: a bit for
+/// each.
 struct Marks {
     all: u64,
     blanks: u64,
     line_ends: u64,
+    wide: u64,
 }
 
 impl Marks {
@@ -287,7 +345,7 @@ impl Marks {
     fn of<S: Simd>(bytes: &[u8], from: usize, simd: S) -> Self {
         let rest = bytes.get(from..).unwrap_or_default();
         let block = rest.first_chunk().copied().unwrap_or_else(|| {
-            let mut block = [u8::MAX; BLOCK];
+            let mut block = [b'~'; BLOCK];
             block[..rest.len()].copy_from_slice(rest);
             block
         });
@@ -296,6 +354,7 @@ impl Marks {
             all: block.simd_le(b' ').to_bitmask(),
             blanks: block.simd_eq(b' ').to_bitmask(),
             line_ends: block.simd_eq(b'\n').to_bitmask(),
+            wide: block.simd_ge(0x80).to_bitmask(),
         }
     }
 }
@@ -382,7 +441,7 @@ impl Chunk {
                 }
             }
             if found.len() != self.width {
-                let names = if header.shapes.is_empty() { "the header names" } else { "the format has" };
+                let names = if header.is_read { "the header names" } else { "the format has" };
                 let what = format!("{} fields where {names} {}", found.len(), self.width);
                 return Err(shape(&what, record, offset));
             }
@@ -427,13 +486,22 @@ mod tests {
                 let bit = |(at, byte): (usize, &u8)| u64::from(is_marked(*byte)) << at;
                 rest.iter().enumerate().map(bit).fold(0, |bits, bit| bits | bit)
             };
-            let expected =
-                [slowly(|byte| byte <= b' '), slowly(|byte| byte == b' '), slowly(|byte| byte == b'\n')];
+            let expected = [
+                slowly(|byte| byte <= b' '),
+                slowly(|byte| byte == b' '),
+                slowly(|byte| byte == b'\n'),
+                slowly(|byte| !byte.is_ascii()),
+            ];
             for level in [Level::baseline(), Level::new()] {
-                let Marks { all, blanks, line_ends } = dispatch!(level, simd => Marks::of(&text, from, simd));
-                assert_eq!([all, blanks, line_ends], expected, "{level:?} from {from}");
+                let Marks { all, blanks, line_ends, wide } =
+                    dispatch!(level, simd => Marks::of(&text, from, simd));
+                assert_eq!([all, blanks, line_ends, wide], expected, "{level:?} from {from}");
             }
         }
+    }
+
+    fn is_separator(character: char) -> bool {
+        matches!(character, ' ' | '\t' | '\r' | '\n' | '\u{a0}' | '\u{3000}')
     }
 
     /// The fields of the lines that have some, and where these lines begin.
@@ -441,7 +509,7 @@ mod tests {
         let mut start = 0;
         let mut lines = Vec::new();
         for line in text.split('\n') {
-            let fields: Vec<&str> = line.split([' ', '\t', '\r']).filter(|field| !field.is_empty()).collect();
+            let fields: Vec<&str> = line.split(is_separator).filter(|field| !field.is_empty()).collect();
             if !fields.is_empty() {
                 lines.push((start, fields));
             }
@@ -461,7 +529,23 @@ mod tests {
 
     #[test]
     fn lines_are_split_wherever_their_blanks_are() {
-        let pieces = ["a", "10.0.0.1", " ", "  ", "\n", "\r\n", "\t", "\u{b}", "\0", "é", "\u{1f600}", "-"];
+        let pieces = [
+            "a",
+            "10.0.0.1",
+            " ",
+            "  ",
+            "\n",
+            "\r\n",
+            "\t",
+            "\u{b}",
+            "\0",
+            "é",
+            "\u{1f600}",
+            "-",
+            "\u{a0}",
+            "\u{3000}",
+            "\u{feff}",
+        ];
         let mut state = 1_u64;
         let mut next = |below: usize| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -472,7 +556,7 @@ mod tests {
             check(&(0..count).map(|_| pieces[next(pieces.len())]).collect::<String>());
         }
         // Each blank at every place of a block and of the one after it.
-        for blank in [" ", "\n", "\r\n"] {
+        for blank in [" ", "\n", "\r\n", "\u{a0}", " \u{3000}\n"] {
             for at in 0..3 * BLOCK {
                 for after in 0..3 {
                     check(&format!("{}{blank}{}", "x".repeat(at), "y".repeat(after * BLOCK)));
@@ -511,6 +595,9 @@ mod tests {
             "a\tb c\n",
             "srcaddr dstaddr bytes\n",
             "\u{b} b c\n",
+            "a b\u{a0}\u{a0}c\u{a0}\n",
+            "\u{a0}\n",
+            "a b\u{b7} c\n",
         ];
         let wrong = ["a b\n", "a b c d\n", "a\nb c d e\n", "srcaddr bytes dstaddr\n"];
         let (mut odd_ones, mut wrong_ones) = (0, 0);
@@ -530,11 +617,8 @@ mod tests {
                     text.push_str(&line);
                     break;
                 }
-                let fields: Vec<String> = line
-                    .split([' ', '\t', '\r', '\n'])
-                    .filter(|field| !field.is_empty())
-                    .map(str::to_owned)
-                    .collect();
+                let fields = line.split(is_separator).filter(|field| !field.is_empty());
+                let fields: Vec<String> = fields.map(str::to_owned).collect();
                 if let (Ok(records), false) = (&mut expected, fields.is_empty() || fields == header.names) {
                     records.push(fields);
                 }

@@ -228,7 +228,7 @@ fn lines_of_another_width_are_errors() {
     );
     check_error(
         format!("{ACCEPTED}\n{ACCEPTED}\n2 1\n").as_bytes(),
-        &format!("2 fields where the header names 14 (record 2, byte {})", 2 * line),
+        &format!("2 fields where the format has 14 (record 2, byte {})", 2 * line),
     );
 }
 
@@ -245,6 +245,27 @@ fn names_as_values_are_not_a_header() {
     let batch = decoded("region az-id\nregion use1-az1\nregion region-7\n");
     assert_eq!(batch.num_rows(), 2);
     assert_eq!(cell(&batch, 1, "az_id").as_deref(), Some("region-7"));
+}
+
+/// As text that was copied from a page has them.
+#[test]
+fn blanks_that_ascii_does_not_have() {
+    let plain = format!("{ACCEPTED}\n{NO_DATA}\n");
+    for text in [
+        plain.replace('\n', "\u{a0}\n"),
+        plain.replace('\n', "\u{a0}\r\n"),
+        plain.replace(' ', "\u{a0}"),
+        plain.replace(' ', " \u{2003}"),
+        format!("\u{a0}\n\u{3000}{plain}"),
+    ] {
+        assert_eq!(decoded(&text), decoded(&plain), "{text:?}");
+        let headed = |text: &str| decoded(&format!("{DEFAULT_HEADER}\n{text}"));
+        assert_eq!(headed(&text), headed(&plain), "{text:?}");
+    }
+    check_error(
+        format!("{ACCEPTED}\n2\u{a0}1\n").as_bytes(),
+        &format!("2 fields where the format has 14 (record 1, byte {})", ACCEPTED.len() + 1),
+    );
 }
 
 /// Of as many fields as the default format, or nearly: what is no record in it must not be read as one.

@@ -196,6 +196,20 @@ fn what_is_often_taken_for_a_log_is_named() {
         ("<134>Mar 10 x", "neither CloudTrail nor VPC Flow Logs"),
         (flow, "what may be a flow log, but without a header"),
         (&format!(r#"{{"message":"{flow}"}}"#), "what may be a flow log, but without a header"),
+        (
+            r#"{"version":2,"account_id":"1","interface_id":"eni-1","srcaddr":"::1"}"#,
+            "what may be a record of a flow log as JSON",
+        ),
+        (r#"{"messageType":"x","srcAddr":"::1"}"#, "no `Records` among the keys `messageType`, `srcAddr`"),
+        (
+            "version,account_id,srcaddr\n2,1,::1\n",
+            "what may be the header of a flow log, but AWS does not write `version,account_id,srcaddr` in one: ",
+        ),
+        (
+            "Version AccountId SrcAddr x\n2 1 ::1 y\n",
+            "what may be the header of a flow log, but AWS does not write `Version` in one: ",
+        ),
+        ("\"@timestamp\",\"@message\"\n", "neither CloudTrail nor VPC Flow Logs"),
         ("hello ACCEPT", "neither CloudTrail nor VPC Flow Logs"),
         (bus, "an EventBridge event whose `detail` is no event of CloudTrail (byte 0)"),
     ] {

@@ -482,7 +482,10 @@ fn line_cases() -> Vec<Case> {
         flow(
             "NUL in the header",
             FLOW_HEADER.replace("bytes", "by\0tes").into_bytes(),
-            refused("the first line is neither a flow log header nor a record in a known format (byte 0)"),
+            refused(
+                "what may be the header of a flow log, but AWS does not write `by\0tes` in one: names are like \
+                 `account-id`, with blanks between them (byte 0)",
+            ),
         ),
         flow(
             "no UTF-8 in a field",
