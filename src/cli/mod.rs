@@ -28,6 +28,7 @@ use clap::{Args, Parser, Subcommand};
 pub use failure::Failure;
 use output::{Color, Outcome, Output};
 
+use crate::decode::vpc_flow::parquet;
 use crate::service;
 use crate::telemetry::{self, Verbosity};
 
@@ -118,6 +119,7 @@ enum Verb {
 
 /// Runs the program: arguments to exit code.
 pub fn run() -> ExitCode {
+    leave_caught_panics_to_their_files();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
@@ -136,6 +138,16 @@ pub fn run() -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(failure) => failure.tell(&output).into(),
     }
+}
+
+/// What makes a reader give up on a file is told with the file.
+fn leave_caught_panics_to_their_files() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !parquet::is_reading() {
+            tell(info);
+        }
+    }));
 }
 
 /// Help and version are what was asked for; anything else is wrong use.

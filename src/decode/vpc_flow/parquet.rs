@@ -12,6 +12,8 @@ mod footer;
 mod pages;
 mod thrift;
 
+use std::any::Any;
+use std::cell::Cell;
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -50,8 +52,24 @@ pub fn is_parquet(bytes: &[u8]) -> bool {
 pub fn decode(bytes: &[u8], limit_bytes: usize, source_object: &str) -> Result<Option<Decoded>, Error> {
     let bytes = Bytes::copy_from_slice(bytes);
     // The reader was written for files that are well meant; one that is not must cost its own object at most.
-    catch_unwind(AssertUnwindSafe(|| read(bytes, limit_bytes, source_object)))
-        .unwrap_or_else(|_| Err(corrupt("the reader gave up")))
+    IS_READING.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(|| read(bytes, limit_bytes, source_object)));
+    IS_READING.set(false);
+    outcome.unwrap_or_else(|panic| Err(corrupt(format!("the reader gave up: {}", words(&*panic)))))
+}
+
+thread_local! {
+    static IS_READING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic on this thread is caught and becomes an error of its file, which is then the place to tell it.
+pub fn is_reading() -> bool {
+    IS_READING.get()
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
 }
 
 fn corrupt(what: impl std::fmt::Display) -> Error {

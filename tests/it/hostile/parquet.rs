@@ -564,6 +564,19 @@ fn a_folder_of_damaged_files_takes_bounded_memory() {
     assert_eq!(place.rows(all), "n\n0\n");
 }
 
+/// The crate that reads Parquet gives up on these levels, in an assertion: that is told with the file, and only there.
+#[test]
+fn what_the_reader_gives_up_on_is_told_with_its_file() {
+    let bytes = include_bytes!("../../../fuzz/corpus/flow_parquet/levels_beyond_their_page");
+    let place = Place::new();
+    std::fs::create_dir(place.path("logs")).unwrap();
+    std::fs::write(place.path("logs/x.log.parquet"), bytes).unwrap();
+    let ran = place.run(&["ingest", "logs"]);
+    let reason = "x.log.parquet`: corrupt Parquet: the reader gave up: offset + len out of bounds\n";
+    assert!(ran.code == 1 && ran.stderr.contains(reason), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+}
+
 /// Writes the corpus of the fuzzer anew.
 #[test]
 #[ignore = "changes the project's files"]
