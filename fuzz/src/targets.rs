@@ -19,7 +19,7 @@ use trailhound::ingest::notification::{self, Notification};
 use trailhound::ingest::route::{self, Kind};
 use trailhound::query::record;
 
-use crate::reference::{assert_rows, flow_rows, json_records, json_rows, members};
+use crate::reference::{assert_rows, flow_rows, is_blank_of_flows, json_records, json_rows, members};
 
 /// Panics on an input that shows a fault.
 pub type Target = fn(&[u8]);
@@ -267,7 +267,9 @@ fn without_their_header(data: &[u8]) {
         return;
     }
     let text = String::from_utf8_lossy(data);
-    let fields = text.trim_start().lines().next().unwrap_or_default().split_whitespace().count();
+    let mut lines =
+        text.split('\n').map(|line| line.split(is_blank_of_flows).filter(|field| !field.is_empty()).count());
+    let fields = lines.find(|fields| *fields > 0).unwrap_or_default();
     let time = if fields == FORMAT.split(' ').count() { "" } else { "timestamp " };
     let header = format!("{time}{FORMAT}\n");
     let found = vpc_flow::decode_any_in(&formats, data, "o");

@@ -278,12 +278,15 @@ impl<'de> Visitor<'de> for PairsVisitor {
 const DEFAULT_FORMAT: &str = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes \
                               start end action log-status";
 
+/// Whether a letter separates the fields of a flow log.
+pub fn is_blank_of_flows(letter: char) -> bool {
+    matches!(letter, ' ' | '\t' | '\r') || !letter.is_ascii() && letter.is_whitespace()
+}
+
 /// The rows of a VPC flow log.
 pub fn flow_rows(text: &str, source_object: &str) -> Result<Vec<Row>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let is_blank =
-        |letter: char| matches!(letter, ' ' | '\t' | '\r') || !letter.is_ascii() && letter.is_whitespace();
-    let lines = text.split('\n').map(|line| line.split(is_blank).filter(|word| !word.is_empty()));
+    let lines = text.split('\n').map(|line| line.split(is_blank_of_flows).filter(|word| !word.is_empty()));
     let mut lines: Vec<Vec<&str>> =
         lines.map(Iterator::collect).filter(|line: &Vec<&str>| !line.is_empty()).collect();
     let ends_like_a_record = |line: &&Vec<&str>| matches!(line.last(), Some(&("OK" | "NODATA" | "SKIPDATA")));
