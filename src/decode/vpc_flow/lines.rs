@@ -270,7 +270,7 @@ pub fn field(text: &str, (start, end): Span) -> &str {
 }
 
 /// The first line that is not blank.
-fn first(text: &[u8]) -> Option<&[u8]> {
+pub fn first(text: &[u8]) -> Option<&[u8]> {
     let mut rest = text;
     loop {
         let start = rest.iter().position(|byte| !is_blank(*byte) && *byte != b'\n')?;

@@ -112,7 +112,7 @@ impl Pieces {
     fn lines(&mut self, text: &str) -> Result<(), Error> {
         let mut lines = Lines::new(text);
         if !self.is_begun {
-            if text.trim_ascii().is_empty() {
+            if lines::first(text.as_bytes()).is_none() {
                 return Ok(());
             }
             let header = Header::read(&mut lines, &self.formats)?;
